@@ -1,0 +1,305 @@
+"""The vocabulary of the gateway as frozen values; docs/ARCHITECTURE.md explains each word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+
+class Label(IntEnum):
+    """How sensitive a request or document is: an ordered lattice whose join is `max`."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, text: str) -> Label:
+        """Return the label named `text`, whatever its case. Raises ValueError for any other word."""
+        try:
+            return cls[text.strip().upper()]
+        except KeyError:
+            raise ValueError("expected public, internal or confidential") from None
+
+
+class Tier(StrEnum):
+    """How sure a finding is."""
+
+    HARD = "hard"
+    LIKELY = "likely"
+    WEAK = "weak"
+
+
+class ComplexityTier(StrEnum):
+    """Which kind of model a request needs."""
+
+    SIMPLE = "simple"
+    MEDIUM = "medium"
+    COMPLEX = "complex"
+
+
+class Capability(StrEnum):
+    """What changes an answer's shape, so that a deployment without it cannot serve the request."""
+
+    TOOLS = "tools"
+    IMAGES = "images"
+    AUDIO = "audio"
+    FILES = "files"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    N = "n"
+    LOGPROBS = "logprobs"
+    STREAM = "stream"
+
+
+class LaneName(StrEnum):
+    """How an attempt is made."""
+
+    RELAY = "relay"
+    TRANSLATE = "translate"
+    DEMO = "demo"
+
+
+class CacheState(StrEnum):
+    """What the cache did for a request."""
+
+    HIT = "hit"
+    MISS = "miss"
+    BYPASS = "bypass"
+    JOINED = "joined"
+
+
+class OnConflict(StrEnum):
+    """What happens to a named model that is not cleared for the request's label."""
+
+    REROUTE = "reroute"
+    REJECT = "reject"
+
+
+class Failure(StrEnum):
+    """Why an attempt failed; it decides what comes next."""
+
+    UNREACHABLE = "unreachable"  # refused, reset before an answer, no such name
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"  # the provider answered 503 or 529
+    BROKEN = "broken"  # any other 5xx, a cut answer, bytes that are not the dialect
+    OPERATOR = "operator"  # 401, 403, 404: our key, our model name
+    REJECTED = "rejected"  # 400, 422 and the like: the caller's own request
+    CONTEXT_EXCEEDED = "context_exceeded"
+    NOT_CLEARED = "not_cleared"  # egress refused the address
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where bytes go: what egress compares."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per token."""
+
+    input_usd: float
+    output_usd: float
+    cached_input_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model at one provider address, with what it may hold and can do.
+
+    `base_url` has no trailing slash (`https://api.openai.com/v1`); `address` is its scheme, host and port, None for the demo model alone. `model` is the
+    provider's own name for it, `provider` the name that LiteLLM has for the provider. `params` are what a provider needs beside a key (`api_version`,
+    `aws_region_name`, ...).
+    """
+
+    name: str
+    provider: str
+    model: str
+    lane: LaneName
+    clearance: Label
+    base_url: str = ""
+    address: Address | None = None
+    api_key: str | None = field(default=None, repr=False)
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    num_ctx: int | None = None
+    price: Price | None = None
+    capabilities: frozenset[Capability] = frozenset(Capability)
+    allow_fields: frozenset[str] = frozenset()
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A kind of sensitive thing and where it is. Never the value: `start` and `end` are offsets in code points of the scalar at `position`."""
+
+    kind: str
+    tier: Tier
+    position: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score)."""
+
+    score: float
+    tier: ComplexityTier
+    contributions: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the caller said of the request; a hint can only raise a label."""
+
+    label: Label | None = None
+    complexity: ComplexityTier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a request before routing. `label_reason` is an enum-like word (`hint`, `findings`, `unscannable`, `scanner_error`, `default`)."""
+
+    label: Label
+    label_reason: str
+    findings: tuple[Finding, ...]
+    complexity: Complexity
+    prompt_tokens: int
+    max_output_tokens: int | None
+    needs: frozenset[Capability]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The findings' kinds, sorted, each once."""
+        return tuple(sorted({finding.kind for finding in self.findings}))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold for a rule to match; None holds always."""
+
+    labels: frozenset[Label] | None = None
+    complexities: frozenset[ComplexityTier] | None = None
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    needs: frozenset[Capability] | None = None
+    findings: frozenset[str] | None = None
+    model: str | None = None  # a glob over the model the caller asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of configuration: when `when` holds, use the pool or deployment `use`."""
+
+    name: str
+    when: Condition
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """Everything that routing reads: only what is active. When nothing is, the demo model stands in every pool."""
+
+    deployments: Mapping[str, Deployment]
+    inactive: Mapping[str, str]  # name -> a sentence that says why and what to set
+    pools: Mapping[str, tuple[Deployment, ...]]  # active members, in order; a pool may be empty
+    rules: tuple[Rule, ...]
+    fallback: str | None = None
+    on_conflict: OnConflict = OnConflict.REROUTE
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """Who may be reached for which label. A trusted host's network is None where verified TLS is asked for instead."""
+
+    clearances: Mapping[Address, Label]
+    local_networks: tuple[IPv4Network | IPv6Network, ...]
+    trusted_hosts: Mapping[str, IPv4Network | IPv6Network | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One upstream call that a plan allows, and why it stands at its place."""
+
+    deployment: Deployment
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A deployment that the plan left out, and why."""
+
+    deployment: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered attempts for a request: a value, computed before anything is called.
+
+    `if_context_exceeded` takes the place of what remains when a provider says that the prompt is too long.
+    """
+
+    rule: str
+    pool: str
+    attempts: tuple[Attempt, ...]
+    excluded: tuple[Excluded, ...] = ()
+    if_context_exceeded: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose data it is. `name` goes to logs; `key_id` is what stores are keyed by."""
+
+    name: str
+    key_id: str
+    clearance: Label = Label.CONFIDENTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a lane needs to make one attempt.
+
+    `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
+    changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of
+    a stream; `idle_s` the time between two chunks.
+    """
+
+    deployment: Deployment
+    label: Label
+    body: Mapping[str, Any] = field(repr=False)
+    stream: bool
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    connect_s: float = 5.0
+    timeout_s: float = 300.0
+    idle_s: float = 60.0
+    facts: Facts | None = None
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a provider counted, or that the gateway did (`estimated`)."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    estimated: bool = False

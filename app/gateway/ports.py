@@ -1,0 +1,78 @@
+"""What the gateway asks of the world outside: lanes, a cache, an embedder and a vector store. Each has at least two real implementations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from app.domain import Call, Label
+
+
+class Answer(Protocol):
+    """An upstream's answer whose status was 2xx, in OpenAI's dialect. The caller reads it to its end, or closes it."""
+
+    dropped_params: tuple[str, ...]
+
+    async def body(self) -> bytes:
+        """Return the whole answer as a `chat.completion` object. Raises UpstreamError."""
+        ...
+
+    def events(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of a server-sent event stream of `chat.completion.chunk` objects, cut anywhere.
+
+        A lane raises UpstreamError when its upstream breaks, or ends without its dialect's own end.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what is left: the connection is closed unless the answer was read to its end. Idempotent."""
+        ...
+
+
+class Lane(Protocol):
+    """One way to make an attempt."""
+
+    async def open(self, call: Call) -> Answer:
+        """Send the call and return its answer once the status is known to be 2xx. Raises UpstreamError."""
+        ...
+
+
+class Cache(Protocol):
+    """Answers by key, for a time. Never raises: a store that fails is a miss, and is counted."""
+
+    async def get(self, key: bytes) -> bytes | None:
+        """Return what is stored and not yet expired."""
+        ...
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
+        """Store `value` for `ttl_s` seconds."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    name: str  # names the vector space: vectors of two names cannot be compared
+    clearance: Label
+
+    async def embed(self, texts: Sequence[str], label: Label) -> list[list[float]]:
+        """Return one vector a text. Raises UpstreamError or UnavailableError."""
+        ...
+
+
+class VectorStore(Protocol):
+    """Stores texts with their vectors, and finds the nearest. Raises UnavailableError, with what to do, when it cannot serve."""
+
+    async def add(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Store documents: `id`, `text`, `metadata`, `label`, `tenant`, `vector`."""
+        ...
+
+    async def delete(self, document_id: str, *, max_label: Label) -> bool:
+        """Delete one document of at most that label; False where there is none."""
+        ...
+
+    async def search(self, vector: Sequence[float], *, limit: int, max_label: Label, where: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Return the nearest documents of at most that label: `id`, `text`, `metadata`, `score` in 0..1, best first."""
+        ...

@@ -1,0 +1,129 @@
+"""Structured events, and a muzzle for every other logger of the process.
+
+An event is a name and fields: identifiers, counts, durations, enums. Content never: third-party loggers are reduced to their name, level and the place of
+the call (their messages hold prompts, URLs and keys), exceptions to classes and frames.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+
+
+class _Sink:
+    """Where events go. One per process, set by `configure`."""
+
+    def __init__(self) -> None:
+        self.stream: TextIO = sys.stdout
+        self.threshold = _LEVELS["info"]
+        self.readable = False
+
+    def emit(self, level: str, name: str, event: str, fields: Mapping[str, Any]) -> None:
+        now = time.time()
+        if self.readable:
+            clock = time.strftime("%H:%M:%S", time.localtime(now))
+            pairs = " ".join(f"{key}={value}" for key, value in fields.items())
+            line = f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip()
+        else:
+            line = json.dumps({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields}, default=str)
+        try:
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):  # the reader of the log is gone; serving goes on
+            return
+
+
+_sink = _Sink()
+
+
+class Logger:
+    """Writes events under one name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Write an event that only a developer wants."""
+        self._emit("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Write an event of ordinary service."""
+        self._emit("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Write an event that an operator should look at."""
+        self._emit("warning", event, fields)
+
+    def error(self, event: str, *, exc: BaseException | None = None, **fields: Any) -> None:
+        """Write a fault; `exc` is reduced to classes and frames."""
+        if exc is not None:
+            fields["exception"] = describe(exc)
+        self._emit("error", event, fields)
+
+    def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        if _LEVELS[level] >= _sink.threshold:
+            _sink.emit(level, self._name, event, fields)
+
+
+def get_logger(name: str) -> Logger:
+    """Return the logger of a module; `name` is what the events carry."""
+    return Logger(name)
+
+
+def describe(exc: BaseException) -> list[str]:
+    """Return an exception's chain as `Class at file:line in function` entries; never its message."""
+    chain: list[str] = []
+    seen: set[int] = set()
+    link: BaseException | None = exc
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        chain.append(f"{type(link).__module__}.{type(link).__qualname__}{_place(link.__traceback__)}")
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain
+
+
+def _place(tb: TracebackType | None) -> str:
+    frames = traceback.extract_tb(tb)[-4:]
+    return "".join(f" < {'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+
+
+class _Muzzle(logging.Handler):
+    """Turns a standard-library record into an event without its message, arguments or exception text."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname.lower() if record.levelname.lower() in _LEVELS else "error"
+        fields: dict[str, Any] = {"source": record.name, "where": f"{record.module}:{record.lineno}"}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["exception"] = describe(record.exc_info[1])
+        if _LEVELS[level] >= _sink.threshold:
+            _sink.emit(level, "third_party", "library_log", fields)
+
+
+def configure(level: str, *, readable: bool, stream: TextIO | None = None) -> None:
+    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal.
+
+    Every standard-library logger, present and future, is muzzled: only WARNING and above, only where it was called.
+    """
+    _sink.threshold = _LEVELS[level.lower()]
+    _sink.readable = readable
+    _sink.stream = stream if stream is not None else sys.stdout
+    root = logging.getLogger()
+    root.handlers = [_Muzzle()]
+    root.setLevel(logging.WARNING)
+    for name in list(logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    logging.raiseExceptions = False

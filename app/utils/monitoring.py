@@ -1,0 +1,27 @@
+"""Every Prometheus metric of the gateway. Label values come from enums and configuration, never from callers."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+REQUESTS = Counter("sluice_requests_total", "HTTP requests answered.", ("route", "status"))
+REQUEST_SECONDS = Histogram("sluice_request_seconds", "From the request's head to the answer's last byte.", ("route",), buckets=_SECONDS)
+ERRORS = Counter("sluice_errors_total", "Errors answered, by OpenAI error code.", ("code",))
+
+ROUTED = Counter("sluice_routed_total", "Chat requests routed.", ("label", "complexity", "rule"))
+FINDINGS = Counter("sluice_findings_total", "Requests that held a kind of sensitive thing.", ("kind",))
+ATTEMPTS = Counter("sluice_attempts_total", "Upstream calls, by how they ended (`ok` or a failure).", ("deployment", "outcome"))
+FALLBACKS = Counter("sluice_fallbacks_total", "Requests answered by another deployment than the plan's first.", ("deployment",))
+FIRST_TOKEN_SECONDS = Histogram("sluice_first_token_seconds", "From the request's head to its first token.", ("deployment",), buckets=_SECONDS)
+TOKENS = Counter("sluice_tokens_total", "Tokens that providers counted.", ("deployment", "direction"))
+COST_USD = Counter("sluice_cost_usd_total", "Cost at the configured or registry price.", ("deployment",))
+CACHE = Counter("sluice_cache_total", "Cache look-ups by outcome.", ("state",))
+RATE_LIMITED = Counter("sluice_rate_limited_total", "Requests refused by the gateway's own limit.")
+DISCONNECTS = Counter("sluice_client_disconnects_total", "Callers that left before their answer was whole.")
+IN_FLIGHT = Gauge("sluice_in_flight", "Chat requests being served.", multiprocess_mode="livesum")
+
+EGRESS_REFUSED = Counter("sluice_egress_refused_total", "Connections that egress refused, by the request's label.", ("label",))
+FAULTS = Counter("sluice_faults_total", "Unexpected exceptions caught at an edge, by part.", ("part",))
+DEGRADED = Gauge("sluice_degraded", "1 while a part serves from its fallback.", ("part",), multiprocess_mode="max")
