@@ -1,0 +1,1 @@
+"""Sluice: an OpenAI-compatible gateway that keeps confidential requests local."""

@@ -62,7 +62,7 @@ class InvalidRequestError(GatewayError):
 
     status = 400
     type = "invalid_request_error"
-    code = None
+    code: str | None = None
 
 
 class BodyTooLargeError(InvalidRequestError):

@@ -1,0 +1,1 @@
+"""Settings from the environment, and gateway.yaml as frozen, typed values."""

@@ -1,0 +1,1 @@
+"""One chat or search turn from start to finish; holds no state."""

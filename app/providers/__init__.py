@@ -1,0 +1,1 @@
+"""How attempts are made: the wire, egress, and one lane a module."""

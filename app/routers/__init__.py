@@ -1,0 +1,1 @@
+"""The HTTP routes: parse, authenticate, limit, delegate."""
