@@ -1,0 +1,118 @@
+"""Reads a chat body once: JSON that no other reader can take for something else, then types and ranges, with OpenAI's own messages and codes.
+
+Go's servers (Ollama is one) match keys without regard to case and fold Unicode (U+017F is an s to them); every JSON parser takes the last of two equal keys. Both would let a
+body say one thing to the scanner and another to the provider, so both are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, cast
+
+import jiter
+import orjson
+
+from app.errors import InvalidRequestError as Invalid
+from app.gateway.body_rules import FIELDS, NESTED, STEERING, check_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MAY_OVERFLOW = re.compile(rb"[eE]\+?0*\d{3}|\d{309}")
+
+
+def read_chat_body(raw: bytes) -> dict[str, Any]:
+    """Return the body as parsed JSON. Raises InvalidRequestError naming the field in `param`."""
+    body = parse_json(raw)
+    if not isinstance(body, dict):
+        raise Invalid("We could not parse the JSON body of your request: expected a JSON object.", code="invalid_json")
+    _refuse_lookalikes(body)
+    steering = STEERING.intersection(body)
+    if steering:
+        name = min(steering)
+        raise Invalid(f"The field '{name}' steers a gateway and is not accepted from callers.", param=name, code="field_not_allowed")
+    for name in ("model", "messages"):
+        if body.get(name) is None:
+            raise Invalid(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+    for name, value in body.items():
+        check = FIELDS.get(name)
+        if check is not None and value is not None:
+            check(value, name)
+    if body.get("stream_options") is not None and not body.get("stream"):
+        raise Invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options")
+    check_messages(body["messages"])
+    return body
+
+
+def parse_json(raw: bytes) -> Any:
+    """Return parsed JSON, refusing what two readers can read differently: duplicate keys, NaN, infinities, lone surrogates, bytes that are not UTF-8."""
+    if not raw.strip():
+        raise Invalid("The body is empty: send a JSON object.", code="invalid_json")
+    try:
+        parsed = jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
+    except ValueError as exc:
+        where = re.search(r"at line (\d+) column (\d+)$", str(exc))
+        place = f" (line {where[1]}, column {where[2]})" if where else ""
+        if "duplicate key" in str(exc):
+            raise Invalid(f"The JSON body holds the same key twice{place}.", code="duplicate_key") from None
+        raise Invalid(f"We could not parse the JSON body of your request{place}: it must be valid JSON in UTF-8.", code="invalid_json") from None
+    if _MAY_OVERFLOW.search(raw) and any(isinstance(value, float) and math.isinf(value) for value in _scalars(parsed)):
+        raise Invalid("The JSON body holds a number that is too large.", code="invalid_json")
+    return parsed
+
+
+def dump_json(value: Any) -> bytes:
+    """Return `value` as compact JSON; integers over 64 bits, which orjson refuses, keep their digits."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            rest.extend(item.values())
+        elif isinstance(item, list):
+            rest.extend(item)
+        else:
+            yield item
+
+
+def _refuse_lookalikes(body: dict[str, Any]) -> None:
+    _compare_keys(body, FIELDS, "")
+    rest: list[tuple[str, str, Any]] = [(name, name, value) for name, value in body.items() if name in NESTED]
+    while rest:
+        shape, path, value = rest.pop()
+        if isinstance(value, list):
+            rest.extend((shape, f"{path}[{index}]", item) for index, item in enumerate(value))
+        elif isinstance(value, dict):
+            known = NESTED[shape]
+            _compare_keys(value, known, f"{path}.")
+            rest.extend((known[name], f"{path}.{name}", item) for name, item in value.items() if known.get(name))
+
+
+def _compare_keys(found: Mapping[str, Any], known: Mapping[str, Any], path: str) -> None:
+    for name in found.keys() - known.keys():
+        folded = unicodedata.normalize("NFKC", name.casefold()).casefold()
+        if folded in known:
+            message = f"A key differs from '{path}{folded}' only by case or Unicode form, which some providers read as the same: write '{folded}'."
+            raise Invalid(message, param=f"{path}{folded}", code="ambiguous_key")
+
+
+def take_sensitivity(body: dict[str, Any]) -> str | None:
+    """Remove the gateway's own field `metadata.sensitivity` from the body, and `metadata` with it where nothing is left. Return its value."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict) or "sensitivity" not in metadata:
+        return None
+    kept = {name: value for name, value in metadata.items() if name != "sensitivity"}
+    if kept:
+        body["metadata"] = kept
+    else:
+        del body["metadata"]
+    return cast("str", metadata["sensitivity"])
