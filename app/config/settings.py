@@ -1,0 +1,153 @@
+"""Settings from the environment and `.env`: the one place that reads them."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.config.api_keys import ApiKey, parse_api_keys
+from app.config.faults import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DOTENV = Path(".env")
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    origin = value.rstrip("/")
+    scheme, _, host = origin.partition("://")
+    if origin != "*" and (scheme not in ("http", "https") or not host or "/" in host):
+        raise ValueError("must list origins such as https://app.example.com, or be *")
+    return origin
+
+
+def _network(value: Any) -> Any:
+    try:
+        return ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("must list networks such as 10.0.0.0/8 or addresses such as 192.168.1.5") from None
+
+
+def _scheme(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value.partition("://")[0].lower() not in schemes or not value.partition("://")[2]:
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
+class Settings(BaseSettings):
+    """Every setting of the process; `.env.example` says what each is for. An empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, env_file_encoding="utf-8-sig", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    openai_api_key: SecretStr | None = None
+    anthropic_api_key: SecretStr | None = None
+    ollama_base_url: str | None = None
+
+    gateway_config: Path = Path("config/gateway.yaml")
+    gateway_api_keys: SecretStr | None = None
+    gateway_secret: SecretStr | None = None
+    allow_anonymous: bool = False
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1)
+    trusted_proxies: Annotated[tuple[_Network, ...], NoDecode, BeforeValidator(_split)] = ()
+    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)] = ()
+
+    redis_url: Annotated[str, _scheme("redis", "rediss", "unix")] | None = Field(default=None, repr=False)  # it may hold a password
+    cache_ttl: int = Field(default=300, ge=0)
+    cache_max_bytes: int = Field(default=64 * 2**20, ge=0)
+    rate_limit_per_minute: int = Field(default=600, ge=0)
+    chroma_path: Path = Path("data/chroma")
+    chroma_url: Annotated[str, _scheme("http", "https")] | None = Field(default=None, repr=False)
+
+    max_body_bytes: int = Field(default=32 * 2**20, ge=1)
+    max_scan_bytes: int = Field(default=8 * 2**20, ge=1)
+    llm_timeout: _Seconds = 300
+    connect_timeout_s: _Seconds = 5
+    stream_idle_s: _Seconds = 60
+    stream_commit_s: _Seconds = 10
+    shutdown_grace_s: float = Field(default=30, ge=0, allow_inf_nan=False)
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    log_format: Annotated[Literal["auto", "json", "text"], BeforeValidator(_lower)] = "auto"
+
+    @cached_property
+    def api_keys(self) -> tuple[ApiKey, ...]:
+        """The callers' keys; none means that everybody on this machine may call. Raises ConfigError."""
+        return parse_api_keys(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether `host` can be reached from this machine alone."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+
+def load_settings(*, dotenv: Path = _DOTENV, **overrides: Any) -> Settings:
+    """Return the settings: `overrides` before the environment, the environment before `dotenv`.
+
+    Raises ConfigError, whose faults name variables and never hold a value.
+    """
+    try:
+        values: dict[str, Any] = {"_env_file": dotenv, **overrides}
+        settings = Settings(**values)
+    except ValidationError as exc:
+        raise ConfigError(_faults(exc)) from None  # the cause would print what was given
+    except UnicodeDecodeError:
+        raise ConfigError(f"{dotenv} is not UTF-8 text; save it as UTF-8") from None
+    if not settings.api_keys and not settings.loopback_only and not settings.allow_anonymous:
+        raise ConfigError(
+            "HOST is not a loopback address, so anybody on the network could call: set GATEWAY_API_KEYS, or ALLOW_ANONYMOUS=true if that is meant",
+        )
+    return settings
+
+
+def environment(dotenv: Path = _DOTENV) -> Mapping[str, str]:
+    """Return what `${NAME}` may name: `.env`, and over it every variable of the environment that is not empty."""
+    try:
+        values = {name: value for name, value in dotenv_values(dotenv, encoding="utf-8-sig").items() if value}
+    except UnicodeDecodeError:
+        raise ConfigError(f"{dotenv} is not UTF-8 text; save it as UTF-8") from None
+    return values | {name: value for name, value in os.environ.items() if value}
+
+
+_REASONS = {"int_parsing": "must be a whole number", "float_parsing": "must be a number", "bool_parsing": "must be true or false"}
+
+
+def _faults(exc: ValidationError) -> list[Fault]:
+    """Return one sentence a variable, without what the variable held."""
+    sentences: dict[str, str] = {}
+    for error in exc.errors(include_input=False, include_url=False, include_context=False):
+        name = str(error["loc"][0]).upper() if error["loc"] else "The environment"
+        reason = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        spoken = reason if reason.startswith("must") else f"must be {reason[:1].lower()}{reason[1:]}"
+        sentences.setdefault(name, _REASONS.get(error["type"], spoken))
+    return [Fault("", 0, f"{name} {sentence}") for name, sentence in sentences.items()]
