@@ -1,7 +1,7 @@
 """Reads a chat body once: JSON that no other reader can take for something else, then types and ranges, with OpenAI's own messages and codes.
 
-Go's servers (Ollama is one) match keys without regard to case and fold Unicode (U+017F is an s to them); every JSON parser takes the last of two equal keys. Both would let a
-body say one thing to the scanner and another to the provider, so both are refused.
+Go's servers (Ollama is one) match keys without regard to case and fold Unicode (U+017F is an s to them); every JSON parser takes the
+last of two equal keys. Both would let a body say one thing to the scanner and another to the provider, so both are refused.
 """
 
 from __future__ import annotations

@@ -35,10 +35,11 @@ def make_plan(table: RoutingTable, facts: Facts, model: str) -> Plan:
     if table.fallback is not None:
         candidates += [Attempt(member, f"fallback {table.fallback}") for member in table.pools[table.fallback]]
     attempts, excluded = _admit(candidates, facts)
-    if not attempts:
-        raise _nothing_left(table, facts, model, excluded)
     longer, _ = _admit([Attempt(member, f"pool {LONG}") for member in table.pools.get(LONG, ())], facts)
-    return Plan(rule=rule, pool=pool, attempts=attempts, excluded=excluded, if_context_exceeded=longer)
+    overlong = any(_too_long(table.deployments[entry.deployment], facts) for entry in excluded)
+    if not attempts and not (overlong and longer):
+        raise _nothing_left(table, facts, model, excluded)
+    return Plan(rule=rule, pool=pool, attempts=attempts or longer, excluded=excluded, if_context_exceeded=longer)
 
 
 def _select(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from app.domain import Condition, Facts, Rule
 
 
-def mismatch(condition: Condition, facts: Facts, model: str) -> str | None:
+def mismatch(condition: Condition, facts: Facts, model: str) -> str | None:  # noqa: PLR0911 -- one line a clause, in the order they are explained
     """Return the first clause of `condition` that does not hold, in words, or None when all hold."""
     if condition.labels is not None and facts.label not in condition.labels:
         return f"label is {facts.label}"

@@ -1,0 +1,170 @@
+"""Reads an OpenAI event stream in passing: what may go on to the caller, when the first token came, what it cost, and whether its end is honest.
+
+No I/O: `feed` takes bytes cut anywhere and returns the bytes to pass on; `finish` takes the upstream's clean end. Lines end with LF, CR or CRLF and with
+nothing else (U+2028 is content). Format: WHATWG HTML, "Server-sent events", and OpenAI's `chat.completion.chunk`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jiter
+import orjson
+
+from app.domain import Failure, Usage
+from app.errors import GatewayError, UpstreamError
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": waiting for the first token\n\n"
+
+_MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class StreamWatch:
+    """The state of one stream. `include_usage` says whether the caller asked for the usage chunk, which the gateway always asks for."""
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self.started = False  # a first token has been seen
+        self.usage: Usage | None = None
+        self.content_chars = 0
+        self._include_usage = include_usage
+        self._usage_sent = False
+        self._done = False
+        self._tail = b""
+        self._after_cr = False
+        self._seen: set[int] = set()  # the indexes of choices
+        self._finished: set[int] = set()
+        self._last: dict[str, Any] = {}
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what may go on to the caller. Raises UpstreamError for an error event, and for what is not the format."""
+        if b"\r" in data or self._after_cr:
+            data = self._unify_newlines(data)
+        buffer = self._tail + data if self._tail else data
+        end = buffer.rfind(b"\n\n")
+        if end < 0:
+            self._tail = buffer
+            if len(buffer) > _MAX_EVENT_BYTES:
+                raise UpstreamError(Failure.BROKEN)
+            return b""
+        self._tail = buffer[end + 2 :]
+        whole = buffer[: end + 2]
+        passed = [event for event in whole[:-2].split(b"\n\n") if event and self._passes(event)]
+        return b"\n\n".join([*passed, b""]) if passed else b""
+
+    def finish(self) -> bytes:
+        """Return the last bytes of a stream whose upstream ended cleanly. Raises UpstreamError where a choice lacks its finish reason."""
+        rest = self.feed(b"\n\n") if self._tail.strip() else b""
+        if not self._seen or self._seen != self._finished:
+            raise UpstreamError(Failure.BROKEN)
+        return rest + DONE
+
+    def usage_chunk(self, usage: Usage) -> bytes:
+        """Return the usage chunk that the caller asked for and the upstream did not send, or nothing."""
+        if not self._include_usage or self._usage_sent:
+            return b""
+        kept = {name: self._last[name] for name in ("id", "created", "model") if name in self._last}
+        total = usage.prompt_tokens + usage.completion_tokens
+        counts = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
+        if usage.estimated:
+            counts["estimated"] = True
+        return b"data: " + orjson.dumps({**kept, "object": "chat.completion.chunk", "choices": [], "usage": counts}) + b"\n\n"
+
+    @property
+    def ended(self) -> bool:
+        """Whether `[DONE]` has been read: nothing after it counts."""
+        return self._done
+
+    def _unify_newlines(self, data: bytes) -> bytes:
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r") if data else self._after_cr
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _passes(self, event: bytes) -> bool:
+        """Whether an event goes on to the caller as it stands."""
+        if event.startswith(b"data: ") and b"\n" not in event:
+            payload = event[6:]
+        else:
+            lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+            if not lines:  # a comment, or fields that carry no data
+                return self.started and event.startswith(b":")
+            payload = b"\n".join(lines)
+        if self._done:
+            return False
+        if payload.strip() == b"[DONE]":
+            self._done = True
+            return False
+        return self._read(payload)
+
+    def _read(self, payload: bytes) -> bool:
+        try:
+            chunk = jiter.from_json(payload, cache_mode="keys")
+        except ValueError:
+            raise UpstreamError(Failure.BROKEN) from None
+        if not isinstance(chunk, dict):
+            raise UpstreamError(Failure.BROKEN)
+        if chunk.get("error"):
+            raise _error_inside(chunk["error"])
+        choices = chunk.get("choices")
+        usage = chunk.get("usage")
+        if usage:
+            self.usage = read_usage(usage) or self.usage
+        self._last = chunk
+        if not choices:
+            if usage:
+                self._usage_sent = True
+                return self._include_usage
+            return self.started  # a prompt-filter chunk, say
+        if not isinstance(choices, list):
+            raise UpstreamError(Failure.BROKEN)
+        for choice in choices:
+            self._choice(choice)
+        return True
+
+    def _choice(self, choice: Any) -> None:
+        if not isinstance(choice, dict):
+            raise UpstreamError(Failure.BROKEN)
+        index = choice.get("index") or 0
+        self._seen.add(index)
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            text = delta.get("content")
+            if text and isinstance(text, str):
+                self.started = True
+                self.content_chars += len(text)
+            elif not self.started:
+                self.started = any(value for name, value in delta.items() if name != "role")
+        if choice.get("finish_reason"):
+            self._finished.add(index)
+            self.started = True
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Return the counts of an OpenAI `usage` object, or None where it has none."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is not int:
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Usage(prompt, completion if type(completion) is int else 0, cached if type(cached) is int else 0)
+
+
+def error_event(error: GatewayError) -> bytes:
+    """Return the event that ends a stream dishonestly begun; SDKs raise APIError on a truthy `error`."""
+    return b"data: " + orjson.dumps(error.body()) + b"\n\n"
+
+
+def _error_inside(error: Any) -> UpstreamError:
+    """Classify an error object inside a 200 stream, by OpenAI's type and code."""
+    fields = error if isinstance(error, dict) else {}
+    words = f"{fields.get('code')} {fields.get('type')}"
+    if "context_length_exceeded" in words:
+        return UpstreamError(Failure.CONTEXT_EXCEEDED, param="messages")
+    if "rate_limit" in words or "429" in words:
+        return UpstreamError(Failure.RATE_LIMITED)
+    if "overloaded" in words or "unavailable" in words:
+        return UpstreamError(Failure.UNAVAILABLE)
+    return UpstreamError(Failure.BROKEN)
