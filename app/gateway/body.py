@@ -6,14 +6,12 @@ last of two equal keys. Both would let a body say one thing to the scanner and a
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, cast
 
 import jiter
-import orjson
 
 from app.errors import InvalidRequestError as Invalid
 from app.gateway.body_rules import FIELDS, NESTED, STEERING, check_messages
@@ -62,14 +60,6 @@ def parse_json(raw: bytes) -> Any:
     if _MAY_OVERFLOW.search(raw) and any(isinstance(value, float) and math.isinf(value) for value in _scalars(parsed)):
         raise Invalid("The JSON body holds a number that is too large.", code="invalid_json")
     return parsed
-
-
-def dump_json(value: Any) -> bytes:
-    """Return `value` as compact JSON; integers over 64 bits, which orjson refuses, keep their digits."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _scalars(value: Any) -> Iterator[Any]:

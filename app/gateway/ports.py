@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from app.domain import Call, Label
+    from app.domain import Call, Label, Window
 
 
 class Answer(Protocol):
@@ -48,6 +48,14 @@ class Cache(Protocol):
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """Store `value` for `ttl_s` seconds."""
+        ...
+
+
+class Quota(Protocol):
+    """A rate limit that replicas share. Never raises and never hangs: a store that fails is counted, and cannot say."""
+
+    async def hit(self, key: str) -> Window | None:
+        """Count one hit of `key`; None when the store cannot say, and the caller counts in process."""
         ...
 
 

@@ -125,7 +125,6 @@ class Reply:
             async for data in self._passed(served):
                 self._keep(data)
                 yield data
-            self._whole = True
         except UpstreamError as error:
             self._note_cut(error)
             yield error_event(_broken_off(error))
@@ -180,6 +179,7 @@ class Reply:
                 if watch.ended:
                     break
         last = watch.finish()
+        self._whole = True
         yield watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last
         await _drain(served)
 

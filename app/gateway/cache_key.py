@@ -1,0 +1,61 @@
+"""The key under which an answer is cached and joined: a keyed hash of everything that could change the answer.
+
+Two requests that differ never share a key by construction: what is hashed is one canonical JSON array, and JSON text says where each value ends and of
+which type it is. Without the secret a key tells nothing, not even whether a guessed request was made.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PURPOSE = b"sluice/cache/1"
+_FAST = b"\x00"
+_EXACT = b"\x01"
+_EXACT_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def cache_key(secret: bytes, *, tenant: str, plan_id: str, body: Mapping[str, Any], headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return 32 bytes (HMAC-SHA256) for a request.
+
+    `body` is parsed JSON and counts whole; `plan_id` says which deployments may answer, in order; `headers` are those that go upstream, in order. The order
+    of an object's keys does not count. `1`, `1.0`, `true` and `"1"` differ. Raises ValueError for an empty secret.
+    """
+    if not secret:
+        raise ValueError("the cache's secret is empty")
+    parts = [tenant, plan_id, headers, body if type(body) is dict else dict(body)]
+    return hmac.digest(secret, _PURPOSE + _canonical(parts), "sha256")
+
+
+def _canonical(value: Any) -> bytes:
+    """Return canonical JSON, behind a byte that names its writer.
+
+    orjson takes 0.4 µs for a body of 1 KB and 4 µs for 120 KB, where the standard library takes 6 and 420. It refuses integers over 64 bits and lone surrogates
+    and writes NaN and infinities as null, so these go to the standard library, whose text is as unambiguous. Which writer is used depends on the value alone.
+    """
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return _exact(value)
+    if b"null" in text and not _finite(value):
+        return _exact(value)
+    return _FAST + text
+
+
+def _exact(value: Any) -> bytes:
+    return _EXACT + _EXACT_ENCODER.encode(value).encode("utf-8", "surrogatepass")
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
