@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -303,3 +303,12 @@ class Usage:
     completion_tokens: int
     cached_tokens: int = 0
     estimated: bool = False
+
+
+class Window(NamedTuple):
+    """What a rate limit said of one hit. `reset_s` is the time until the oldest counted hit leaves the window, which frees a slot."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_s: float
