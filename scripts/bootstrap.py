@@ -67,7 +67,7 @@ def install(venv: Path, requirements: list[str]) -> None:
     """Install with hashes. pip's errors pass through, its many lines become a count."""
     pins = {line.split("==")[0] for name in requirements for line in (ROOT / name).read_text().splitlines() if "==" in line and line[0].isalnum()}
     print(f"Installing {', '.join(requirements)}: up to {len(pins)} packages, about a minute the first time", flush=True)
-    command = [venv / "bin/python", "-I", "-m", "pip", "install", "--require-hashes", "--no-user", "--no-input", "--progress-bar", "off"]
+    command = [str(venv / "bin/python"), "-I", "-m", "pip", "install", "--require-hashes", "--no-user", "--no-input", "--progress-bar", "off"]
     command += [part for name in requirements for part in ("-r", name)]
     terminal = sys.stdout.isatty()
     tail: deque[str] = deque(maxlen=15)

@@ -1,0 +1,233 @@
+"""The shape of the code, as docs/ARCHITECTURE.md draws it.
+
+What counts as an import: every `import` and `from ... import` of a file, wherever it stands, also inside a function and under `if TYPE_CHECKING`, because a
+layer that names another's types knows that layer. Strings handed to importlib do not count; no module hands it one of the application's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "app").rglob("*.py"))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Whom a layer may import besides itself: layers of the application, and packages of others."""
+
+    layers: frozenset[str]
+    packages: frozenset[str]
+
+
+def _layer(layers: str, packages: str) -> Layer:
+    return Layer(frozenset(layers.split()), frozenset(packages.split()))
+
+
+_HTTP = "gateway models config domain errors utils"
+LAYERS = {
+    "domain": _layer("", ""),
+    "errors": _layer("domain", ""),
+    "utils": _layer("domain", "prometheus_client orjson"),
+    "config": _layer("models domain errors", "pydantic pydantic_settings dotenv yaml"),
+    "models": _layer("config domain errors", "pydantic jiter"),
+    "policy": _layer("domain errors", "hyperscan phonenumbers stdnum tokenizers"),
+    "gateway": _layer("policy domain errors utils", "jiter orjson"),
+    "providers": _layer("config domain errors utils", "httptools jiter orjson litellm httpx botocore"),
+    "services": _layer("config domain errors utils", "redis chromadb orjson limits numpy tokenizers safetensors"),
+    "limits": _layer(f"routers middleware dependencies {_HTTP}", "slowapi limits"),  # slowapi's own stores are the package `limits`
+    "dependencies": _layer(f"routers middleware limits {_HTTP}", "fastapi starlette"),
+    "middleware": _layer(f"routers dependencies limits {_HTTP}", "fastapi starlette"),
+    "routers": _layer(f"dependencies middleware limits {_HTTP}", "fastapi starlette pydantic"),
+}
+COMPOSITION = {"main", "__main__"}  # import everything; nobody imports them, but __main__ main
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+# Where foreign code may fail in ways that nobody can list. A handler that ends in a bare `raise` cleans up and needs no entry.
+BROAD_EXCEPTS = {
+    ("app/middleware.py", "__call__"): "the ASGI edge: a fault becomes a 500, or an honest end of the stream",
+    ("app/policy/assess.py", "assess"): "any fault of the scanner makes the request confidential",
+    ("app/services/redis_link.py", "run"): "store adapter: every fault of the client becomes RedisLostError",
+    ("app/services/chroma_worker.py", "_answer"): "store adapter: every fault becomes an answer to the parent",
+    ("app/services/chroma_worker.py", "scrub"): "store adapter: a scrub that fails is due again at the next delete",
+    ("app/services/chroma_worker.py", "_drop"): "store adapter: a client that is given up may fail to close",
+}
+CHILD_PROCESSES = {"app/services/chroma_worker.py"}  # have no metrics: the parent counts what they answer
+
+# Modules without a test file of their own, each with its reason. All others have tests/unit/<same path>/test_<name>.py.
+UNMIRRORED = {
+    "app/gateway/ports.py": "protocols only; what implements them is tested",
+    "app/main.py": "composition: tests/integration drives the whole application",
+    "app/__main__.py": "the command line: tests/integration runs it as a process",
+}
+
+
+def _path(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def _name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _layer_of(module: str) -> str:
+    """Return the row of the table that a module of the application belongs to; `models_chat` belongs to `models`."""
+    parts = module.split(".")
+    name = parts[1] if len(parts) > 1 else ""
+    return "models" if name.startswith("models_") else name
+
+
+NAMES = {_name(file) for file in MODULES}
+
+
+def _imports(tree: ast.AST, module: str) -> Iterator[str]:
+    """Yield what a file imports; `from app.x import y` is `app.x.y` where that is a module, else `app.x`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively: write the whole name, it can be searched for"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in NAMES else str(node.module)
+
+
+def _parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), str(file))
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_path)
+def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
+    module = _name(file)
+    layer = _layer_of(module)
+    imported = set(_imports(_parse(file), module))
+    inner = {_layer_of(name) for name in imported if name == "app" or name.startswith("app.")} - {layer, ""}
+    outer = {name.partition(".")[0] for name in imported} - {"app"} - sys.stdlib_module_names
+
+    if layer in COMPOSITION | {""}:
+        assert inner <= LAYERS.keys() | {"main"}, "only __main__ imports main"
+        return
+    assert layer in LAYERS, f"{module} belongs to no layer: give it a row in LAYERS and in docs/ARCHITECTURE.md"
+    assert inner <= LAYERS[layer].layers, f"{layer} may import {sorted(LAYERS[layer].layers)} of the application"
+    assert outer <= LAYERS[layer].packages, f"{layer} may import {sorted(LAYERS[layer].packages)} of others' packages"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    graph = {_name(file): {name for name in _imports(_parse(file), _name(file)) if name in NAMES} - {_name(file)} for file in MODULES}
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        pytest.fail(f"these modules import one another: {' -> '.join(exc.args[1])}")
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_path)
+def test_a_file_and_its_functions_are_short(file: Path) -> None:
+    lines = len(file.read_text().splitlines())
+    functions = [node for node in ast.walk(_parse(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name: length for node in functions if (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES}
+
+    assert lines <= MAX_FILE_LINES
+    assert not long
+
+
+def _broad(kind: ast.expr | None) -> bool:
+    """Say whether an `except` clause names nothing, or Exception or BaseException, alone or among others."""
+    kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
+    return any(each is None or (isinstance(each, ast.Name) and each.id in {"Exception", "BaseException"}) for each in kinds)
+
+
+def _catches(tree: ast.AST, function: str = "module") -> Iterator[tuple[str, ast.ExceptHandler | ast.Call]]:
+    """Yield each broad handler, and each `suppress` of a broad class, with the function that it stands in."""
+    for node in ast.iter_child_nodes(tree):
+        inner = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else function
+        if isinstance(node, ast.ExceptHandler) and _broad(node.type):
+            yield inner, node
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress") and any(map(_broad, node.args)):
+            yield inner, node
+        yield from _catches(node, inner)
+
+
+def _cleans_up(node: ast.AST) -> bool:
+    return isinstance(node, ast.ExceptHandler) and isinstance(last := node.body[-1], ast.Raise) and last.exc is None
+
+
+def _counts(node: ast.AST) -> bool:
+    """Say whether a handler counts into FAULTS or raises an error of its own."""
+    called = [ast.unparse(inner.func) for inner in ast.walk(node) if isinstance(inner, ast.Call)]
+    raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+    return raises or any(name.startswith("FAULTS.labels(") and name.endswith(").inc") for name in called)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_path)
+def test_a_broad_except_stands_only_where_it_is_allowed_and_counts_what_it_caught(file: Path) -> None:
+    path = _path(file)
+    caught = [(function, node) for function, node in _catches(_parse(file)) if not _cleans_up(node)]
+    unlisted = [f"{function}, line {node.lineno}" for function, node in caught if (path, function) not in BROAD_EXCEPTS]
+    silent = [f"{function}, line {node.lineno}" for function, node in caught if not _counts(node)]
+
+    assert not unlisted
+    assert not silent or path in CHILD_PROCESSES
+
+
+def test_every_exception_to_these_rules_is_still_needed() -> None:
+    broad = {(_path(file), function) for file in MODULES for function, node in _catches(_parse(file)) if not _cleans_up(node)}
+
+    assert set(BROAD_EXCEPTS) - broad == set()
+    assert {path for path in UNMIRRORED if not (ROOT / path).exists()} == set()
+    assert {path for path in UNMIRRORED if _mirror(ROOT / path).exists()} == set()
+
+
+def _mirror(file: Path) -> Path:
+    relative = file.relative_to(ROOT / "app")
+    return ROOT / "tests/unit" / relative.with_name(f"test_{relative.name}")
+
+
+@pytest.mark.parametrize("file", [file for file in MODULES if file.name != "__init__.py"], ids=_path)
+def test_a_module_has_a_test_file_that_mirrors_it(file: Path) -> None:
+    if not _mirror(file).exists() and _path(file) not in UNMIRRORED:
+        pytest.fail(f"{_path(_mirror(file))} is missing")
+
+
+def test_a_unit_test_file_mirrors_a_module() -> None:
+    mirrors = {_mirror(file) for file in MODULES}
+
+    assert {_path(file) for file in (ROOT / "tests/unit").rglob("test_*.py") if file not in mirrors} == set()
+
+
+IMPORT_MAIN = """
+import sys
+
+import hyperscan
+
+class NoCompiling(hyperscan.Database):
+    def compile(self, *args, **kwargs):
+        raise AssertionError("compiled at import")
+
+hyperscan.Database = NoCompiling
+opened = []
+sys.addaudithook(lambda event, args: opened.append(event) if event.startswith(("socket.", "subprocess.", "os.posix_spawn", "os.fork")) else None)
+import app.main
+print(opened, sorted({"litellm", "chromadb", "numpy", "botocore", "openai", "tokenizers", "redis"} & set(sys.modules)))
+"""
+
+
+def test_importing_the_application_opens_nothing_and_loads_no_heavy_library() -> None:
+    result = subprocess.run([sys.executable, "-c", IMPORT_MAIN], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split("\n")[-2] == "[] []"
