@@ -73,8 +73,13 @@ class Embedder(Protocol):
 class VectorStore(Protocol):
     """Stores texts with their vectors, and finds the nearest. Raises UnavailableError, with what to do, when it cannot serve."""
 
-    async def add(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Store documents: `id`, `text`, `metadata`, `label`, `tenant`, `vector`."""
+    clearance: Label
+
+    async def add(self, documents: Sequence[Mapping[str, Any]], *, max_label: Label) -> None:
+        """Store documents (`id`, `text`, `metadata`, `label`, `tenant`, `vector`), each in the place of one of its id.
+
+        Raises ConflictError, and stores none, when an id belongs to a document above `max_label`.
+        """
         ...
 
     async def delete(self, document_id: str, *, max_label: Label) -> bool:
@@ -82,5 +87,5 @@ class VectorStore(Protocol):
         ...
 
     async def search(self, vector: Sequence[float], *, limit: int, max_label: Label, where: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        """Return the nearest documents of at most that label: `id`, `text`, `metadata`, `score` in 0..1, best first."""
+        """Return the nearest documents of at most that label: `id`, `text`, `metadata`, `label`, `score` in 0..1, best first."""
         ...
