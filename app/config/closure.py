@@ -1,0 +1,142 @@
+"""Which deployments each label can reach by the configuration's own paths, as if no plan looked at clearances.
+
+The planner drops whatever is not cleared, and egress refuses it; this is the third, independent hold: a configuration in which they would have to is not
+started. Two paths are by their definition open to cleared deployments alone, and counted so: a model that the caller names (what is not cleared becomes
+what `on_conflict` makes of it), and the move to the pool `long`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from app.config.faults import alternatives
+from app.config.reach import reach
+from app.config.rules import describe
+from app.domain import Label, OnConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from app.config.faults import Fault
+    from app.config.specs import DeploymentSpec, GatewayFile
+
+LOCAL: Final = "local"
+LONG: Final = "long"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way for a label to a deployment. `line` is where the file makes it so."""
+
+    label: Label
+    deployment: str
+    words: str
+    line: int
+
+
+def closure(file: GatewayFile) -> Mapping[Label, tuple[Path, ...]]:
+    """Return every path of every label, in the order in which a request would take them."""
+    found: dict[Label, list[Path]] = {label: [] for label in Label}
+    for path in (*_by_rules(file), *_by_fallback(file), *_by_name(file), *_by_conflict(file), *_by_length(file)):
+        found[path.label].append(path)
+    return {label: tuple(paths) for label, paths in found.items()}
+
+
+def reachable(file: GatewayFile) -> Mapping[Label, frozenset[str]]:
+    """Return the deployments that each label can reach."""
+    return {label: frozenset(path.deployment for path in paths) for label, paths in closure(file).items()}
+
+
+def closure_faults(file: GatewayFile) -> list[Fault]:
+    """Return a fault for every place of the file that leads a label to deployments that are not cleared for it."""
+    highest: dict[int, Label] = {}
+    below: dict[int, list[Path]] = {}
+    for label, paths in closure(file).items():
+        for path in paths:
+            if file.deployments[path.deployment].clearance >= label:
+                continue
+            if label > highest.get(path.line, Label.PUBLIC):
+                highest[path.line], below[path.line] = label, []
+            below[path.line].append(path)
+    remedy = {label: _remedy(file, label) for label in set(highest.values())}
+    return [file.fault(line, _sentence(file, paths, remedy[highest[line]])) for line, paths in below.items()]
+
+
+def _sentence(file: GatewayFile, paths: list[Path], remedy: str) -> str:
+    specs = list({path.deployment: file.deployments[path.deployment] for path in paths}.values())
+    clearances = alternatives([f"{spec.name} (cleared for {spec.clearance})" for spec in specs], quote=False, last="and")
+    return f"a {paths[0].label} request can reach {clearances} by {paths[0].words}; {remedy}"
+
+
+def _remedy(file: GatewayFile, label: Label) -> str:
+    """Return the line to write so that requests of `label` go to what is cleared for them."""
+    labels = [str(each) for each in Label if each >= label]
+    words = labels[0] if len(labels) == 1 else f"[{', '.join(labels)}]"
+    target = _cleared_target(file, label)
+    if target is not None:
+        return f"write `- {{when: {{label: {words}}}, use: {target}}}` before it, and name only deployments that are cleared for {label} in a fallback"
+    return (
+        f"no pool or deployment is cleared for {label}: add a local one, such as "
+        f'`llama: {{model: ollama_chat/llama3.1, api_base: "${{OLLAMA_BASE_URL}}", clearance: {label}}}` to deployments, '
+        f"and `- {{when: {{label: {words}}}, use: llama}}` as the first rule"
+    )
+
+
+def _cleared_target(file: GatewayFile, label: Label) -> str | None:
+    pools = [LOCAL] if LOCAL in file.pools else []
+    for name in (*pools, *file.pools, *file.deployments):
+        members = _members(file, name)
+        if members and all(spec.clearance >= label for spec in members):
+            return name
+    return None
+
+
+def _members(file: GatewayFile, name: str) -> tuple[DeploymentSpec, ...]:
+    if name in file.pools:
+        return tuple(file.deployments[member.name] for member in file.pools[name].members if member.name in file.deployments)
+    return (file.deployments[name],) if name in file.deployments else ()
+
+
+def _by_rules(file: GatewayFile) -> Iterator[Path]:
+    for spec, reached in zip(file.rules, reach([spec.rule for spec in file.rules])[0], strict=True):
+        when, use = describe(spec.rule.when), spec.rule.use
+        for label in sorted(reached.labels):
+            for member in _members(file, use):
+                yield Path(label, member.name, f"the rule {spec.rule.name} ({when}) and {_kind(file, use)}", spec.line)
+
+
+def _by_fallback(file: GatewayFile) -> Iterator[Path]:
+    if file.fallback is None:
+        return
+    for label in Label:
+        for member in _members(file, file.fallback.name):
+            yield Path(label, member.name, f"the fallback to {_kind(file, file.fallback.name)}", file.fallback.line)
+
+
+def _by_name(file: GatewayFile) -> Iterator[Path]:
+    for label in Label:
+        for spec in file.deployments.values():
+            if spec.clearance >= label:
+                yield Path(label, spec.name, "naming it", spec.line)
+
+
+def _by_conflict(file: GatewayFile) -> Iterator[Path]:
+    """A named model that is not cleared is answered by the pool `local`; where there is none, by the rules."""
+    if file.on_conflict is not OnConflict.REROUTE or LOCAL not in file.pools:
+        return
+    for label in Label:
+        if any(spec.clearance < label for spec in file.deployments.values()):
+            for member in _members(file, LOCAL):
+                yield Path(label, member.name, f"naming a model that is not cleared, which {_kind(file, LOCAL)} answers", file.pools[LOCAL].line)
+
+
+def _by_length(file: GatewayFile) -> Iterator[Path]:
+    for label in Label:
+        for member in _members(file, LONG) if LONG in file.pools else ():
+            if member.clearance >= label:
+                yield Path(label, member.name, f"being too long, which moves it to {_kind(file, LONG)}", file.pools[LONG].line)
+
+
+def _kind(file: GatewayFile, name: str) -> str:
+    return f"the pool {name}" if name in file.pools else f"the deployment {name}"

@@ -1,0 +1,115 @@
+"""gateway.yaml: read, checked as far as the file alone can be, and returned as frozen values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from app.config.faults import ConfigError, Fault, suggestion
+from app.config.reach import reach
+from app.config.reading import Reader
+from app.config.rules import describe, read_rules
+from app.config.sections import read_deployments, read_networks, read_pools, read_scan, read_search, read_trusted
+from app.config.specs import DeploymentSpec, GatewayFile, Named, PoolSpec, ScanSpec, SearchSpec
+from app.config.yaml_tree import parse_yaml
+from app.domain import OnConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from app.config.rules import RuleSpec
+
+__all__ = ["ConfigError", "DeploymentSpec", "Fault", "GatewayFile", "Named", "PoolSpec", "ScanSpec", "SearchSpec", "load_gateway_file", "read_gateway_file"]
+
+_SECTIONS: Final = ("deployments", "pools", "rules", "fallback", "on_conflict", "local_networks", "trusted_hosts", "search", "scan")
+
+
+def load_gateway_file(path: Path, env: Mapping[str, str]) -> GatewayFile:
+    """Return the file at `path`, `${NAME}` filled in from `env`. Raises ConfigError with everything that is wrong with it."""
+    file, faults = read_gateway_file(path, env)
+    if faults or file is None:
+        raise ConfigError(faults)
+    return file
+
+
+def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile | None, list[Fault]]:
+    """Return what can be read of the file, for further checks, and its faults; None where it is no mapping at all."""
+    name = path.as_posix()
+    faults: list[Fault] = []
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        return None, [Fault(name, 0, f"cannot be read ({exc.strerror}); write it there, or set GATEWAY_CONFIG to where it is")]
+    root = parse_yaml(content, name, env, faults)
+    if root is None:
+        return None, faults
+    reader = Reader(name, faults)
+    sections = reader.table(root, "gateway.yaml", _SECTIONS)
+    if not sections:
+        return None, faults
+    nodes = {key: node for key, (_, node) in sections.items()}
+    warnings: list[str] = []
+    deployments = read_deployments(reader, nodes.get("deployments"), root.line)
+    before = len(faults)
+    rules = read_rules(reader, nodes.get("rules"), root.line)
+    rules_sound = len(faults) == before
+    fallback = reader.name(nodes["fallback"], "fallback") if "fallback" in nodes else None
+    on_conflict = reader.choice(nodes["on_conflict"], "on_conflict", OnConflict) if "on_conflict" in nodes else None
+    file = GatewayFile(
+        path=name,
+        deployments=deployments,
+        pools=read_pools(reader, nodes.get("pools"), deployments),
+        rules=rules,
+        fallback=Named(fallback, sections["fallback"][0]) if fallback is not None else None,
+        on_conflict=on_conflict or OnConflict.REROUTE,
+        local_networks=read_networks(reader, nodes.get("local_networks"), warnings),
+        trusted_hosts=read_trusted(reader, nodes.get("trusted_hosts"), warnings),
+        search=read_search(reader, nodes.get("search")),
+        scan=read_scan(reader, nodes.get("scan")),
+        warnings=tuple(warnings),
+        env=env,
+    )
+    faults += _unknown_names(file)
+    if rules_sound:
+        faults += _rule_faults(file)
+    return file, faults
+
+
+def _unknown_names(file: GatewayFile) -> Iterable[Fault]:
+    for pool in file.pools.values():
+        for member in pool.members:
+            if member.name in file.pools:
+                yield file.fault(member.line, f'"{member.name}" is a pool; a pool lists deployments')
+            elif member.name not in file.deployments:
+                yield file.fault(member.line, f'the pool {pool.name} names an unknown deployment "{member.name}"{suggestion(member.name, file.deployments)}')
+    targets = [*file.pools, *file.deployments]
+    for spec in file.rules:
+        if spec.rule.use not in targets:
+            yield file.fault(spec.use_line, f'use names an unknown pool or deployment "{spec.rule.use}"{suggestion(spec.rule.use, targets)}')
+    if file.fallback is not None and file.fallback.name not in file.pools:
+        hint = "; write a pool that holds it" if file.fallback.name in file.deployments else suggestion(file.fallback.name, file.pools)
+        yield file.fault(file.fallback.line, f'fallback names an unknown pool "{file.fallback.name}"{hint}')
+    embedder = file.search.embedder
+    if embedder is not None and embedder.name not in file.deployments:
+        hint = suggestion(embedder.name, [*file.deployments, "builtin"])
+        yield file.fault(embedder.line, f'embedder names an unknown deployment "{embedder.name}"{hint}')
+
+
+def _rule_faults(file: GatewayFile) -> Iterable[Fault]:
+    """Say which rules never match, and whether some request matches none."""
+    reached, unmatched = reach([spec.rule for spec in file.rules])
+    for place, (spec, found) in enumerate(zip(file.rules, reached, strict=True)):
+        if not found.labels:
+            yield file.fault(spec.line, f"{spec.rule.name} never matches: {_culprit(file.rules, place)}; move it up, or leave it out")
+    if unmatched:
+        last = file.rules[-1]
+        yield file.fault(last.line, f"some requests match no rule; write a last rule without `when`, such as `- {{use: {last.rule.use}}}`")
+
+
+def _culprit(rules: tuple[RuleSpec, ...], place: int) -> str:
+    """Return why the rule at `place` is out of reach: one earlier rule that takes all of it, or all of them together."""
+    for earlier in rules[:place]:
+        reached, _ = reach([earlier.rule, rules[place].rule])
+        if not reached[1].labels:
+            return f"{earlier.rule.name} in line {earlier.line} ({describe(earlier.rule.when)}) takes every request that it would"
+    return "the rules before it together take every request that it would"

@@ -1,0 +1,101 @@
+"""What gateway.yaml says, as frozen values: each knows the line it stands on, so that a later check can name it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from app.config.faults import Fault
+from app.domain import OnConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+    from app.config.rules import RuleSpec
+    from app.domain import Capability, Label, Price
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name that the file uses, and where."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSpec:
+    """A deployment as it is written. What is None was left out, or names a variable that is unset: those are in `missing`.
+
+    `lines` are the lines of its keys; `literal_secrets` are the keys whose secret stands in the file itself.
+    """
+
+    name: str
+    line: int
+    provider: str
+    model: str
+    clearance: Label
+    api_base: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    num_ctx: int | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    price: Price | None = None
+    capabilities: frozenset[Capability] | None = None
+    allow_fields: frozenset[str] = frozenset()
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    missing: tuple[str, ...] = ()
+    literal_secrets: tuple[str, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False)
+
+    def line_of(self, key: str) -> int:
+        """Return the line of one of its keys, or its own."""
+        return self.lines.get(key, self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A pool's members in their order."""
+
+    name: str
+    line: int
+    members: tuple[Named, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpec:
+    """Which embedder makes the vectors (None: the built-in one), and the highest label that the collection may hold (None: the embedder's)."""
+
+    embedder: Named | None = None
+    clearance: Label | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSpec:
+    """What cannot be scanned and yet does not make a request confidential, by kind."""
+
+    allow: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFile:
+    """gateway.yaml. `env` is what `${NAME}` was filled in from; the variables that a provider's key has by convention are looked up in it too."""
+
+    path: str
+    deployments: Mapping[str, DeploymentSpec]
+    pools: Mapping[str, PoolSpec]
+    rules: tuple[RuleSpec, ...]
+    fallback: Named | None = None
+    on_conflict: OnConflict = OnConflict.REROUTE
+    local_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_hosts: Mapping[str, IPv4Network | IPv6Network | None] = field(default_factory=dict)
+    search: SearchSpec = SearchSpec()
+    scan: ScanSpec = ScanSpec()
+    warnings: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def fault(self, line: int, sentence: str) -> Fault:
+        """Return a fault of this file."""
+        return Fault(self.path, line, sentence)
