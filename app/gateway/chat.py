@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain import CacheState, Call, Label, Usage
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import cache_key
+from app.gateway.flights import Flights, Landed
 from app.gateway.reply import Reply, StoredAnswer
 from app.policy.planner import make_plan
 from app.utils.monitoring import CACHE, FINDINGS, ROUTED
@@ -62,6 +63,7 @@ class ChatGateway:
     secret: bytes = field(repr=False)
     limits: ChatLimits
     scan_pool: Executor
+    flights: Flights[StoredAnswer] = field(default_factory=Flights)
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
@@ -71,14 +73,30 @@ class ChatGateway:
         receipt.rule = plan.rule
         ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
         key = self._cache_key(request, facts, plan)
+        stream = bool(request.body.get("stream"))
         stored = await self._look_up(key, request, receipt)
+        lead = None
+        if stored is None and key is not None and receipt.cache is CacheState.MISS and not stream:
+            seat = await self.flights.board(key, wait_s=self.limits.timeout_s)
+            stored, lead = (seat.value, None) if isinstance(seat, Landed) else (None, seat)
+            receipt.cache = CacheState.JOINED if stored is not None else CacheState.MISS
+        CACHE.labels(receipt.cache).inc()
         if stored is not None:
             receipt.deployment, receipt.attempts, receipt.cost_usd = stored.deployment, 0, 0.0
-            return Reply.of_stored(stored, receipt, stream=bool(request.body.get("stream")))
-        reply = Reply(receipt, stream=bool(request.body.get("stream")))
-        if key is not None and not request.cache_control.no_store and self.cache is not None:
+            return Reply.of_stored(stored, receipt, stream=stream)
+        reply = Reply(receipt, stream=stream)
+        if key is not None and self.cache is not None and not request.cache_control.no_store:
             reply.store_in(self.cache, key, self.limits.cache_ttl_s)
-        await self._attempt(request, facts, plan, reply)
+        try:
+            await self._attempt(request, facts, plan, reply)
+            if lead is not None and reply.stored is not None:
+                lead.land(reply.stored)
+        except BaseException:
+            reply.drop()
+            raise
+        finally:
+            if lead is not None:
+                lead.abandon()
         return reply
 
     async def _assess(self, request: ChatRequest, receipt: Receipt) -> Facts:
@@ -104,7 +122,6 @@ class ChatGateway:
     async def _look_up(self, key: bytes | None, request: ChatRequest, receipt: Receipt) -> StoredAnswer | None:
         if key is None or self.cache is None or request.cache_control.no_cache:
             receipt.cache = CacheState.BYPASS
-            CACHE.labels(CacheState.BYPASS).inc()
             return None
         start = time.perf_counter()
         raw = await self.cache.get(key)
@@ -113,7 +130,6 @@ class ChatGateway:
         if stored is not None and stored.age_s() > request.cache_control.max_age_s:
             stored = None
         receipt.cache = CacheState.MISS if stored is None else CacheState.HIT
-        CACHE.labels(receipt.cache).inc()
         return stored
 
     async def _attempt(self, request: ChatRequest, facts: Facts, plan: Plan, reply: Reply) -> None:

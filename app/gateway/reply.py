@@ -131,19 +131,35 @@ class Reply:
         except GatewayError as error:  # after the headers had left: nothing can be answered but this event
             yield error_event(error)
 
+    @property
+    def stored(self) -> StoredAnswer | None:
+        """The whole answer as the cache keeps it, or None while it is not whole or too large to be kept."""
+        if not self._whole or self._served is None or self._kept_bytes > _MAX_STORED_BYTES:
+            return None
+        return StoredAnswer(self._served.deployment.name, time.time(), b"".join(self._kept))
+
     async def finish(self) -> None:
         """Account for what was served, store it where it is whole, and give up what was not read."""
-        if self._pending is not None and not self._pending.done():
-            self._pending.cancel()
+        self.drop()
         served = self._served
         if served is None:
             return
-        served.answer.close()
         if served.watch is not None:
             self._settle(served.watch.usage or self._guess(served.watch.content_chars))
-        if self._whole and self._cache is not None and self._kept_bytes <= _MAX_STORED_BYTES:
+        stored = self.stored
+        if self._cache is not None and stored is not None:
             cache, key, ttl_s = self._cache
-            await cache.put(key, StoredAnswer(served.deployment.name, time.time(), b"".join(self._kept)).dump(), ttl_s)
+            await cache.put(key, stored.dump(), ttl_s)
+
+    def drop(self) -> None:
+        """Give up what was not read: every connection of this reply is closed, unless its answer was read to the end."""
+        pending = self._pending
+        if pending is not None and not pending.done():
+            pending.cancel()
+        elif pending is not None and not pending.cancelled():
+            pending.exception()  # it may be that nobody waited for it
+        if self._served is not None:
+            self._served.answer.close()
 
     async def _run(self) -> Served:
         assert self._walk is not None  # noqa: S101 -- `begin` came first

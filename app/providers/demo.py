@@ -70,7 +70,8 @@ def _text(call: Call) -> str:
     if (call.body.get("response_format") or {}).get("type") == "json_object":
         return orjson.dumps(decided).decode()
     listed = ", ".join(f"{name}: {value}" for name, value in decided.items())
-    return f"This is Sluice's built-in demo model, because no deployment is active. Your request was decided as follows: {listed}. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL in .env and restart to get a real answer."
+    intro = "This is Sluice's built-in demo model, because no deployment is active. Your request was decided as follows:"
+    return f"{intro} {listed}. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL in .env and restart to get a real answer."
 
 
 def _decided(facts: Facts) -> dict[str, Any]:

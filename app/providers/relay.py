@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-
 from app.domain import Failure
 from app.errors import UpstreamError
 from app.providers.faults import failure_of, unreachable
@@ -17,7 +16,7 @@ from app.utils.json import dump_json
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from app.domain import Address, Call, Deployment
+    from app.domain import Address, Call, Deployment, Label
     from app.providers.wire import Wire
     from app.providers.wire_response import WireResponse
 
@@ -98,10 +97,13 @@ def _path(deployment: Deployment) -> str:
 def _headers(call: Call) -> list[tuple[str, str]]:
     deployment = call.deployment
     headers = [("content-type", "application/json"), ("accept", "text/event-stream" if call.stream else "application/json"), _USER_AGENT]
-    if deployment.api_key is not None:
-        headers.append(("api-key", deployment.api_key) if deployment.provider == "azure" else ("authorization", f"Bearer {deployment.api_key}"))
-    headers.extend(call.headers)
-    return headers
+    return [*headers, *_credentials(deployment), *call.headers]
+
+
+def _credentials(deployment: Deployment) -> list[tuple[str, str]]:
+    if deployment.api_key is None:
+        return []
+    return [("api-key", deployment.api_key) if deployment.provider == "azure" else ("authorization", f"Bearer {deployment.api_key}")]
 
 
 def _body(call: Call) -> bytes:
@@ -109,3 +111,22 @@ def _body(call: Call) -> bytes:
     if call.stream and call.deployment.provider not in _USAGE_UNASKED:
         body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
     return dump_json(body)
+
+
+async def post_json(wire: Wire, label: Label, deployment: Deployment, path: str, body: bytes, *, connect_s: float, timeout_s: float) -> bytes:
+    """Send `body` to `path` below the deployment's base URL and return the 2xx answer. Raises UpstreamError."""
+    base = urlsplit(deployment.base_url).path.rstrip("/")
+    headers = [("content-type", "application/json"), ("accept", "application/json"), _USER_AGENT, *_credentials(deployment)]
+    address = _address(deployment)
+    limits = {"connect_s": connect_s, "timeout_s": timeout_s, "idle_s": timeout_s}
+    try:
+        response = await wire.request(label, address, path=f"{base}{path}", headers=headers, body=body, **limits)
+    except UpstreamError as error:
+        raise unreachable(error, provider=deployment.provider) from error
+    try:
+        answer = await response.read(timeout_s)
+    finally:
+        response.close()
+    if not 200 <= response.status < 300:
+        raise failure_of(response.status, response.headers, answer, provider=deployment.provider, deployment=deployment)
+    return answer

@@ -65,11 +65,13 @@ class Logger:
         """Write an event that an operator should look at."""
         self._emit("warning", event, fields)
 
-    def error(self, event: str, *, exc: BaseException | None = None, **fields: Any) -> None:
-        """Write a fault; `exc` is reduced to classes and frames."""
-        if exc is not None:
-            fields["exception"] = describe(exc)
+    def error(self, event: str, **fields: Any) -> None:
+        """Write something that an operator must look at."""
         self._emit("error", event, fields)
+
+    def fault(self, event: str, exc: BaseException, **fields: Any) -> None:
+        """Write a fault of ours; `exc` is reduced to classes and frames."""
+        self._emit("error", event, {**fields, "exception": describe(exc)})
 
     def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
         if _LEVELS[level] >= _sink.threshold:

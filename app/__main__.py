@@ -1,0 +1,157 @@
+"""The command line: `python -m app serve` and `python -m app check`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from app.config.check import report
+from app.config.faults import ConfigError
+from app.config.gateway_file import load_gateway_file
+from app.config.settings import environment, load_settings
+from app.providers.catalog import load_catalog
+from app.providers.deployments import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp
+
+    from app.config.settings import Settings
+    from app.providers.deployments import Assembled
+
+
+_BACKLOG = 2048
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, or 2 for a configuration or a port that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="An OpenAI-compatible gateway that keeps confidential requests local.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve on HOST:PORT (127.0.0.1:8000)")
+    commands.add_parser("check", help="validate the settings and gateway.yaml, and print what each label can reach")
+    arguments = parser.parse_args(argv)
+    try:
+        return {"serve": serve, "check": check}[arguments.command]()
+    except ConfigError as exc:
+        _say(str(exc))
+        return 2
+
+
+def check() -> int:
+    """Print what the configuration comes to. Raises ConfigError."""
+    file = load_gateway_file(load_settings().gateway_config, environment())
+    sys.stdout.write(report(file, assemble(file, load_catalog())) + "\n")
+    return 0
+
+
+def serve() -> int:
+    """Serve until a signal. Raises ConfigError."""
+    settings = load_settings()
+    listener = _listen(settings)
+    if listener is None:
+        return 2
+    from app import main as root  # noqa: PLC0415 -- a busy port is told before a second of imports
+
+    root.configure_logging(settings)
+    if settings.workers > 1:
+        _announce(settings, assemble(load_gateway_file(settings.gateway_config, environment()), load_catalog()))
+        return _serve_workers(settings, listener)
+    parts = root.compose(settings, environment())
+    _announce(settings, parts.assembled)
+    _run(uvicorn.Server(_uvicorn(root.build_app(parts), settings)), listener)
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket | None:
+    """Return a socket bound to HOST and PORT, or None with a sentence where that cannot be."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError as exc:
+        listener.close()
+        if exc.errno == errno.EADDRINUSE:
+            _say(f"Port {settings.port} on {settings.host} is in use: stop what listens there, or set PORT to another.")
+        else:
+            _say(f"Cannot listen on {settings.host}:{settings.port} ({exc.strerror}): set HOST and PORT to an address of this machine.")
+        return None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _uvicorn(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        loop="uvloop" if find_spec("uvloop") else "asyncio",
+        http="httptools",  # h11 was seen to serve a request smuggled with Transfer-Encoding and Content-Length
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # limits.client_address reads them, from trusted proxies alone
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+    )
+
+
+def _serve_workers(settings: Settings, listener: socket.socket) -> int:
+    """Serve from several processes that share the listener, a secret (so that they share cache keys) and a folder for metrics."""
+    os.environ.setdefault("GATEWAY_SECRET", secrets.token_hex(32))
+    with tempfile.TemporaryDirectory(prefix="sluice-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        config = _uvicorn("app.main:worker_app", settings)
+        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+    return 0
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn raises the signal anew once it has shut down
+        return
+
+
+def _announce(settings: Settings, assembled: Assembled) -> None:
+    """Print what is active, what is not and why, and a line to try."""
+    table = assembled.table
+    for deployment in table.deployments.values():
+        where = deployment.address or "built in: answers while nothing is configured"
+        _say(f"  active    {deployment.name:18} {deployment.provider}/{deployment.model} at {where}, cleared for {deployment.clearance}")
+    for name, why in table.inactive.items():
+        _say(f"  inactive  {name:18} {why}")
+    for warning in assembled.warnings:
+        _say(f"  warning   {warning}")
+    if not settings.api_keys:
+        open_to = "ANYBODY WHO REACHES THIS PORT (ALLOW_ANONYMOUS)" if settings.allow_anonymous else "this machine only"
+        _say(f"No GATEWAY_API_KEYS: no key is asked for, and the gateway answers to {open_to}.")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.api_keys else ""
+    body = """'{"model": "auto", "messages": [{"role": "user", "content": "Say hello."}]}'"""
+    _say(f"Serving on http://{host}:{settings.port} (API description at /docs). Try:")
+    _say(f"  curl -i http://{host}:{settings.port}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

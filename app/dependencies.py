@@ -1,0 +1,57 @@
+"""Who may pass: the guard of every route that needs a caller, and its aliases for FastAPI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request, Response
+
+from app.domain import Tenant
+from app.http_io import read_headers
+from app.limits import client_address, limit_headers, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Network, IPv6Network
+
+    from starlette.types import Scope
+
+    from app.access import Access
+    from app.http_io import Header
+    from app.limits import RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Limits by client address, then authenticates: guessing keys is limited too."""
+
+    access: Access
+    limit: RateLimit
+    trusted_proxies: Sequence[IPv4Network | IPv6Network]
+
+    async def admit(self, scope: Scope, headers: Mapping[str, str], answer: list[Header]) -> Tenant:
+        """Return whose request it is, and add the limit's headers to `answer`. Raises RateLimitedError and AuthenticationError."""
+        peer = scope["client"][0] if scope.get("client") else None
+        client = client_address(peer, headers.get("x-forwarded-for"), self.trusted_proxies) if self.trusted_proxies else peer or "unknown"
+        window = await self.limit.hit(client) if self.limit.shared else self.limit.hit_local(client)
+        if window is not None:
+            answer.extend(limit_headers(window))
+            if not window.allowed:
+                raise refusal(window)
+        return self.access.tenant(headers.get("authorization"), client)
+
+
+async def _caller(request: Request, response: Response) -> Tenant:
+    guard: Guard = request.app.state.guard
+    headers: list[Header] = []
+    try:
+        return await guard.admit(request.scope, read_headers(request.scope), headers)
+    finally:
+        request.state.limit_headers = headers
+        for name, value in headers:
+            response.headers[name.decode()] = value.decode()
+
+
+Caller = Annotated[Tenant, Depends(_caller)]
+"""The tenant of a FastAPI route's request."""

@@ -1,0 +1,121 @@
+"""What the gateway's own ASGI parts share: headers, errors as answers, and the watch for a caller that leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from app.errors import BodyTooLargeError, InternalError
+from app.utils.json import dump_json
+from app.utils.monitoring import DISCONNECTS, ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+    from types import TracebackType
+
+    from starlette.types import Receive, Scope, Send
+
+    from app.errors import GatewayError
+
+Header = tuple[bytes, bytes]
+
+# A watch is a task: it is made only for a request that lasts, and still in time to notice within 200 ms.
+_WATCH_AFTER_S = 0.1
+
+
+class CallerGoneError(Exception):
+    """The caller left before its request was whole: there is nobody to answer."""
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Return the request's headers by lower-case name; a name sent more than once has its values joined by commas (RFC 9110, section 5.3)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+async def read_body(receive: Receive, headers: MutableMapping[str, str], max_bytes: int) -> bytes:
+    """Return the request's body. Raises BodyTooLargeError, and CallerGoneError for a caller that left in the middle."""
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise too_large(max_bytes)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise too_large(max_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def too_large(max_bytes: int) -> BodyTooLargeError:
+    """Return the error for a body over the limit; what is left of it is not read, so the connection ends."""
+    return BodyTooLargeError(f"The body is larger than {max_bytes} bytes (MAX_BODY_BYTES): send less.", headers={"connection": "close"})
+
+
+async def send_error(send: Send, error: GatewayError, headers: Iterable[Header] = ()) -> None:
+    """Answer with OpenAI's error body."""
+    ERRORS.labels(error.code or error.type).inc()
+    own = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await send_json(send, error.status, error.body(), [*own, *headers])
+
+
+async def send_json(send: Send, status: int, body: Any, headers: Iterable[Header] = ()) -> None:
+    """Answer with JSON; bytes are taken for JSON already."""
+    raw = body if isinstance(body, bytes) else dump_json(body)
+    start = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": raw})
+
+
+def internal_error() -> InternalError:
+    """Return what the caller is told of a fault of ours."""
+    return InternalError("The gateway failed on this request. The log has the fault under the id in `x-request-id`.")
+
+
+class Presence:
+    """Cancels the body of an `async with` when the caller leaves; nothing of it runs on, and nothing is raised."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task: asyncio.Task[None] | None = None
+        self.gone = False
+
+    async def __aenter__(self) -> Self:
+        owner = asyncio.current_task()
+        if owner is None:
+            raise RuntimeError("a request is served outside a task")
+        self._owner = owner
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._begin)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> bool:
+        self.end()
+        if not self.gone or kind is None or not issubclass(kind, asyncio.CancelledError):
+            return False
+        self._owner.uncancel()
+        DISCONNECTS.inc()
+        return True
+
+    def end(self) -> None:
+        """Stop watching: what follows is not the caller's to cancel."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+        self.gone = True
+        self._owner.cancel()

@@ -1,0 +1,214 @@
+"""The composition root: configuration, lanes, services and routes become one ASGI application."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
+
+from app.access import Access
+from app.config.gateway_file import load_gateway_file
+from app.config.settings import environment, load_settings
+from app.dependencies import Guard
+from app.domain import Hints, Label, LaneName
+from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.search import SearchGateway
+from app.limits import RateLimit
+from app.middleware import BodyLimit, HotRoute, LoopbackGuard, RequestEdge
+from app.models import ErrorResponse
+from app.policy.assess import Assessor
+from app.providers import translate
+from app.providers.catalog import load_catalog
+from app.providers.demo import DemoLane
+from app.providers.deployments import assemble
+from app.providers.egress import Egress
+from app.providers.relay import RelayLane, post_json
+from app.providers.wire import Wire
+from app.routers import chat, documents, health, models, search
+from app.routers.chat_openapi import CHAT_OPERATION
+from app.routers.errors import add_error_handlers
+from app.services.cache import MemoryCache, RedisCache
+from app.services.embeddings import RemoteEmbedder, WordLlamaEmbedder
+from app.services.quota import RedisQuota
+from app.services.vector_store import ChromaStore
+from app.utils import logging
+from app.utils.monitoring import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.types import ASGIApp
+
+    from app.config.gateway_file import GatewayFile
+    from app.config.settings import Settings
+    from app.gateway.ports import Embedder
+    from app.providers.deployments import Assembled
+
+VERSION = "0.1.0"
+
+_SCAN_THREADS = 2  # a scan holds the interpreter for parts of its time: more would only take turns
+
+log = logging.get_logger("main")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What lives as long as the process."""
+
+    settings: Settings
+    assembled: Assembled
+    wire: Wire
+    chat: ChatGateway
+    search: SearchGateway
+    store: ChromaStore
+    cache: MemoryCache | RedisCache | None
+    quota: RedisQuota | None
+    guard: Guard
+    scan_pool: ThreadPoolExecutor
+
+
+def create_app(settings: Settings | None = None, env: Mapping[str, str] | None = None) -> ASGIApp:
+    """Return the application for `settings` (the environment's by default). `env` is what `${NAME}` may name. Raises ConfigError."""
+    return build_app(compose(settings if settings is not None else load_settings(), env if env is not None else environment()))
+
+
+def worker_app() -> ASGIApp:
+    """Return the application of one of several worker processes, which get their settings through the environment."""
+    settings = load_settings()
+    configure_logging(settings)
+    return create_app(settings)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send events to standard output, readable where that is a terminal."""
+    readable = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
+    logging.configure(settings.log_level, readable=readable)
+
+
+def build_app(parts: Parts) -> ASGIApp:
+    """Put the routes and the layers of middleware.py around the parts."""
+    settings = parts.settings
+    api = _fastapi(parts)
+    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, settings.max_body_bytes)
+    app: ASGIApp = HotRoute(BodyLimit(api, settings.max_body_bytes), method="POST", path=chat.PATH, endpoint=endpoint)
+    if settings.allowed_origins:
+        app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
+    if parts.guard.access.open and not settings.allow_anonymous:
+        app = LoopbackGuard(app, settings.allowed_origins)
+    return RequestEdge(app)
+
+
+def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
+    """Build every part and wire them; nothing is connected yet. Raises ConfigError."""
+    file = load_gateway_file(settings.gateway_config, env)
+    assembled = assemble(file, load_catalog())
+    if assembled.needs_litellm:
+        translate.load()
+    wire = Wire(Egress(assembled.egress))
+    scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
+    assessor = Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan_allow, on_fault=_count_scan_fault)
+    cache = _cache(settings)
+    gateway = ChatGateway(
+        table=assembled.table,
+        assessor=assessor,
+        lanes={LaneName.RELAY: RelayLane(wire), LaneName.TRANSLATE: translate.TranslateLane(wire), LaneName.DEMO: DemoLane()},
+        cache=cache,
+        secret=settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32),
+        limits=ChatLimits(settings.llm_timeout, settings.connect_timeout_s, settings.stream_idle_s, settings.stream_commit_s, settings.cache_ttl),
+        scan_pool=scan_pool,
+    )
+    embedder = _embedder(file, assembled, wire, settings)
+    store = _store(settings, embedder)
+    quota = RedisQuota(settings.redis_url, settings.rate_limit_per_minute) if settings.redis_url and settings.rate_limit_per_minute else None
+    return Parts(
+        settings=settings,
+        assembled=assembled,
+        wire=wire,
+        chat=gateway,
+        search=SearchGateway(store, embedder, partial(_label_of_text, assessor)),
+        store=store,
+        cache=cache,
+        quota=quota,
+        guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, quota), settings.trusted_proxies),
+        scan_pool=scan_pool,
+    )
+
+
+def _fastapi(parts: Parts) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await _close(parts)
+
+    api = FastAPI(title="Sluice", version=VERSION, summary="An OpenAI-compatible gateway that keeps confidential requests local.", lifespan=lifespan)
+    api.state.started_at = time.time()
+    api.state.guard = parts.guard
+    api.state.chat = parts.chat
+    api.state.search = parts.search
+    api.state.store = parts.store
+    api.state.quota = parts.quota
+    for router in (health.router, models.router, search.router, documents.router):
+        api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
+    add_error_handlers(api)
+    api.openapi = partial(_describe, api)  # type: ignore[method-assign] # FastAPI's documented way to extend the description
+    return api
+
+
+def _describe(api: FastAPI) -> dict[str, Any]:
+    if api.openapi_schema is None:
+        described = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
+        described["paths"] = {chat.PATH: {"post": CHAT_OPERATION}, **described["paths"]}
+        api.openapi_schema = described
+    return api.openapi_schema
+
+
+async def _close(parts: Parts) -> None:
+    await parts.store.close()
+    if parts.cache is not None:
+        await parts.cache.aclose()
+    if parts.quota is not None:
+        await parts.quota.aclose()
+    await parts.wire.aclose()
+    parts.scan_pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _cache(settings: Settings) -> MemoryCache | RedisCache | None:
+    if settings.cache_ttl == 0:
+        return None
+    memory = MemoryCache(settings.cache_max_bytes)
+    return RedisCache(settings.redis_url, memory) if settings.redis_url else memory
+
+
+def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Settings) -> Embedder:
+    name = file.search.embedder
+    if name is None or name not in assembled.table.deployments:
+        return WordLlamaEmbedder()
+
+    async def send(label: Label, deployment: Any, path: str, body: bytes) -> bytes:
+        return await post_json(wire, label, deployment, path, body, connect_s=settings.connect_timeout_s, timeout_s=settings.llm_timeout)
+
+    return RemoteEmbedder(assembled.table.deployments[name], send)
+
+
+def _store(settings: Settings, embedder: Embedder) -> ChromaStore:
+    if settings.chroma_url is not None:
+        return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=Label.CONFIDENTIAL)
+    return ChromaStore.embedded(settings.chroma_path, embedder=embedder.name)
+
+
+def _label_of_text(assessor: Assessor, text: str) -> Label:
+    return assessor.assess({"messages": [{"role": "user", "content": text}]}, Hints()).label
+
+
+def _count_scan_fault(exc: BaseException) -> None:
+    FAULTS.labels("assess").inc()
+    log.fault("scan_failed", exc)

@@ -1,0 +1,150 @@
+"""The outermost layers, pure ASGI.
+
+From the outside in (main.py builds them in this order):
+
+1. RequestEdge: request id, access log, last resort for faults
+2. LoopbackGuard: only while no API keys are configured
+3. starlette's CORSMiddleware: only where ALLOWED_ORIGINS is set
+4. HotRoute: POST /v1/chat/completions leaves here
+5. BodyLimit, then FastAPI
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.access import check_loopback
+from app.errors import GatewayError
+from app.http_io import internal_error, read_headers, send_error, too_large
+from app.utils.logging import get_logger
+from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = get_logger("access")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_UNROUTED = "unrouted"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class RequestEdge:
+    """Gives each request its id, logs it when it is over, and answers 500 for what nobody else caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        request_id = _request_id(scope)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        scope["sluice"] = fields = {"request_id": request_id.decode()}
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as exc:
+            FAULTS.labels("edge").inc()
+            log.fault("request_failed", exc, request_id=fields["request_id"])
+            if status:  # the head has left: only a broken connection tells the truth now
+                raise
+            await send_error(send_with_id, internal_error())
+        finally:
+            _account(scope, status, time.perf_counter() - start, fields)
+
+
+class LoopbackGuard:
+    """Keeps a gateway without API keys to this machine's own callers."""
+
+    def __init__(self, app: ASGIApp, allowed_origins: Collection[str]) -> None:
+        self._app = app
+        self._allowed_origins = frozenset(allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http":
+            headers = read_headers(scope)
+            try:
+                check_loopback(headers.get("host"), headers.get("origin"), self._allowed_origins)
+            except GatewayError as error:
+                await send_error(send, error)
+                return
+        await self._app(scope, receive, send)
+
+
+class HotRoute:
+    """Takes one method and path out of the app that stands behind, before that one's own stack and route table."""
+
+    def __init__(self, app: ASGIApp, *, method: str, path: str, endpoint: ASGIApp) -> None:
+        self._app = app
+        self._method = method
+        self._path = path
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http" and scope["path"] == self._path and scope["method"] == self._method:
+            scope["sluice"]["route"] = self._path
+            await self._endpoint(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses bodies over `max_bytes`, announced or not."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = read_headers(scope).get("content-length", "")
+        if announced.isdigit() and int(announced) > self._max_bytes:
+            await send_error(send, too_large(self._max_bytes))
+            return
+        seen = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_bytes:
+                raise too_large(self._max_bytes)
+            return message
+
+        await self._app(scope, receive_bounded, send)
+
+
+def _request_id(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return bytes(value)
+    return b"req_" + secrets.token_hex(12).encode()
+
+
+def _account(scope: Scope, status: int, seconds: float, fields: dict[str, Any]) -> None:
+    template = getattr(scope.get("route"), "path", None) or _UNROUTED
+    route = fields.pop("route", template)
+    REQUESTS.labels(route, str(status)).inc()
+    REQUEST_SECONDS.labels(route).observe(seconds)
+    log.info("request", method=scope["method"] if scope["method"] in _METHODS else "OTHER", route=route, status=status, ms=round(seconds * 1000, 1), **fields)

@@ -1,0 +1,100 @@
+"""POST /v1/chat/completions, as an ASGI endpoint that stands before FastAPI's stack: it reads, authenticates, limits, delegates and sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.errors import GatewayError, MediaTypeError
+from app.gateway.body import read_chat_body, take_sensitivity
+from app.gateway.cache_control import parse_cache_control
+from app.gateway.chat import ChatRequest
+from app.gateway.hints import read_hints
+from app.gateway.receipt import Receipt
+from app.http_io import CallerGoneError, Presence, read_body, read_headers, send_error, send_json
+from app.utils.monitoring import IN_FLIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from app.dependencies import Guard
+    from app.domain import Tenant
+    from app.gateway.chat import ChatGateway
+    from app.gateway.reply import Reply
+    from app.http_io import Header
+
+PATH = "/v1/chat/completions"
+
+# The caller's headers that go upstream; its Authorization never does.
+_FORWARDED = ("openai-beta", "idempotency-key")
+
+_EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+@dataclass(slots=True)
+class ChatEndpoint:
+    """Serves one chat request a call."""
+
+    gateway: ChatGateway
+    guard: Guard
+    max_body_bytes: int
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and account for it whatever became of it."""
+        receipt = Receipt()
+        limits: list[Header] = []
+        reply: Reply | None = None
+        with IN_FLIGHT.track_inprogress():
+            try:
+                headers = read_headers(scope)
+                tenant = await self.guard.admit(scope, headers, limits)
+                raw = await read_body(receive, headers, self.max_body_bytes)
+                request = read_request(raw, headers, tenant)
+                async with Presence(receive) as presence:
+                    reply = await self.gateway.run(request, receipt)
+                    await _send(reply, send, limits)
+                    presence.end()
+            except GatewayError as error:
+                await send_error(send, error, [*receipt.headers(), *limits])
+            except CallerGoneError:
+                pass
+            finally:
+                if reply is not None:
+                    await reply.finish()
+                scope["sluice"].update(receipt.log_fields())
+
+
+def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:
+    """Return the request that a body and its headers make. Raises InvalidRequestError and MediaTypeError."""
+    check_media_type(headers)
+    body = read_chat_body(raw)
+    return ChatRequest(
+        body=body,
+        size_bytes=len(raw),
+        tenant=tenant,
+        hints=read_hints(headers, take_sensitivity(body)),
+        cache_control=parse_cache_control(headers.get("cache-control")),
+        headers=tuple((name, headers[name]) for name in _FORWARDED if name in headers),
+    )
+
+
+def check_media_type(headers: Mapping[str, str]) -> None:
+    """Refuse a body that is not announced as JSON; one without a Content-Type is taken for JSON. Raises MediaTypeError."""
+    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise MediaTypeError("The Content-Type must be application/json (with curl: -H 'Content-Type: application/json').")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise MediaTypeError("The body must not be compressed: send it without Content-Encoding.")
+
+
+async def _send(reply: Reply, send: Send, limits: list[Header]) -> None:
+    headers = [*reply.receipt.headers(), *limits]
+    if not reply.stream:
+        await send_json(send, 200, reply.body, headers)
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
+    async for data in reply.chunks():
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

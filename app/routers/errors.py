@@ -1,0 +1,58 @@
+"""Every error of FastAPI's routes in OpenAI's body, without an echo of what was sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from app.errors import GatewayError, InvalidRequestError, NotFoundError
+from app.utils.json import dump_json
+from app.utils.monitoring import ERRORS
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Turn the gateway's own errors, FastAPI's 422 and starlette's 404 and 405 into OpenAI's body."""
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _gateway_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, GatewayError)  # noqa: S101 -- it was registered for this class
+    return _answer(request, exc, dict(exc.headers))
+
+
+async def _invalid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)  # noqa: S101 -- likewise
+    first: dict[str, Any] = exc.errors()[0]
+    place = [part for part in first["loc"] if part not in {"body", "query", "path"}]
+    param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".") or None
+    if first["type"] == "json_invalid":
+        return _answer(request, InvalidRequestError("We could not parse the JSON body of your request: it must be valid JSON.", code="invalid_json"), {})
+    message = f"Invalid '{param}': {first['msg']}." if param else f"Invalid request: {first['msg']}."
+    return _answer(request, InvalidRequestError(message, param=param, code=first["type"]), {})
+
+
+async def _http(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101 -- likewise
+    error: GatewayError
+    if exc.status_code == 405:
+        error = InvalidRequestError(f"Not allowed to {request.method} on this path: try another method.", code="method_not_allowed")
+    elif exc.status_code == 404:
+        error = NotFoundError("Unknown request URL: GET /docs lists what there is.", code="unknown_url")
+    else:
+        error = InvalidRequestError("The request cannot be served as it stands.", code="invalid_request")
+    error.status = exc.status_code
+    return _answer(request, error, dict(exc.headers or {}))
+
+
+def _answer(request: Request, error: GatewayError, headers: dict[str, str]) -> Response:
+    ERRORS.labels(error.code or error.type).inc()
+    limits = {name.decode(): value.decode() for name, value in getattr(request.state, "limit_headers", ())}
+    return Response(dump_json(error.body()), status_code=error.status, headers={**limits, **headers}, media_type="application/json")

@@ -1,0 +1,63 @@
+"""Whether the process lives, whether it can answer, what it counts, and what it is."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.dependencies import Caller  # noqa: TC001 -- FastAPI reads the annotations
+from app.models import About, Health
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health")
+async def health(request: Request) -> Health:
+    """Say that the process is alive, and how its parts are. Nothing is called."""
+    return _health(request)
+
+
+@router.get("/readyz", responses={503: {"model": Health}})
+async def readyz(request: Request, response: Response) -> Health:
+    """Say whether a chat request can be answered: 200, also `degraded`, while any deployment can; else 503."""
+    state = _health(request)
+    if state.status == "unavailable":
+        response.status_code = 503
+    return state
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(caller: Caller) -> Response:  # noqa: ARG001 -- a caller is needed, whoever it is
+    """Return Prometheus' text format, of all workers."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/")
+async def about(request: Request, caller: Caller) -> About:  # noqa: ARG001 -- a caller is needed, whoever it is
+    """Say what answers here."""
+    return About(version=request.app.version)
+
+
+def _health(request: Request) -> Health:
+    state: Any = request.app.state
+    table = state.chat.table
+    active = [name for name, deployment in table.deployments.items() if deployment.address is not None]
+    checks = {
+        "cache": "off" if state.chat.cache is None else state.chat.cache.status,
+        "limits": state.quota.status if state.quota is not None else "ok",
+        "store": state.store.state,
+        "scanner": state.chat.assessor.health or "ok",
+        "deployments": f"{len(active)} active" if active else "none active: the demo model answers",
+    }
+    well = all(value in {"ok", "off", "idle", "ready"} for name, value in checks.items() if name != "deployments")
+    status = "unavailable" if not table.deployments else "ok" if well else "degraded"
+    return Health(status=status, checks=checks, timestamp=datetime.now(UTC).isoformat())
