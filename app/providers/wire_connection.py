@@ -1,0 +1,292 @@
+"""One connection to an upstream: HTTP/1.1 (RFC 9112) over an asyncio transport, one exchange after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final, cast
+
+from httptools import HttpParserError, HttpResponseParser
+
+from app.domain import Failure
+
+if TYPE_CHECKING:
+    from app.providers.wire_pool import Pool
+    from app.providers.wire_response import WireResponse
+
+HEAD_LIMIT_BYTES: Final = 64 * 1024
+"""What may arrive without a byte of body: the head with every 1xx before it, and later any chunk extension or trailer."""
+
+_LARGE_BODY_BYTES: Final = 64 * 1024  # a request over this may still be on its way out, in buffers we cannot see, when an early refusal is read
+_PEEK_AFTER_S: Final = 1.0  # servers close what was idle for seconds: only then is it worth a system call to look
+_H: Final = ord("H")  # of HTTP/1.1: llhttp takes RTSP/1.0 too
+_TIMER_SLACK_S: Final = 0.001  # uvloop's timers have whole milliseconds
+
+
+class _MalformedError(Exception):
+    """Stops the parser from inside one of its callbacks."""
+
+
+class Connection(asyncio.Protocol):
+    """A socket that egress admitted, and the parser of what comes back on it.
+
+    The parser's callbacks (`on_...`) and asyncio's are methods of this class because both libraries look them up by name.
+    """
+
+    def __init__(self, sock: socket.socket, pool: Pool) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.idle_since = 0.0
+        self.lost: asyncio.Future[None] = self.loop.create_future()  # done when the transport is gone
+        self._sock = sock
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None  # None before it is made and after it is lost
+        self._parser = HttpResponseParser(self)
+        self._response: WireResponse | None = None  # None while idle
+        self._headers: dict[str, str] = {}
+        self._quiet = 0  # bytes since the last one of a body
+        self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
+        self._head_only = self._large_body = self._paused = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    # What the wire and its pools call.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether bytes can still be written."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def is_fresh(self, now: float, max_idle_s: float) -> bool:
+        """Return whether a request may be written to this idle connection: open, not idle for too long, nothing waiting to be read (an end of file is)."""
+        idle_s = now - self.idle_since
+        if not self.is_open or idle_s > max_idle_s:
+            return False
+        return idle_s < _PEEK_AFTER_S or _is_silent(self._sock)
+
+    def send(self, response: WireResponse, head: bytes, body: bytes, *, head_only: bool) -> None:
+        """Write a request whose answer goes to `response`. `head_only`: the answer has no body, whatever it announces (HEAD)."""
+        transport = cast("asyncio.Transport", self._transport)
+        self._response = response
+        self._headers = {}
+        self._quiet = 0
+        self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
+        self._head_only = head_only
+        self._large_body = len(body) > _LARGE_BODY_BYTES
+        if self._large_body:
+            transport.write(head)
+            transport.write(body)
+        else:
+            transport.write(head + body)
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way; the response is not told."""
+        self._response = None
+        if self._transport is not None:
+            self._transport.abort()
+        self._stop_timer()
+
+    def fail(self, failure: Failure) -> None:
+        """Close at once, and tell the response why."""
+        response = self._response
+        self._deadline = None
+        self.abort()
+        if response is not None:
+            response.fail(failure)
+
+    def pause(self) -> None:
+        """Stop reading from the socket."""
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def expire_at(self, deadline: float) -> None:
+        """Fail the response when nobody calls `expire_never` before the loop's clock says `deadline`.
+
+        One timer serves the connection's whole life: it looks at the deadline when it fires, and is moved only when it would fire too late.
+        """
+        self._deadline = deadline
+        if self._timer is None or self._timer_at > deadline:
+            self._stop_timer()
+            self._set_timer(deadline)
+
+    def expire_never(self) -> None:
+        """Take the deadline back."""
+        self._deadline = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; over TLS this is after the handshake."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._pool.live.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, and pass it on once."""
+        response = self._response
+        if response is None:  # nobody asked: an idle connection, or one that was given up
+            self.abort()
+            return
+        try:
+            self._parse(data)
+        except (HttpParserError, _MalformedError):
+            if not self._ended:
+                self.fail(Failure.BROKEN)
+                return
+            self._keep = False  # bytes after the message's end
+        if self._ended:
+            self._release()
+        else:
+            response.settle()
+
+    def eof_received(self) -> None:
+        """End what is framed by the connection's end; anything else is cut."""
+        if self._until_close and self._in_body and self._is_end_announced():
+            self._release()
+        else:
+            self.fail(Failure.BROKEN if self._started else Failure.UNREACHABLE)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature; a reset and an end are both cuts here
+        """Forget the transport."""
+        self._transport = None
+        self.fail(Failure.BROKEN if self._started else Failure.UNREACHABLE)
+        self._pool.forget(self)
+        self.lost.set_result(None)
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """Refuse a second message for one request."""
+        if self._ended:
+            raise _MalformedError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; trailers are dropped (RFC 9110 6.5: nothing of ours reads them)."""
+        if self._in_body:
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        held = self._headers.get(key)
+        self._headers[key] = text if held is None else f"{held}, {text}"
+
+    def on_headers_complete(self) -> None:
+        """Skip an interim answer (RFC 9110 15.2), else begin the response."""
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._interim = True
+            self._headers = {}
+            return
+        self._check_head(status)
+        self._in_body = True
+        self._quiet = 0
+        if self._response is not None:
+            self._response.begin(status, self._headers)
+        if self._head_only:
+            self._ended = True
+            raise _MalformedError  # httptools cannot be told that what is announced will not come
+
+    def on_body(self, body: bytes) -> None:
+        """Pass bytes of the body on."""
+        if self._response is None or self._interim:
+            raise _MalformedError
+        self._quiet = 0
+        self._response.feed(body)
+
+    def on_message_complete(self) -> None:
+        """Note the end, unless it was an interim answer's."""
+        if self._interim:
+            self._interim = False
+            return
+        self._ended = True
+        self._keep = self._parser.should_keep_alive()
+
+    def _check_head(self, status: int) -> None:
+        headers = self._headers
+        coding = headers.get("transfer-encoding")
+        if not 200 <= status < 600 or self._parser.get_http_version() not in ("1.1", "1.0"):
+            raise _MalformedError
+        if coding is not None and (coding.lower() != "chunked" or "content-length" in headers):
+            raise _MalformedError
+        self._until_close = coding is None and "content-length" not in headers and status not in (204, 304) and not self._head_only
+
+    def _parse(self, data: bytes) -> None:
+        if not self._started:
+            self._started = True
+            if data[0] != _H:
+                raise _MalformedError
+        room = HEAD_LIMIT_BYTES - self._quiet
+        if not self._in_body and len(data) > room:
+            self._parser.feed_data(data[:room])
+            if not self._in_body:
+                raise _MalformedError
+            data = data[room:]
+        self._quiet += len(data)
+        self._parser.feed_data(data)
+        if self._quiet > HEAD_LIMIT_BYTES and not self._ended:
+            raise _MalformedError
+
+    def _release(self) -> None:
+        response, self._response = self._response, None
+        self._deadline = None
+        if response is None:
+            return
+        response.finish()
+        if self._keep and self._is_request_out(response.status):
+            self.resume()
+            self._pool.put(self)
+        else:
+            self.abort()
+
+    def _is_request_out(self, status: int) -> bool:
+        """Return whether the whole request has left. Over TLS that cannot be seen, so an error after a large body is taken for an early refusal."""
+        transport = self._transport
+        if transport is None or (self._large_body and status >= 400):
+            return False
+        return transport.get_write_buffer_size() == 0
+
+    def _is_end_announced(self) -> bool:
+        """Return whether the end of the connection is the server's word: over TLS anybody on the way can send the end that TCP has (RFC 9112 9.8)."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return len(tls.read(1)) == 0  # what a close_notify leaves; without one there is more to wait for
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False
+
+    def _set_timer(self, deadline: float) -> None:
+        self._timer_at = deadline
+        self._timer = self.loop.call_at(deadline, self._on_timer)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._deadline - self.loop.time() > _TIMER_SLACK_S:
+            self._set_timer(self._deadline)
+        else:
+            self.fail(Failure.TIMEOUT)
+
+
+def _is_silent(sock: socket.socket) -> bool:
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

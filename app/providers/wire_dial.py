@@ -1,0 +1,117 @@
+"""Makes connections: egress is asked about every address before and after it is connected to, and before a byte (TLS hello included) leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import ExitStack
+from ipaddress import IPv4Address, ip_address
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from app.domain import Failure
+from app.errors import UpstreamError
+from app.providers.egress import EgressRefusedError
+from app.providers.wire_connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.domain import Address, Label
+    from app.providers.egress import Egress
+    from app.providers.wire_pool import Pool
+
+_Peer: TypeAlias = "tuple[int, str, tuple[Any, ...]]"  # the address family, the IP literal, and the socket address of that family
+
+
+def verified_tls() -> ssl.SSLContext:
+    """Return the context of every TLS connection: certificate and name verified, TLS 1.2 at least, no key log whatever SSLKEYLOGFILE says."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.keylog_filename = None  # type: ignore[assignment] # typeshed leaves out what turns it off
+    return context
+
+
+class Dialer:
+    """Opens connections for one egress."""
+
+    def __init__(self, egress: Egress, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._egress = egress
+        self._tls = tls
+
+    async def dial(self, label: Label, target: Address, pool: Pool, limit_s: float) -> Connection:
+        """Return a connection to `target` (in its canonical spelling), made within `limit_s`: name, TCP and TLS together.
+
+        Raises UpstreamError with `sent` False: NOT_CLEARED where egress admits none of the addresses, TIMEOUT, UNREACHABLE.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                peers = self._admitted(label, target, await _resolve(target))
+                return await self._first_open(label, target, peers, pool, asyncio.get_running_loop().time() + limit_s)
+        except TimeoutError:
+            raise UpstreamError(Failure.TIMEOUT, sent=False) from None
+        except ssl.SSLError as exc:
+            remedy = f"TLS with {target} failed: look at its certificate (authority, name, dates), and whether it speaks TLS 1.2."
+            raise UpstreamError(Failure.UNREACHABLE, sent=False, remedy=remedy) from exc
+        except (OSError, ValueError) as exc:  # ValueError: a host that cannot be a name
+            raise UpstreamError(Failure.UNREACHABLE, sent=False) from exc
+
+    def _admitted(self, label: Label, target: Address, peers: list[_Peer]) -> list[_Peer]:
+        admitted = []
+        refused: EgressRefusedError | None = None
+        for peer in peers:
+            try:
+                self._egress.admit_peer(label, target, peer[1])
+            except EgressRefusedError as exc:
+                refused = exc
+            else:
+                admitted.append(peer)
+        if refused is not None and not admitted:
+            raise refused
+        return admitted
+
+    async def _first_open(self, label: Label, target: Address, peers: list[_Peer], pool: Pool, deadline: float) -> Connection:
+        """Try the addresses in order; each gets its share of what time is left, so that one that swallows packets does not use it up."""
+        failure: Exception = OSError("the name has no address")
+        for index, peer in enumerate(peers):
+            now = asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout_at(now + (deadline - now) / (len(peers) - index)):
+                    return await self._open(label, target, peer, pool)
+            except (OSError, ValueError) as exc:
+                failure = exc
+        raise failure
+
+    async def _open(self, label: Label, target: Address, peer: _Peer, pool: Pool) -> Connection:
+        loop = asyncio.get_running_loop()
+        family, _, address = peer
+        with ExitStack() as on_error:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            on_error.callback(sock.close)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, address)
+            self._egress.admit_peer(label, target, sock.getpeername()[0])
+            on_error.pop_all()  # from here on the transport owns the socket
+        secure = target.scheme == "https"
+        _, connection = await loop.create_connection(
+            lambda: Connection(sock, pool),
+            sock=sock,
+            ssl=self._tls() if secure else None,
+            server_hostname=target.host.partition("%")[0] if secure else None,
+        )
+        return connection
+
+
+async def _resolve(target: Address) -> list[_Peer]:
+    try:
+        literal = ip_address(target.host)
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        return [(family, str(address[0]), address) for family, _, _, _, address in found if family in (socket.AF_INET, socket.AF_INET6)]
+    if isinstance(literal, IPv4Address):
+        return [(socket.AF_INET, str(literal), (str(literal), target.port))]
+    host, _, scope = str(literal).partition("%")
+    scope_id = 0 if not scope else int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+    return [(socket.AF_INET6, host, (host, target.port, 0, scope_id))]

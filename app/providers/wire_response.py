@@ -1,0 +1,170 @@
+"""An answer on its way in: what a caller of the wire holds from the head on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from app.domain import Failure
+from app.errors import UpstreamError
+from app.providers.wire_encoding import decoder_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from app.providers.wire_connection import Connection
+
+HIGH_WATER_BYTES: Final = 256 * 1024
+"""What may wait here for a reader before the connection stops reading; the read that goes over it (256 KiB at most) is kept too."""
+
+_HEAD, _CHUNK, _WHOLE = range(3)  # what the reader waits for
+
+
+class WireResponse:
+    """A status, headers (lower-case names), and a body to be read once: whole, or as it arrives, by one reader.
+
+    Whoever holds it reads the body to its end or calls `close`.
+    """
+
+    __slots__ = ("_connection", "_failure", "_idle_s", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "headers", "status")
+
+    def __init__(self, connection: Connection, *, idle_s: float, max_body_bytes: int) -> None:
+        self.status = 0  # until the head is there
+        self.headers: Mapping[str, str] = {}
+        self._connection: Connection | None = connection  # None once the message is whole, has failed or was given up
+        self._idle_s = idle_s
+        self._max_body_bytes = max_body_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._failure: Failure | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._wants = _HEAD
+
+    async def read(self, timeout_s: float) -> bytes:
+        """Return the body, or what is left of it, decompressed.
+
+        Raises UpstreamError: TIMEOUT, or BROKEN when the body is cut, ill-encoded or over `max_body_bytes`.
+        """
+        self._wants = _WHOLE
+        self.settle()
+        if self._connection is not None:
+            self._connection.resume()
+            await self._wait(self._connection, self._connection.loop.time() + timeout_s)
+        if self._failure is not None:
+            raise UpstreamError(self._failure)
+        if self._size > self._max_body_bytes:
+            raise UpstreamError(Failure.BROKEN)
+        body = self._take()
+        decoder = decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
+        if decoder is None:
+            return body
+        plain = b"".join(decoder.decode(body))
+        decoder.finish()
+        return plain
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body's bytes as they arrive, decompressed, cut anywhere, never empty.
+
+        Raises UpstreamError: TIMEOUT when nothing arrives for `idle_s`, BROKEN when the body is cut or ill-encoded. A stream is not held in memory, so only
+        a compressed one is bounded (by `max_body_bytes`).
+        """
+        self._wants = _CHUNK
+        try:
+            decoder = decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
+            while self._parts or self._connection is not None:
+                if self._connection is not None and not self._parts:
+                    await self._wait(self._connection, self._connection.loop.time() + self._idle_s)
+                elif decoder is None:
+                    yield self._take()
+                else:
+                    for piece in decoder.decode(self._take()):
+                        yield piece
+            if self._failure is not None:
+                raise UpstreamError(self._failure)  # noqa: TRY301 - one place closes, whoever raised
+            if decoder is not None:
+                decoder.finish()
+        except UpstreamError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give up what is left: abort the connection, unless the message was read whole (then it is back in its pool already). Idempotent."""
+        self._give_up(Failure.BROKEN)
+
+    async def wait_for_head(self, deadline: float) -> None:
+        """Return when `status` and `headers` are there. Raises UpstreamError."""
+        if self._connection is not None:
+            await self._wait(self._connection, deadline)
+        if self.status == 0 and self._failure is not None:
+            raise UpstreamError(self._failure)
+
+    # What the connection calls.
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the head."""
+        self.status = status
+        self.headers = headers
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the body; `settle` follows once for all that one read brought."""
+        self._parts.append(data)
+        self._size += len(data)
+
+    def settle(self) -> None:
+        """Wake the reader when what it waits for is there, and hold the connection back when the reader is behind."""
+        wants = self._wants
+        if wants == _WHOLE:
+            if self._size > self._max_body_bytes:
+                self._give_up(Failure.BROKEN)
+            return
+        if self._size > HIGH_WATER_BYTES and self._connection is not None:
+            self._connection.pause()
+        if self.status if wants == _HEAD else self._parts:
+            self._wake()
+
+    def finish(self) -> None:
+        """Note that the message is whole; the connection goes its own way."""
+        self._connection = None
+        self._wake()
+
+    def fail(self, failure: Failure) -> None:
+        """Note that the connection is gone before the message was whole."""
+        self._failure = failure
+        self.finish()
+
+    def _give_up(self, failure: Failure) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        if (connection is not None or self._parts) and self._failure is None:
+            self._failure = failure
+        self._parts.clear()
+        self._size = 0
+        self._wake()
+
+    async def _wait(self, connection: Connection, deadline: float) -> None:
+        connection.expire_at(deadline)
+        waiter = self._waiter = connection.loop.create_future()
+        try:
+            await waiter
+        except (asyncio.CancelledError, GeneratorExit):
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+            if self._connection is not None:
+                self._connection.expire_never()
+
+    def _take(self) -> bytes:
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._size = 0
+        if self._connection is not None:
+            self._connection.resume()
+        return data
