@@ -1,0 +1,118 @@
+"""What is known of a request before it is routed."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from app.domain import Complexity, ComplexityTier, Facts, Label, Tier
+from app.policy.collect import collect
+from app.policy.complexity import SCALE, score
+from app.policy.sensitivity.scanner import Scanner
+from app.policy.tokens import estimate_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.domain import Finding, Hints
+    from app.policy.collect import Collected
+    from app.policy.complexity import Scale
+
+MAX_SCAN_BYTES = 8 * 1024 * 1024
+LABELS: Mapping[Tier, Label] = {Tier.HARD: Label.CONFIDENTIAL, Tier.LIKELY: Label.CONFIDENTIAL, Tier.WEAK: Label.INTERNAL}
+
+
+class Assessor:
+    """Says what is known of a request. Pure: the same body and hints give the same facts. Never raises.
+
+    The label is the highest of: `default_label`, the caller's hint, what the findings mean (`labels` by tier, `kind_labels` by kind where an operator
+    says otherwise), and confidential for what cannot be scanned: kinds of media that are not in `allow_unscannable`, more than `max_scan_bytes` of text,
+    a scanner that failed (`on_fault` is told) or cannot run.
+    """
+
+    def __init__(
+        self,
+        *,
+        scanner: Scanner | None = None,
+        max_scan_bytes: int = MAX_SCAN_BYTES,
+        allow_unscannable: frozenset[str] = frozenset(),
+        default_label: Label = Label.PUBLIC,
+        labels: Mapping[Tier, Label] = LABELS,
+        kind_labels: Mapping[str, Label] | None = None,
+        scale: Scale = SCALE,
+        on_fault: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._scanner = Scanner() if scanner is None else scanner
+        self._max_scan_bytes = max_scan_bytes
+        self._allow_unscannable = allow_unscannable
+        self._default_label = default_label
+        self._labels = labels
+        self._kind_labels = kind_labels or {}
+        self._scale = scale
+        self._on_fault = on_fault
+
+    @property
+    def health(self) -> str | None:
+        """None when all is well, else a sentence that says why everything is confidential."""
+        return None if self._scanner.health is None else f"Everything is confidential: {self._scanner.health}"
+
+    def assess(self, body: Mapping[str, Any], hints: Hints) -> Facts:
+        """Return the facts of a request."""
+        try:
+            collected = collect(body)
+            label, reason, findings = self._label(collected, hints)
+            return Facts(
+                label=label,
+                label_reason=reason,
+                findings=findings,
+                complexity=score(collected.human_turns, scale=self._scale, hint=hints.complexity),
+                prompt_tokens=estimate_tokens(collected),
+                max_output_tokens=_max_output_tokens(body),
+                needs=collected.needs,
+            )
+        except Exception as exc:  # noqa: BLE001 whatever fails here, the request stays where confidential ones stay
+            self._tell(exc)
+            return Facts(Label.CONFIDENTIAL, "scanner_error", (), Complexity(1.0, hints.complexity or ComplexityTier.COMPLEX), 0, None, frozenset())
+
+    def _label(self, collected: Collected, hints: Hints) -> tuple[Label, str, tuple[Finding, ...]]:
+        if self._scanner.health is not None:
+            return Label.CONFIDENTIAL, "scanner_unavailable", ()
+        if _scan_bytes(collected) > self._max_scan_bytes:
+            return Label.CONFIDENTIAL, "over_scan_limit", ()
+        try:
+            findings = self._scanner.scan(collected.scalars, collected.joins)
+        except Exception as exc:  # noqa: BLE001 what the scanner could not read is confidential; tokens and capabilities are still known
+            self._tell(exc)
+            return Label.CONFIDENTIAL, "scanner_error", ()
+        candidates = [
+            (max((self._label_of(finding) for finding in findings), default=Label.PUBLIC), "findings"),
+            (Label.PUBLIC if self._allow_unscannable.issuperset(collected.unscannable) else Label.CONFIDENTIAL, "unscannable"),
+            (hints.label or Label.PUBLIC, "hint"),
+        ]
+        label, reason = max(candidates, key=itemgetter(0))  # the first of equals
+        if label <= self._default_label:
+            label, reason = self._default_label, "default"
+        return label, reason, findings
+
+    def _label_of(self, finding: Finding) -> Label:
+        return self._kind_labels.get(finding.kind, self._labels[finding.tier])
+
+    def _tell(self, exc: BaseException) -> None:
+        if self._on_fault is not None:
+            self._on_fault(exc)
+
+
+def _scan_bytes(collected: Collected) -> int:
+    """Return the size of all texts in UTF-8; at most four bytes a code point, so most need no encoding."""
+    chars = sum(len(scalar.text) for scalar in collected.scalars)
+    if chars == 0 or all(scalar.text.isascii() for scalar in collected.scalars):
+        return chars
+    return sum(len(scalar.text.encode("utf-8", "surrogatepass")) for scalar in collected.scalars)
+
+
+def _max_output_tokens(body: Mapping[str, Any]) -> int | None:
+    for key in ("max_completion_tokens", "max_tokens"):
+        value = body.get(key)
+        if type(value) is int:
+            return value
+    return None

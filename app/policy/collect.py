@@ -1,0 +1,126 @@
+"""Everything in a request that can hold content, each with its position, and what the request needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app.domain import Capability
+from app.policy.walk import Join, Opaque, Scalar, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["Collected", "Join", "Opaque", "Scalar", "collect"]
+
+_CAPABILITY_OF_MEDIA = {"image": Capability.IMAGES, "audio": Capability.AUDIO, "file": Capability.FILES}
+_MIN_TOKENS = 4
+_HUMAN_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a request holds; sizes are in code points.
+
+    `spoken` are the texts that the model reads as the conversation, `human_turns` what the human said, newest first, three at most. `schema_chars` is the
+    size of tools and response format.
+    """
+
+    scalars: tuple[Scalar, ...]
+    joins: tuple[Join, ...]
+    opaque: tuple[Opaque, ...]
+    needs: frozenset[Capability]
+    spoken: tuple[str, ...] = field(repr=False)
+    human_turns: tuple[str, ...] = field(repr=False)
+    schema_chars: int
+    messages: int
+
+    @property
+    def unscannable(self) -> tuple[str, ...]:
+        """The kinds of what cannot be scanned, sorted, each once."""
+        return tuple(sorted({part.kind for part in self.opaque}))
+
+    @property
+    def newest_user_text(self) -> str:
+        """What the human said last."""
+        return self.human_turns[0] if self.human_turns else ""
+
+    @property
+    def prompt_text_chars(self) -> int:
+        """How long the conversation is."""
+        return sum(map(len, self.spoken))
+
+
+def collect(body: Mapping[str, Any]) -> Collected:
+    """Return every scalar of `body` at any depth, keys and numbers included, and what the request needs of a deployment."""
+    walk = Walk()
+    for ordinal, (key, value) in enumerate(body.items()):
+        if key == "messages" and type(value) is list:
+            for index, message in enumerate(value):
+                walk.message(message, f"messages[{index}]")
+            continue
+        path, owner = walk.key(key, ordinal, "")
+        before = walk.chars
+        walk.add(value, path, owner)
+        if key in {"tools", "functions", "response_format"}:
+            walk.schema_chars += walk.chars - before
+        elif owner is not None and _holds_tokens(value):
+            walk.opaque.append(Opaque("tokens", path))
+    walk.join_turns()
+    messages = body.get("messages")
+    return Collected(
+        scalars=tuple(walk.scalars),
+        joins=tuple(walk.joins),
+        opaque=tuple(walk.opaque),
+        needs=frozenset(_needs(body, tools_used=walk.tools_used, opaque=walk.opaque)),
+        spoken=tuple(walk.scalars[index].text for _, index in walk.said),
+        human_turns=_human_turns(messages) if type(messages) is list else (),
+        schema_chars=walk.schema_chars,
+        messages=len(messages) if type(messages) is list else 0,
+    )
+
+
+def _holds_tokens(value: object) -> bool:
+    """Say whether a field that nobody knows holds a prompt as token numbers."""
+    if not isinstance(value, list) or not value:
+        return False
+    rows = value if isinstance(value[0], list) else [value]
+    return any(isinstance(row, list) and len(row) >= _MIN_TOKENS and all(type(item) is int for item in row) for row in rows)
+
+
+def _needs(body: Mapping[str, Any], *, tools_used: bool, opaque: Sequence[Opaque]) -> Iterator[Capability]:
+    if tools_used or body.get("tools") or body.get("functions"):
+        yield Capability.TOOLS
+    for part in opaque:
+        if part.kind in _CAPABILITY_OF_MEDIA:
+            yield _CAPABILITY_OF_MEDIA[part.kind]
+    modalities = body.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        yield Capability.AUDIO
+    response_format = body.get("response_format")
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if kind in ("json_object", "json_schema"):
+        yield Capability(kind)
+    n = body.get("n")
+    if isinstance(n, int) and n > 1:
+        yield Capability.N
+    if body.get("logprobs") is True or body.get("top_logprobs"):
+        yield Capability.LOGPROBS
+    if body.get("stream") is True:
+        yield Capability.STREAM
+
+
+def _human_turns(messages: list[Any]) -> tuple[str, ...]:
+    """Return what the human said, newest first."""
+    turns: list[str] = []
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            parts = content if isinstance(content, list) else [content]
+            texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+            text = "\n".join(text for text in texts if isinstance(text, str))
+            if text:
+                turns.append(text)
+                if len(turns) == _HUMAN_TURNS:
+                    break
+    return tuple(turns)

@@ -1,0 +1,144 @@
+"""Whether what looks like an identifier is one: check digits, number plans, and what stands before it."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import phonenumbers
+from stdnum import iban, luhn
+
+from app.domain import Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BREAK = "\0"
+_CARD_RANGES = re.compile(r"4|5[0-8]|2[2-7]|3[04-9]|6|1800|2131|81|220|9792")  # ISO/IEC 7812 issuers of payment cards
+_GROUPED_CARD = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}|\d{13,19}")
+_CARD_CUE = re.compile(r"(?i)\b(?:card|visa|master|amex|credit|debit|maestro|jcb|discover|diners|kart|carte|tarjeta|carta)\w*[^\n]{0,40}$")
+_VERSION_CUE = re.compile(r"(?i)(?:\bv|\bversion|\bver|\brelease|\bbuild|\bsection|\bupgrade|\brev|chapter|==|>=|<=|~=|@|/)[ .:=]*$")
+_PHONE_CUE = re.compile(
+    r"(?i)(?:phone|\btel\b|\bt[e\xe9]l[e\xe9]?[f.]|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|cellulare|komork"
+    r"|\bring\b|\bdial|\bsms|hotline)[^\n\d]{0,30}$"
+)
+_REGIONS = ("GB", "DE", "FR", "IT", "ES", "NL", "AU", "IN", "JP", "PL", "SE", "BE", "CH", "AT", "BR", "PT", "MX", "IE", "NZ", "ZA")
+_DATE = re.compile(r"(?:19|20)\d\d[-/. ]\d\d?[-/. ]\d\d?.*|\d\d?[-/. ]\d\d?[-/. ](?:19|20)\d\d.*", re.DOTALL)
+_NOT_DIGIT = re.compile(r"\D")
+_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220", "1.2.3.4", "5.6.7.8"})
+
+
+def before(match: re.Match[str], chars: int) -> str:
+    """Return what stands before a match in the same text, `chars` code points at most."""
+    start = match.start()
+    return match.string[max(0, start - chars) : start].rpartition(_BREAK)[2]
+
+
+def after(match: re.Match[str], chars: int) -> str:
+    """Return what stands after a match in the same text, `chars` code points at most."""
+    end = match.end()
+    return match.string[end : end + chars].partition(_BREAK)[0]
+
+
+def digits(text: str) -> str:
+    """Return the digits of a text alone."""
+    return _NOT_DIGIT.sub("", text)
+
+
+def entropy(text: str) -> float:
+    """Return Shannon's entropy in bits for each character."""
+    size = len(text)
+    return -sum(count / size * math.log2(count / size) for count in Counter(text).values())
+
+
+def card(match: re.Match[str]) -> Tier | None:
+    """Check a payment card number: issuer, grouping, check digit. Beside a word for a card, a mistyped one counts too."""
+    raw = match[0]
+    number = digits(raw)
+    if len(set(number)) < 2 or not _CARD_RANGES.match(number):
+        return None
+    cued = _CARD_CUE.search(before(match, 60)) is not None
+    if luhn.is_valid(number) and (cued or _GROUPED_CARD.fullmatch(raw)):
+        return Tier.HARD if cued or len(number) <= 16 else Tier.LIKELY
+    return Tier.LIKELY if cued and _GROUPED_CARD.fullmatch(raw) else None
+
+
+def bank_account(match: re.Match[str]) -> Tier | None:
+    """Check an IBAN (ISO 13616): country, length, check digits. What follows it may look like more of it."""
+    text = re.sub(r"[ -]", "", match[0]).upper()
+    for size in range(len(text), 14, -1):
+        if iban.is_valid(text[:size], check_country=False):
+            return Tier.HARD
+    return None
+
+
+def social_security(match: re.Match[str]) -> Tier | None:
+    """Check a US social security number: areas, groups and serials that the administration never issues are none."""
+    area, group, serial = match["area"], match["group"], match["serial"]
+    valid = area not in {"000", "666"} and area[0] != "9" and group != "00" and serial != "0000"
+    return Tier.HARD if valid else None
+
+
+def ip_address(match: re.Match[str]) -> Tier | None:
+    """Check an IP address. Private ones say little, and those that everybody writes (loopback, masks, public resolvers) nothing."""
+    text = match[0].partition("%")[0].partition("/")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if text in _RESOLVERS or address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local or text.startswith("255."):
+        return None
+    if address.is_global:
+        return None if _VERSION_CUE.search(before(match, 12)) and address.version == 4 else Tier.HARD
+    return Tier.WEAK if address.is_private and not text.endswith((".0", ".1", "::", "::1")) else None
+
+
+def international_phone(match: re.Match[str]) -> Tier | None:
+    """Check a phone number with its country code."""
+    try:
+        number = phonenumbers.parse("+" + digits(match[0]).removeprefix("00"), None)
+    except phonenumbers.NumberParseException:
+        return None
+    if phonenumbers.is_valid_number(number):
+        return Tier.HARD
+    return Tier.LIKELY if phonenumbers.is_possible_number(number) else None
+
+
+def american_phone(match: re.Match[str]) -> Tier | None:
+    """Check a number of the North American plan: area codes and exchanges begin with 2 to 9."""
+    number = digits(match[0])[-10:]
+    return Tier.HARD if number[0] in "23456789" and len(set(number)) > 2 else None
+
+
+def national_phone(match: re.Match[str]) -> Tier | None:
+    """Check a number with a trunk prefix against the plans of the larger countries."""
+    raw = match[0]
+    if _DATE.fullmatch(raw) or not 8 <= len(digits(raw)) <= 13:
+        return None
+    return Tier.LIKELY if any(_is_valid(raw, region) for region in _REGIONS) else None
+
+
+def cued_phone(match: re.Match[str]) -> Tier | None:
+    """Check a number that stands after a word for a phone."""
+    raw = match["value"]
+    return Tier.HARD if 7 <= len(digits(raw)) <= 15 and not _DATE.fullmatch(raw) and len(set(digits(raw))) > 2 else None
+
+
+def _is_valid(raw: str, region: str) -> bool:
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(raw, region)))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def checked_by(valid: Callable[[str], bool], tier: Tier = Tier.HARD) -> Callable[[re.Match[str]], Tier | None]:
+    """Return a check that asks `valid` about the value."""
+
+    def check(match: re.Match[str]) -> Tier | None:
+        value = match["value"] if "value" in match.re.groupindex else match[0]
+        return tier if valid(value) else None
+
+    return check

@@ -1,0 +1,111 @@
+"""The compiled multi-pattern database: made once for a machine and a set of patterns, kept on disk, scanned with one scratch for each thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+import threading
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+try:
+    import hyperscan
+except ImportError:
+    hyperscan = None  # type: ignore[assignment]  # the way to say that a package is not there
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Trigger = tuple[str, bool]  # an expression, and whether it ignores case
+Hit = tuple[int, int]  # index of the pattern, offset of the hit's end
+
+
+class UnavailableError(Exception):
+    """The scanner's library cannot be loaded or does not take the patterns."""
+
+
+class Database:
+    """Scans bytes for all triggers at once.
+
+    Hyperscan's databases are specific to its version and to the processor, so both are part of the cached file's name. The file is a copy of what
+    compiling gives (about two seconds): one that is missing, damaged or cannot be written costs time and nothing else.
+    """
+
+    def __init__(self, patterns: Sequence[Trigger], *, cache: Path | None = None) -> None:
+        if hyperscan is None:
+            raise UnavailableError("The package hyperscan cannot be imported; install requirements.txt.")
+        self._threads = threading.local()
+        try:
+            self._database = _load(patterns, cache_folder() if cache is None else cache)
+        except hyperscan.error as exc:
+            raise UnavailableError("Hyperscan does not run on this processor or does not take the patterns.") from exc
+
+    def hits(self, text: bytes) -> list[Hit]:
+        """Return where each trigger hits, in the order of the hits' ends."""
+        found: list[Hit] = []
+        append = found.append
+
+        def on_hit(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            append((pattern, end))
+
+        try:
+            scratch = self._threads.scratch
+        except AttributeError:
+            scratch = self._threads.scratch = hyperscan.Scratch(self._database)
+        self._database.scan(text, on_hit, scratch=scratch)
+        return found
+
+
+def cache_folder() -> Path:
+    """Return the user's own cache folder (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "sluice"
+
+
+def _load(patterns: Sequence[Trigger], folder: Path) -> hyperscan.Database:
+    expressions = [expression.encode("ascii") for expression, _ in patterns]
+    flags = [hyperscan.HS_FLAG_CASELESS if caseless else 0 for _, caseless in patterns]
+    file = folder / f"patterns-{_fingerprint(expressions, flags)}.hsdb"
+    with suppress(OSError, ValueError, hyperscan.error):
+        digest, _, stored = file.read_bytes().partition(b"\n")
+        if digest == _digest(stored):
+            return hyperscan.loadb(stored, hyperscan.HS_MODE_BLOCK)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=expressions, ids=list(range(len(expressions))), elements=len(expressions), flags=flags)
+    with suppress(OSError):
+        _write(file, hyperscan.dumpb(database))
+    return database
+
+
+def _write(file: Path, stored: bytes) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as temporary:
+            temporary.write(_digest(stored) + b"\n" + stored)
+        Path(name).replace(file)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _digest(stored: bytes) -> bytes:
+    return hashlib.sha256(stored).hexdigest().encode()
+
+
+def _fingerprint(expressions: list[bytes], flags: list[int]) -> str:
+    """Name a database: by Hyperscan's version, the processor and the patterns."""
+    parts = [version("hyperscan").encode(), _processor().encode(), *expressions, repr(flags).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _processor() -> str:
+    """Return what tells processors apart whose instructions differ."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        return platform.machine() + next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return platform.machine() + platform.processor()

@@ -1,0 +1,76 @@
+"""Decoding: what a text says once its URL-, JSON-, HTML-, base64- or hex-encoding is taken off. Linear in the text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from urllib.parse import unquote
+
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrt\"'/\\]))")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
+_BLOB = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}(?:\r?\n[ \t]*(?=[A-Za-z0-9+/_-]))?)+[A-Za-z0-9+/_-]*={0,2}")
+BLOB_CHARS = 20
+BLOB_TRIGGER = r"(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}"  # once for each run: its end is BLOB_CHARS after the run's start
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
+_LINE_BREAKS = re.compile(r"[\s]+")
+_URL_SAFE = str.maketrans("-_", "+/")
+_CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
+_MAX_BLOB_CHARS = 1 << 20
+_MIN_READABLE = 0.95
+
+
+def escapes(text: str) -> str | None:
+    """Return the text without its URL, JSON and HTML escapes; None where it has none. It is never longer."""
+    plain = text
+    if "%" in plain and _PERCENT.search(plain):
+        plain = unquote(plain, errors="replace")
+    if "\\" in plain:
+        plain = _ESCAPE.sub(_unescape, plain)
+    if "&" in plain:
+        plain = _ENTITY.sub(_entity, plain)
+    return None if plain == text else plain
+
+
+def _entity(match: re.Match[str]) -> str:
+    return html.unescape(match[0])
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else _CONTROL.get(match[3], match[3])
+
+
+def blob(text: str, start: int, end: int) -> tuple[str, int] | None:
+    """Return what the run of base64 or hex characters at `start` says and where it ends; None where that is no text."""
+    match = _BLOB.match(text, start, min(end, start + _MAX_BLOB_CHARS))
+    if match is None:
+        return None
+    run = _LINE_BREAKS.sub("", match[0])
+    plain = _hex(run) or _base64(run)
+    return (plain, match.end()) if plain else None
+
+
+def _hex(run: str) -> str | None:
+    return _readable(bytes.fromhex(run)) if len(run) % 2 == 0 and _HEX.fullmatch(run) else None
+
+
+def _base64(run: str) -> str | None:
+    run = run.rstrip("=").translate(_URL_SAFE)
+    run = run[: len(run) - (len(run) % 4 == 1)]
+    try:
+        return _readable(base64.b64decode(run + "=" * (-len(run) % 4)))
+    except binascii.Error:
+        return None
+
+
+def _readable(raw: bytes) -> str | None:
+    """Return the bytes as text where they are one: UTF-8, nearly all printable."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    printable = sum(map(str.isprintable, text)) + text.count("\n") + text.count("\r") + text.count("\t")
+    return text if printable >= _MIN_READABLE * len(text) else None

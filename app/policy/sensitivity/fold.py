@@ -1,0 +1,80 @@
+"""Folding: texts that look alike to a reader become the same ASCII text, one character for each code point that is seen.
+
+Unicode sources: invisible and bidirectional characters (UAX #9, UTS #55), confusable letters (UTS #39), compatibility forms (NFKD).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+OTHER = "\x1a"  # stands for every code point that looks like no ASCII character: no word, no space, part of no value
+_UNSEEN = re.compile(
+    "[\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U000e0001\U000e007f\U000e0100-\U000e01ef]"
+)
+_TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, read by models
+# Each word: an ASCII character, and the characters that look like it (UTS #39, confusables.txt).
+_CONFUSABLE = """
+aаαæ cс dԁđð eеε hһհ iіιı jј kкκ lӏł mм nнηп oоοøœ pрρ qԛ rгr sѕß tтτ uυս vνѵ wԝω xхχ yуγ AАΑÆ BВΒ CСϹ DĐÐ EЕΕ HНΗ IІΙ JЈͿ KКΚ LŁ MМΜ NΝ OОΟØŒ PРΡ RЯ
+SЅ TТΤ XХΧ YУΥ ZΖ /∕⁄ :։∶ː .․ꓸ•∙·。 ,‚
+'‘’‛′´`ʼʹ＇ \"“”„‟″«»＂〝〞 -\u2212
+"""  # noqa: RUF001 the table is made of characters that look alike
+_ALIKE = {other: word[0] for word in _CONFUSABLE.split() for other in word[1:]}
+_LETTERS = range(0x370, 0x590)  # Greek, Cyrillic, Armenian: kept as letters of some kind, so that words keep their shape
+_BY_CATEGORY = {"Pd": "-", "Zs": " ", "Zl": "\n", "Zp": "\n"}
+_BMP = 0x10000
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded text, and where code points that are not seen were left out of it (their offsets in it, ascending)."""
+
+    text: str = field(repr=False)
+    gaps: tuple[int, ...] = ()
+
+    def original(self, offset: int) -> int:
+        """Return the offset in the text as it was, for one in the folded text."""
+        return offset + bisect_right(self.gaps, offset)
+
+
+def fold(text: str) -> Folded:
+    """Fold a text; one that is ASCII is returned as it is, less its NULs, which stand between texts."""
+    if text.isascii():
+        return Folded(text.replace("\0", OTHER))
+    gaps = tuple(match.start() - ordinal for ordinal, match in enumerate(_UNSEEN.finditer(text)))
+    if gaps:
+        text = _UNSEEN.sub("", text)
+    return Folded(text.translate(_TABLE), gaps)
+
+
+def _fold_one(code: int) -> str:
+    """Return the ASCII character that a code point looks like."""
+    char = chr(code)
+    if char.isascii():
+        return char if code else OTHER
+    if code in _TAGS:
+        return chr(code - _TAGS.start + 0x20)
+    digit = unicodedata.digit(char, None)
+    known = _ALIKE.get(char) or _BY_CATEGORY.get(unicodedata.category(char)) or (None if digit is None else str(digit))
+    if known is not None:
+        return known
+    plain = "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
+    if len(plain) == 1 and plain != char:
+        return _fold_one(ord(plain))
+    return ("Z" if char.isupper() else "z") if code in _LETTERS and char.isalpha() else OTHER
+
+
+class _Table(dict[int, str]):
+    """Folded characters by code point, found when first asked for; kept for the basic plane alone, which bounds the table."""
+
+    def __missing__(self, code: int) -> str:
+        char = _fold_one(code)
+        if code < _BMP:
+            self[code] = char
+        return char
+
+
+_TABLE = _Table()

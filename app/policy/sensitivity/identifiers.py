@@ -1,0 +1,146 @@
+"""Identifiers with a structure of their own: e-mail, phone, payment card, IBAN, social security number, network addresses, wallets."""
+
+from __future__ import annotations
+
+import re
+
+from app.domain import Tier
+from app.policy.sensitivity import checks
+from app.policy.sensitivity.pattern import Pattern, hard
+
+_FILES = "py js ts jsx tsx go rs png jpg jpeg gif svg git local json yaml yml md txt html css so dll service lock toml cfg sh c h cpp java rb php xml conf"
+_FILE_ENDINGS = frozenset(_FILES.split())
+_RESERVED_HOST = re.compile(r"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example)$")
+_PLACEHOLDER = re.compile(r"(?i)^(?:git|noreply|no-reply|donotreply|do-not-reply|user(?:name)?|name|your?[._-]?(?:name|email)?|me|foo|bar|someone|e?mail)@")
+_MACHINE = re.compile(r"(?i)@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
+
+
+def email(match: re.Match[str]) -> Tier | None:
+    """Check an e-mail address: a file name is none, and one that the standards keep for examples is only a hint."""
+    text = match[0]
+    if text.rpartition(".")[2].lower() in _FILE_ENDINGS or _MACHINE.search(text):
+        return None
+    return Tier.WEAK if _RESERVED_HOST.search(text) or _PLACEHOLDER.match(text) else Tier.HARD
+
+
+def mac_address(match: re.Match[str]) -> Tier | None:
+    """Check a hardware address: fillers are none."""
+    return Tier.LIKELY if len(set(match[0].lower())) > 4 else None
+
+
+def wallet(match: re.Match[str]) -> Tier | None:
+    """Check an address of a cryptocurrency: fillers are none."""
+    return Tier.LIKELY if checks.entropy(match[0]) > 3 else None
+
+
+def dialled_phone(match: re.Match[str]) -> Tier | None:
+    """Check a number written with the international prefix 00."""
+    return Tier.LIKELY if checks.international_phone(match) is Tier.HARD else None
+
+
+PATTERNS = (
+    Pattern(
+        "email",
+        r"[A-Za-z0-9._%+'-]@[A-Za-z0-9]",
+        re.compile(r"(?<![\w.%+-])[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"),
+        email,
+        behind=70,
+        ahead=260,
+    ),
+    Pattern(
+        "email",
+        r"\w (?:at|\(at\)|\[at\]) \w[\w.-]{0,60} ?(?:dot|\(dot\)|\[dot\]|\.) ?[a-z]{2}",
+        re.compile(
+            r"(?i)\b[a-z0-9_%+-][a-z0-9._%+-]{0,63} ?(?:\(at\)|\[at\]|\bat\b) ?[a-z0-9][a-z0-9-]{0,40}(?: ?(?:\(dot\)|\[dot\]|\bdot\b) ?[a-z0-9-]{2,24}){1,3}\b"
+        ),
+        hard,
+        caseless=True,
+    ),
+    Pattern(
+        "payment_card", r"\b\d(?:[ -]?\d){11}", re.compile(r"(?<![\d.,])(?<!\d[-_/])\d(?:[ -]?\d){11,18}(?![\d]|[.,]\d)"), checks.card, behind=60, ahead=60
+    ),
+    Pattern(
+        "iban",
+        r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11}",
+        re.compile(r"(?i)(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"),
+        checks.bank_account,
+        behind=60,
+        ahead=60,
+        caseless=True,
+    ),
+    Pattern(
+        "ssn",
+        r"\d{3}[- ]\d{2}[- ]\d{4}",
+        re.compile(r"(?<![\d-])(?<!\d[., ])(?P<area>\d{3})(?P<sep>[- ])(?P<group>\d{2})(?P=sep)(?P<serial>\d{4})(?![\d-]|[. ,]\d)"),
+        checks.social_security,
+        behind=20,
+        ahead=20,
+    ),
+    Pattern("ip_address", r"\d\.\d{1,3}\.\d{1,3}\.\d", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"), checks.ip_address, behind=24, ahead=24),
+    Pattern(
+        "ip_address",
+        r"[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f:]{2}",
+        re.compile(
+            r"(?i)(?<![\w:.])(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}|(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?)(?![\w:])"
+        ),
+        checks.ip_address,
+        behind=48,
+        ahead=48,
+        caseless=True,
+    ),
+    Pattern(
+        "mac_address",
+        r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}",
+        re.compile(r"(?i)(?<![\w:.-])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![\w:-])"),
+        mac_address,
+        behind=24,
+        ahead=24,
+        caseless=True,
+    ),
+    Pattern("wallet", r"\b(?:bc1[a-z0-9]{25}|0x[a-f0-9]{40})", re.compile(r"\b(?:bc1[a-z0-9]{25,62}|0x[a-fA-F0-9]{40})\b"), wallet, caseless=True),
+    Pattern(
+        "phone",
+        r"\+[ (]{0,2}\d(?:[ ()./-]{0,3}\d){6}",
+        re.compile(r"(?<![\w+])\+[ (]{0,2}[1-9](?:[ ()./-]{0,3}\d){6,14}(?!\d)"),
+        checks.international_phone,
+        behind=50,
+        ahead=50,
+    ),
+    Pattern("phone", r"\b00[1-9](?:[ ()./-]{0,3}\d){8}", re.compile(r"(?<![\w.+-])00[1-9](?:[ ()./-]{0,3}\d){8,14}(?!\d)"), dialled_phone, behind=50, ahead=50),
+    Pattern(
+        "phone",
+        r"\d{3}\)?[ ./-]{1,3}\d{3}[ .-]\d{4}",
+        re.compile(r"(?<![\w.+$-])(?<!\d[ /])(?:1[ .-])?(?:\(\d{3}\)[ ./-]{0,3}|\d{3}(?P<sep>[ ./-])[ ]?)\d{3}[ .-]\d{4}(?![\w-]|[.,/ ]\d)"),
+        checks.american_phone,
+        behind=30,
+        ahead=30,
+    ),
+    Pattern(
+        "phone",
+        r"\(\d{3}\)\d{3}[ .-]?\d{4}",
+        re.compile(r"(?<![\w.+$-])(?:1[ .-])?\(\d{3}\)\d{3}[ .-]?\d{4}(?!\d)"),
+        checks.american_phone,
+        behind=30,
+        ahead=30,
+    ),
+    Pattern(
+        "phone",
+        r"\b0\d{1,4}\)?[ /.-]{1,3}\d{2}",
+        re.compile(r"(?<![\w.,+$/-])\(?0\d{1,4}\)?(?:[ /.-]{1,3}\d{2,8}){1,5}(?![\w/-]|[.,]\d)"),
+        checks.national_phone,
+        behind=40,
+        ahead=60,
+    ),
+    Pattern(
+        "phone",
+        r"(?:phone|tel|mobile|cell|call|fax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|ring|dial|sms|hotline)[^\n\d]{0,34}\d(?:[ ()./-]{0,3}\d){6}",
+        re.compile(
+            r"(?i)(?:phone|\btel|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|\bring|\bdial|\bsms|hotline)[^\n\d]{0,34}"
+            r"(?P<value>\+?\(?\d(?:[ ()./-]{0,3}\d){6,14})(?!\d)"
+        ),
+        checks.cued_phone,
+        behind=90,
+        ahead=40,
+        caseless=True,
+    ),
+)

@@ -1,0 +1,209 @@
+"""The walk over a parsed body that `collect` makes: iterative, so that no nesting can exhaust the stack."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.policy.published import CONSTANTS, KEYS
+
+_PAIR_CHARS = 4096  # a longer value says by itself what it is; joined with its key it would only be scanned twice
+_MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
+_MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
+_PAYLOAD_CHARS = 256  # inside a media part, a longer text without a space is the medium itself
+_MEDIA = {
+    **dict.fromkeys(("image_url", "input_image", "image", "images"), "image"),
+    **dict.fromkeys(("input_audio", "audio", "audio_url"), "audio"),
+    **dict.fromkeys(("video", "video_url", "input_video"), "video"),
+    **dict.fromkeys(("file", "files", "input_file", "document"), "file"),
+}
+_TEXTUAL = frozenset({None, "text", "refusal", "input_text", "output_text", "thinking", "reasoning", "tool_use", "tool_result"})
+_SPOKEN_KEYS = frozenset({"text", "refusal", "thinking"})
+_SPACE = re.compile(r"\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One piece of text, and where it stands."""
+
+    position: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Something that no scanner of text can read: an `image`, `audio`, `video`, `file`, `tokens`, or a `part` of a type that nobody knows."""
+
+    kind: str
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Scalars (by index) that a reader may put together, and what then stands between them."""
+
+    parts: tuple[int, ...]
+    between: str = ""
+
+
+class Walk:
+    """The state of one walk over a body."""
+
+    __slots__ = ("chars", "joins", "opaque", "said", "scalars", "schema_chars", "tools_used")
+
+    def __init__(self) -> None:
+        self.scalars: list[Scalar] = []
+        self.joins: list[Join] = []
+        self.opaque: list[Opaque] = []
+        self.said: list[tuple[str, int]] = []  # role and index of each text of the conversation, in order
+        self.chars = 0  # words of the schema included: what a model reads of a tool
+        self.schema_chars = 0
+        self.tools_used = False
+
+    def take(self, text: str, position: str) -> int:
+        """Take a text down and return its index."""
+        self.scalars.append(Scalar(position, text))
+        return len(self.scalars) - 1
+
+    def say(self, role: str, text: str, position: str) -> None:
+        """Take a text of the conversation down."""
+        if text:
+            self.said.append((role, self.take(text, position)))
+
+    def key(self, key: str, ordinal: int, parent: str) -> tuple[str, int | None]:
+        """Return an entry's position, and the index of its key where the key is not OpenAI's and so is content itself."""
+        self.chars += len(key) + 4
+        if key in KEYS:
+            return (f"{parent}.{key}" if parent else key), None
+        position = f"{parent}.{{{ordinal}}}" if parent else f"{{{ordinal}}}"
+        return position, self.take(key, position)
+
+    def message(self, message: object, position: str) -> None:
+        """Walk one message: its content is conversation, the rest is taken as it comes."""
+        if not isinstance(message, dict):
+            self.add(message, position)
+            return
+        role = message.get("role")
+        role = role if isinstance(role, str) else ""
+        self.tools_used = self.tools_used or role in {"tool", "function"}
+        for ordinal, (key, value) in enumerate(message.items()):
+            path, owner = self.key(key, ordinal, position)
+            if key in {"content", "refusal"}:
+                self.content(value, path, role)
+            elif key in {"tool_calls", "function_call"} and value:
+                self.tools_used = True
+                self.add(value, path)
+            elif key in _MEDIA and value:
+                self.media(_MEDIA[key], value, path)
+            else:
+                self.add(value, path, owner)
+
+    def content(self, content: object, position: str, role: str) -> None:
+        """Walk a message's content: a text, or parts."""
+        if isinstance(content, str):
+            self.say(role, content, position)
+        elif isinstance(content, list):
+            for index, part in enumerate(content):
+                self.part(part, f"{position}[{index}]", role)
+        else:
+            self.add(content, position)
+
+    def part(self, part: object, position: str, role: str) -> None:
+        """Walk one part of a content: text is said, a medium is opaque, and so is a part of a type that nobody knows."""
+        if not isinstance(part, dict):
+            if isinstance(part, str):
+                self.say(role, part, position)
+            else:
+                self.add(part, position)
+            return
+        kind = part.get("type")
+        medium = _MEDIA.get(kind) if isinstance(kind, str) else None
+        if medium is not None:
+            self.media(medium, part, position)
+            return
+        if kind is not None and (not isinstance(kind, str) or kind not in _TEXTUAL):
+            self.opaque.append(Opaque("part", position))
+        for ordinal, (key, value) in enumerate(part.items()):
+            path, owner = self.key(key, ordinal, position)
+            if key in _SPOKEN_KEYS and isinstance(value, str):
+                self.say(role, value, path)
+            else:
+                self.add(value, path, owner)
+
+    def media(self, kind: str, value: object, position: str) -> None:
+        """Walk something that is no text: what is short or has spaces in it (a file's name, a note) is scanned, the medium itself is opaque."""
+        self.opaque.append(Opaque(kind, position))
+        self.add(value, position, in_media=True)
+
+    def add(self, root: object, position: str, owner: int | None = None, *, in_media: bool = False, embedded: bool = False) -> None:
+        """Walk anything. `owner` is the index of the key that it belongs to, where that key is content."""
+        stack: list[tuple[object, str, int | None]] = [(root, position, owner)]
+        while stack:
+            value, position, owner = stack.pop()
+            if isinstance(value, str):
+                self.string(value, position, owner, in_media=in_media, embedded=embedded)
+            elif isinstance(value, dict):
+                entries = [(child, *self.key(key, ordinal, position)) for ordinal, (key, child) in enumerate(value.items())]
+                stack.extend(reversed(entries))
+            elif isinstance(value, (list, tuple)):
+                if not self.sequence(value, position):
+                    stack.extend((value[index], f"{position}[{index}]", None) for index in range(len(value) - 1, -1, -1))
+            elif value is not None and value is not True and value is not False:
+                self.number(str(value), position, owner)
+
+    def string(self, text: str, position: str, owner: int | None, *, in_media: bool, embedded: bool) -> None:
+        """Take a text down unless it is a word of the schema, look into JSON that stands in it, and mark what is a medium."""
+        self.chars += len(text) + 2
+        if not text or text in CONSTANTS or (in_media and len(text) > _PAYLOAD_CHARS and not _SPACE.search(text)):
+            return
+        if text.startswith("data:") and not _SPACE.search(text):
+            self.opaque.append(Opaque(_MEDIA.get(text[5 : text.find("/")], "file"), position))
+            return
+        index = self.take(text, position)
+        if owner is not None and len(text) <= _PAIR_CHARS:
+            self.joins.append(Join((owner, index), ": "))
+        if position.endswith(".arguments"):
+            self.said.append(("arguments", index))
+        if not embedded and "\\" in text and text.lstrip()[:1] in {"{", "["}:
+            self.json(text, position)
+
+    def json(self, text: str, position: str) -> None:
+        """Walk JSON that stands in a string: with a backslash in it, its values do not stand in the text as they are. Deeper strings are text."""
+        try:
+            value = json.loads(text, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError):
+            return
+        self.add(value, position, embedded=True)
+
+    def sequence(self, values: list[Any] | tuple[Any, ...], position: str) -> bool:
+        """Take a list of texts or of bytes down; False where it is neither."""
+        first = values[0] if values else None
+        if isinstance(first, str) and len(values) > 1 and all(isinstance(value, str) for value in values):
+            parts = tuple(self.take(text, f"{position}[{index}]") for index, text in enumerate(values) if text)
+            self.chars += sum(map(len, values)) + 2 * len(values)
+            self.joins.append(Join(parts))
+            return True
+        if type(first) is int and len(values) >= _MIN_BYTES and all(type(value) is int and 0 <= value < 256 for value in values):
+            self.take(bytes(values).decode("utf-8", "replace"), position)
+        return False
+
+    def number(self, text: str, position: str, owner: int | None) -> None:
+        """Take a number down as it was written, where it is long enough to be anything."""
+        self.chars += len(text)
+        if len(text) >= _MIN_NUMBER_CHARS:
+            index = self.take(text, position)
+            if owner is not None:
+                self.joins.append(Join((owner, index), ": "))
+
+    def join_turns(self) -> None:
+        """Join the conversation's texts with nothing between: all of them, and those of each role."""
+        if len(self.said) < 2:
+            return
+        self.joins.append(Join(tuple(index for _, index in self.said)))
+        roles: dict[str, list[int]] = {}
+        for role, index in self.said:
+            roles.setdefault(role, []).append(index)
+        if len(roles) > 1:
+            self.joins.extend(Join(tuple(parts)) for parts in roles.values() if len(parts) > 1)
