@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain import Failure, Usage
+from app.errors import GatewayError, UpstreamError
+from app.gateway.streaming import StreamWatch, error_event, read_usage
+
+HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+
+def event(**fields: Any) -> bytes:
+    return b"data: " + json.dumps(HEAD | fields, ensure_ascii=False).encode() + b"\n\n"
+
+
+def delta(finish: str | None = None, *, index: int = 0, **fields: Any) -> bytes:
+    return event(choices=[{"index": index, "delta": fields, "finish_reason": finish}])
+
+
+USAGE = event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}})
+WORDS = [delta(role="assistant", content=""), delta(content="Grüße\u2028 "), delta(content="world"), delta("stop")]
+DONE = b"data: [DONE]\n\n"
+
+
+def run(*parts: bytes, include_usage: bool = False) -> bytes:
+    watch = StreamWatch(include_usage=include_usage)
+    return b"".join([*(watch.feed(part) for part in parts), watch.finish()])
+
+
+@given(st.lists(st.integers(1, 40), min_size=1))
+def test_a_stream_cut_anywhere_passes_whole(sizes: list[int]) -> None:
+    whole = b"".join([*WORDS, USAGE, DONE])
+    parts, at = [], 0
+    while at < len(whole):
+        size = sizes[len(parts) % len(sizes)]
+        parts.append(whole[at : at + size])
+        at += size
+
+    assert run(*parts, include_usage=True) == whole
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\r"])
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_every_line_end_of_the_format_is_read(newline: bytes, size: int) -> None:
+    whole = b"".join([*WORDS, DONE])
+    sent = whole.replace(b"\n", newline)
+
+    assert run(*(sent[at : at + size] for at in range(0, len(sent), size))) == whole
+
+
+def test_no_byte_short_of_the_end_is_a_clean_end() -> None:
+    whole = b"".join(WORDS)
+    for end in range(len(whole) - len(WORDS[-1])):
+        watch = StreamWatch(include_usage=False)
+        watch.feed(whole[:end])
+        with pytest.raises(UpstreamError) as caught:
+            watch.finish()
+        assert caught.value.failure is Failure.BROKEN
+
+
+def test_done_is_added_where_every_choice_has_finished() -> None:
+    assert run(*WORDS).endswith(WORDS[-1] + DONE)
+
+
+def test_the_last_event_may_lack_its_blank_line() -> None:
+    assert run(*WORDS[:-1], WORDS[-1].rstrip()) == b"".join(WORDS) + DONE
+
+
+def test_done_without_a_finish_reason_is_a_cut() -> None:
+    with pytest.raises(UpstreamError):
+        run(*WORDS[:-1], DONE)
+
+
+def test_one_unfinished_choice_of_two_is_a_cut() -> None:
+    with pytest.raises(UpstreamError):
+        run(delta(content="a"), delta(index=1, content="b"), delta("stop"), DONE)
+
+
+def test_what_comes_after_done_is_dropped() -> None:
+    assert run(*WORDS, DONE, delta(content="more")) == b"".join([*WORDS, DONE])
+
+
+def test_the_usage_chunk_is_kept_from_a_caller_who_did_not_ask() -> None:
+    watch = StreamWatch(include_usage=False)
+
+    passed = b"".join(watch.feed(part) for part in [*WORDS, USAGE, DONE])
+
+    assert passed == b"".join(WORDS)
+    assert watch.usage == Usage(3, 2, cached_tokens=1)
+    assert watch.usage_chunk(Usage(3, 2)) == b""
+
+
+def test_a_missing_usage_chunk_is_made_once_from_what_is_known() -> None:
+    watch = StreamWatch(include_usage=True)
+    for part in WORDS:
+        watch.feed(part)
+
+    made = json.loads(watch.usage_chunk(Usage(5, 1, estimated=True)).removeprefix(b"data: "))
+
+    assert made["id"] == "chatcmpl-1"
+    assert made["choices"] == []
+    assert made["usage"] == {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6, "estimated": True}
+
+
+def test_a_usage_chunk_that_was_sent_is_not_made_again() -> None:
+    watch = StreamWatch(include_usage=True)
+    watch.feed(USAGE)
+
+    assert watch.usage_chunk(Usage(1, 1)) == b""
+
+
+def test_usage_beside_choices_is_read() -> None:
+    watch = StreamWatch(include_usage=True)
+    watch.feed(event(choices=[{"index": 0, "delta": {"content": "a"}}], usage={"prompt_tokens": 7}))
+
+    assert watch.usage == Usage(7, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "started"),
+    [
+        ({"role": "assistant"}, False),
+        ({"role": "assistant", "content": ""}, False),
+        ({"content": None}, False),
+        ({"content": "a"}, True),
+        ({"reasoning_content": "hm"}, True),
+        ({"tool_calls": [{"index": 0}]}, True),
+        ({"refusal": "no"}, True),
+    ],
+)
+def test_the_first_token_is_the_first_delta_that_says_something(fields: dict[str, Any], *, started: bool) -> None:
+    watch = StreamWatch(include_usage=False)
+    watch.feed(delta(**fields))
+
+    assert watch.started is started
+
+
+def test_a_finish_reason_starts_an_empty_answer() -> None:
+    watch = StreamWatch(include_usage=False)
+    watch.feed(delta("stop"))
+
+    assert watch.started
+
+
+def test_comments_pass_after_the_first_token_only() -> None:
+    assert run(b": wait\n\n", *WORDS, b": still here\n\n", DONE) == b"".join([*WORDS, b": still here\n\n", DONE])
+
+
+def test_data_over_several_lines_without_a_space_is_one_event() -> None:
+    raw = b'event: message\ndata:{"choices": [{"index": 0,\ndata:"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\n'
+
+    assert run(raw) == raw + DONE
+
+
+def test_chunks_without_choices_wait_for_the_first_token() -> None:
+    filters = event(choices=[], prompt_filter_results=[])
+
+    assert run(filters, *WORDS, filters) == b"".join([*WORDS, filters, DONE])
+
+
+@pytest.mark.parametrize("raw", [b"data: {\n\n", b"data: 1\n\n", b'data: {"choices": 1}\n\n', b'data: {"choices": [1]}\n\n', b"data: nonsense\n\n"])
+def test_what_is_not_the_format_is_broken(raw: bytes) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        StreamWatch(include_usage=False).feed(raw)
+
+    assert caught.value.failure is Failure.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        ({"message": "secret text", "type": "server_error", "code": None}, Failure.BROKEN),
+        ({"code": "context_length_exceeded"}, Failure.CONTEXT_EXCEEDED),
+        ({"type": "rate_limit_error"}, Failure.RATE_LIMITED),
+        ({"code": 429}, Failure.RATE_LIMITED),
+        ({"type": "overloaded_error"}, Failure.UNAVAILABLE),
+        ("secret text", Failure.BROKEN),
+    ],
+)
+def test_an_error_inside_the_stream_is_classified_and_not_repeated(error: Any, failure: Failure) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        StreamWatch(include_usage=False).feed(b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
+
+    assert caught.value.failure is failure
+    assert "secret" not in str(caught.value)
+
+
+def test_an_event_without_end_is_bounded() -> None:
+    watch = StreamWatch(include_usage=False)
+
+    with pytest.raises(UpstreamError):
+        for _ in range(20):
+            watch.feed(b"x" * 2**20)
+
+
+@pytest.mark.parametrize("usage", [None, [], {}, {"prompt_tokens": "3"}, {"prompt_tokens": True}])
+def test_what_is_no_usage_is_none(usage: Any) -> None:
+    assert read_usage(usage) is None
+
+
+def test_odd_details_of_usage_count_as_nothing() -> None:
+    assert read_usage({"prompt_tokens": 1, "completion_tokens": None, "prompt_tokens_details": {"cached_tokens": "x"}}) == Usage(1, 0)
+
+
+def test_an_error_event_is_openais_body() -> None:
+    assert json.loads(error_event(GatewayError("Broken off.", code="upstream_error")).removeprefix(b"data: ")) == {
+        "error": {"message": "Broken off.", "type": "server_error", "param": None, "code": "upstream_error"},
+    }

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain import Capability, Condition, Label, OnConflict, RoutingTable
+from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
+from app.policy.planner import make_plan
+from tests.unit.policy.table import deployment, facts, table
+
+CHEAP = deployment("mini", context_window=1000)
+STRONG = deployment("big", context_window=2000)
+LONG = deployment("vast", context_window=100_000)
+LOCAL = deployment("llama", Label.CONFIDENTIAL, capabilities=frozenset({Capability.STREAM}))
+POOLS = {"cheap": [CHEAP, STRONG], "long": [LONG], "local": [LOCAL]}
+CONFIDENTIAL_FIRST = [(Condition(labels=frozenset({Label.CONFIDENTIAL})), "local"), (Condition(), "cheap")]
+TABLE = table(POOLS, CONFIDENTIAL_FIRST, fallback="local")
+
+
+def names(routing: RoutingTable, model: str = "auto", label: Label = Label.PUBLIC, **known: object) -> list[str]:
+    return [attempt.deployment.name for attempt in make_plan(routing, facts(label, **known), model).attempts]  # type: ignore[arg-type]
+
+
+def test_a_rule_names_the_pool_and_the_fallback_comes_last() -> None:
+    plan = make_plan(TABLE, facts(), "auto")
+
+    assert (plan.rule, plan.pool) == ("rule-2", "cheap")
+    assert [(attempt.deployment.name, attempt.reason) for attempt in plan.attempts] == [
+        ("mini", "pool cheap"),
+        ("big", "pool cheap"),
+        ("llama", "fallback local"),
+    ]
+
+
+def test_without_a_fallback_only_the_pool_is_tried() -> None:
+    assert names(table(POOLS)) == ["mini", "big"]
+
+
+def test_a_rule_may_name_a_deployment() -> None:
+    assert names(table(POOLS, [(Condition(), "big")])) == ["big"]
+
+
+def test_a_rule_may_name_a_deployment_that_is_inactive() -> None:
+    assert names(table(POOLS, [(Condition(), "gone")], fallback="local")) == ["llama"]
+
+
+def test_a_pool_and_a_deployment_can_be_asked_for_by_name() -> None:
+    assert names(TABLE, "long") == ["vast", "llama"]
+    assert names(TABLE, "big") == ["big", "llama"]
+    assert make_plan(TABLE, facts(), "big").rule == "model"
+
+
+def test_a_confidential_request_has_cleared_attempts_only() -> None:
+    plan = make_plan(table(POOLS, fallback="local"), facts(Label.CONFIDENTIAL), "auto")
+
+    assert [attempt.deployment.name for attempt in plan.attempts] == ["llama"]
+    assert [entry.deployment for entry in plan.excluded] == ["mini", "big"]
+    assert plan.if_context_exceeded == ()
+
+
+def test_a_named_model_that_is_not_cleared_is_answered_locally() -> None:
+    plan = make_plan(TABLE, facts(Label.CONFIDENTIAL), "big")
+
+    assert (plan.rule, plan.pool) == ("not_cleared", "local")
+
+
+def test_without_a_pool_local_the_rules_decide_in_its_place() -> None:
+    home = deployment("home", Label.CONFIDENTIAL)
+
+    assert names(table({"cheap": [CHEAP], "safe": [home]}, [(Condition(), "safe")]), "mini", Label.CONFIDENTIAL) == ["home"]
+
+
+def test_a_named_model_that_is_not_cleared_is_refused_where_the_operator_says_so() -> None:
+    with pytest.raises(LabelNotClearedError) as caught:
+        make_plan(table(POOLS, fallback="local", on_conflict=OnConflict.REJECT), facts(Label.CONFIDENTIAL), "big")
+
+    assert (caught.value.status, caught.value.code, caught.value.param) == (403, "label_not_cleared", "model")
+
+
+def test_an_unknown_model_is_not_found() -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        make_plan(TABLE, facts(), "gpt-9")
+
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+
+
+def test_an_inactive_model_is_not_found_and_says_why() -> None:
+    with pytest.raises(ModelNotFoundError, match="OPENAI_API_KEY is not set"):
+        make_plan(table(POOLS, inactive={"gpt-4o": "OPENAI_API_KEY is not set"}), facts(), "gpt-4o")
+
+
+def test_a_deployment_without_the_capability_is_passed_over() -> None:
+    assert names(TABLE, needs=frozenset({Capability.TOOLS})) == ["mini", "big"]
+
+
+def test_a_named_model_without_the_capability_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequestError, match="'llama' has no support for 'tools'") as caught:
+        make_plan(TABLE, facts(needs=frozenset({Capability.TOOLS})), "llama")
+
+    assert (caught.value.param, caught.value.code) == ("tools", "unsupported_parameter")
+
+
+@pytest.mark.parametrize(("need", "param"), [(Capability.IMAGES, "messages"), (Capability.JSON_SCHEMA, "response_format"), (Capability.N, "n")])
+def test_a_capability_that_nothing_has_is_named_by_its_parameter(need: Capability, param: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        make_plan(table({"local": [LOCAL]}), facts(needs=frozenset({need})), "auto")
+
+    assert caught.value.param == param
+
+
+def test_a_prompt_that_surely_does_not_fit_passes_a_deployment_over() -> None:
+    assert names(TABLE, prompt_tokens=2001) == ["big", "llama"]
+
+
+def test_a_prompt_that_fits_nothing_else_goes_to_long() -> None:
+    assert names(table({"cheap": [CHEAP], "long": [LONG]}), prompt_tokens=50_000) == ["vast"]
+
+
+def test_a_prompt_that_fits_nothing_is_refused_in_openais_words() -> None:
+    with pytest.raises(ContextExceededError, match="maximum context length is 2000 tokens") as caught:
+        make_plan(table({"cheap": [CHEAP, STRONG]}), facts(prompt_tokens=50_000), "auto")
+
+    assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
+
+
+def test_long_stands_by_for_a_context_that_a_provider_finds_exceeded() -> None:
+    assert [attempt.deployment.name for attempt in make_plan(TABLE, facts(), "auto").if_context_exceeded] == ["vast"]
+
+
+def test_nothing_cleared_says_what_is_inactive() -> None:
+    routing = table({"cheap": [CHEAP]}, inactive={"llama": "OLLAMA_BASE_URL is not set"})
+
+    with pytest.raises(UnavailableError, match="llama: OLLAMA_BASE_URL is not set") as caught:
+        make_plan(routing, facts(Label.CONFIDENTIAL), "auto")
+
+    assert caught.value.status == 503
+    assert "retry-after" in caught.value.headers
+
+
+def test_an_empty_pool_says_that_nothing_is_active() -> None:
+    with pytest.raises(UnavailableError, match=r"No deployment is active for this request\.$"):
+        make_plan(table({"cheap": [], "long": [LONG]}), facts(), "auto")
+
+
+def test_no_matching_rule_is_our_fault() -> None:
+    with pytest.raises(UnavailableError) as caught:
+        make_plan(table(POOLS, [(Condition(min_tokens=99), "cheap")]), facts(), "auto")
+
+    assert caught.value.code == "no_rule"
+
+
+LABELS = st.sampled_from(Label)
+DEPLOYMENTS = st.builds(deployment, st.sampled_from("abcdef"), LABELS, capabilities=st.frozensets(st.sampled_from(Capability)))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["cheap", "long", "local", "x"]), st.lists(DEPLOYMENTS, max_size=4), min_size=1),
+    LABELS,
+    st.sampled_from(["auto", "cheap", "local", "a", "b"]),
+    st.booleans(),
+)
+def test_no_plan_holds_a_deployment_below_the_label(pools: dict[str, list[object]], label: Label, model: str, fall_back: bool) -> None:  # noqa: FBT001
+    routing = table(pools, fallback=next(iter(pools)) if fall_back else None)  # type: ignore[arg-type]
+    try:
+        plan = make_plan(routing, facts(label), model)
+    except GatewayError:
+        return
+
+    assert plan.attempts
+    assert all(attempt.deployment.clearance >= label for attempt in plan.attempts + plan.if_context_exceeded)
