@@ -97,6 +97,12 @@ def confidential_fault(
     return f"{address.host} is a public name; add it to trusted_hosts if confidential requests may go there, or lower the clearance"
 
 
+def is_local(address: Address, local_networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Say whether `address` is in the local networks, or has a name that only a local resolver knows."""
+    literal = _literal(address.host)
+    return _is_private_name(address.host) if literal is None else any(literal in network for network in local_networks)
+
+
 def _trusted_fault(address: Address, literal: IPv4Address | IPv6Address | None, network: IPv4Network | IPv6Network | None) -> str | None:
     if network is None:
         return None if address.scheme == "https" else f"{address.host} is trusted by TLS alone, and http has none; write https, or its network in trusted_hosts"

@@ -26,18 +26,19 @@ LONG: Final = "long"
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """One way for a label to a deployment. `line` is where the file makes it so."""
+class Route:
+    """One way for a label to a deployment. `line` is where the file makes it so, `remedy` what to write instead, where that is no rule."""
 
     label: Label
     deployment: str
     words: str
     line: int
+    remedy: str = ""
 
 
-def closure(file: GatewayFile) -> Mapping[Label, tuple[Path, ...]]:
+def closure(file: GatewayFile) -> Mapping[Label, tuple[Route, ...]]:
     """Return every path of every label, in the order in which a request would take them."""
-    found: dict[Label, list[Path]] = {label: [] for label in Label}
+    found: dict[Label, list[Route]] = {label: [] for label in Label}
     for path in (*_by_rules(file), *_by_fallback(file), *_by_name(file), *_by_conflict(file), *_by_length(file)):
         found[path.label].append(path)
     return {label: tuple(paths) for label, paths in found.items()}
@@ -49,36 +50,33 @@ def reachable(file: GatewayFile) -> Mapping[Label, frozenset[str]]:
 
 
 def closure_faults(file: GatewayFile) -> list[Fault]:
-    """Return a fault for every place of the file that leads a label to deployments that are not cleared for it."""
-    highest: dict[int, Label] = {}
-    below: dict[int, list[Path]] = {}
-    for label, paths in closure(file).items():
-        for path in paths:
-            if file.deployments[path.deployment].clearance >= label:
-                continue
-            if label > highest.get(path.line, Label.PUBLIC):
-                highest[path.line], below[path.line] = label, []
-            below[path.line].append(path)
-    remedy = {label: _remedy(file, label) for label in set(highest.values())}
-    return [file.fault(line, _sentence(file, paths, remedy[highest[line]])) for line, paths in below.items()]
+    """Return a fault for every place of the file that leads a label to deployments that are not cleared for it: the highest such label of each place."""
+    worst: dict[tuple[int, str], list[Route]] = {}
+    for label, routes in closure(file).items():  # in rising order, so that the highest label stays
+        low = [route for route in routes if file.deployments[route.deployment].clearance < label]
+        for place in dict.fromkeys((route.line, route.words) for route in low):
+            worst[place] = [route for route in low if (route.line, route.words) == place]
+    return [file.fault(line, _sentence(file, routes)) for (line, _), routes in worst.items()]
 
 
-def _sentence(file: GatewayFile, paths: list[Path], remedy: str) -> str:
-    specs = list({path.deployment: file.deployments[path.deployment] for path in paths}.values())
+def _sentence(file: GatewayFile, routes: list[Route]) -> str:
+    first = routes[0]
+    specs = [file.deployments[route.deployment] for route in routes]
     clearances = alternatives([f"{spec.name} (cleared for {spec.clearance})" for spec in specs], quote=False, last="and")
-    return f"a {paths[0].label} request can reach {clearances} by {paths[0].words}; {remedy}"
+    remedy = first.remedy or _remedy(file, first.label)
+    return f"a {first.label} request can reach {clearances} by {first.words}; {remedy}"
 
 
 def _remedy(file: GatewayFile, label: Label) -> str:
-    """Return the line to write so that requests of `label` go to what is cleared for them."""
+    """Return the rule to write so that requests of `label` go to what is cleared for them."""
     labels = [str(each) for each in Label if each >= label]
     words = labels[0] if len(labels) == 1 else f"[{', '.join(labels)}]"
     target = _cleared_target(file, label)
     if target is not None:
-        return f"write `- {{when: {{label: {words}}}, use: {target}}}` before it, and name only deployments that are cleared for {label} in a fallback"
+        return f"write `- {{when: {{label: {words}}}, use: {target}}}` before it"
     return (
-        f"no pool or deployment is cleared for {label}: add a local one, such as "
-        f'`llama: {{model: ollama_chat/llama3.1, api_base: "${{OLLAMA_BASE_URL}}", clearance: {label}}}` to deployments, '
+        f"no pool or deployment is cleared for {label}: add a local one to deployments, such as "
+        f'`llama: {{model: ollama_chat/llama3.1, api_base: "${{OLLAMA_BASE_URL}}", clearance: {label}}}`, '
         f"and `- {{when: {{label: {words}}}, use: llama}}` as the first rule"
     )
 
@@ -98,44 +96,46 @@ def _members(file: GatewayFile, name: str) -> tuple[DeploymentSpec, ...]:
     return (file.deployments[name],) if name in file.deployments else ()
 
 
-def _by_rules(file: GatewayFile) -> Iterator[Path]:
+def _by_rules(file: GatewayFile) -> Iterator[Route]:
     for spec, reached in zip(file.rules, reach([spec.rule for spec in file.rules])[0], strict=True):
         when, use = describe(spec.rule.when), spec.rule.use
         for label in sorted(reached.labels):
             for member in _members(file, use):
-                yield Path(label, member.name, f"the rule {spec.rule.name} ({when}) and {_kind(file, use)}", spec.line)
+                yield Route(label, member.name, f"the rule {spec.rule.name} ({when}) and {_kind(file, use)}", spec.line)
 
 
-def _by_fallback(file: GatewayFile) -> Iterator[Path]:
+def _by_fallback(file: GatewayFile) -> Iterator[Route]:
     if file.fallback is None:
         return
     for label in Label:
         for member in _members(file, file.fallback.name):
-            yield Path(label, member.name, f"the fallback to {_kind(file, file.fallback.name)}", file.fallback.line)
+            remedy = f"let fallback name a pool whose deployments are all cleared for {label}, or leave it out"
+            yield Route(label, member.name, f"the fallback to {_kind(file, file.fallback.name)}", file.fallback.line, remedy)
 
 
-def _by_name(file: GatewayFile) -> Iterator[Path]:
+def _by_name(file: GatewayFile) -> Iterator[Route]:
     for label in Label:
         for spec in file.deployments.values():
             if spec.clearance >= label:
-                yield Path(label, spec.name, "naming it", spec.line)
+                yield Route(label, spec.name, "naming it", spec.line)
 
 
-def _by_conflict(file: GatewayFile) -> Iterator[Path]:
-    """A named model that is not cleared is answered by the pool `local`; where there is none, by the rules."""
+def _by_conflict(file: GatewayFile) -> Iterator[Route]:
+    """Follow a named model that is not cleared to the pool `local`, which answers in its place; where there is none, the rules do."""
     if file.on_conflict is not OnConflict.REROUTE or LOCAL not in file.pools:
         return
     for label in Label:
         if any(spec.clearance < label for spec in file.deployments.values()):
+            remedy = f"leave what is not cleared for {label} out of it, or write `on_conflict: reject`"
             for member in _members(file, LOCAL):
-                yield Path(label, member.name, f"naming a model that is not cleared, which {_kind(file, LOCAL)} answers", file.pools[LOCAL].line)
+                yield Route(label, member.name, f"naming a model that is not cleared, which {_kind(file, LOCAL)} answers", file.pools[LOCAL].line, remedy)
 
 
-def _by_length(file: GatewayFile) -> Iterator[Path]:
+def _by_length(file: GatewayFile) -> Iterator[Route]:
     for label in Label:
         for member in _members(file, LONG) if LONG in file.pools else ():
             if member.clearance >= label:
-                yield Path(label, member.name, f"being too long, which moves it to {_kind(file, LONG)}", file.pools[LONG].line)
+                yield Route(label, member.name, f"being too long, which moves it to {_kind(file, LONG)}", file.pools[LONG].line)
 
 
 def _kind(file: GatewayFile, name: str) -> str:

@@ -23,7 +23,7 @@ LOCAL_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
 )
 
 # What a provider may need beside a key; the values of the second group are secrets.
-_OPEN_PARAMS: Final = ("api_version", "organization", "project", "aws_region_name")
+_OPEN_PARAMS: Final = ("api_version", "aws_region_name")
 _SECRET_PARAMS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _PARAMS: Final = _OPEN_PARAMS + _SECRET_PARAMS
 _UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part", "long_text")
@@ -113,6 +113,7 @@ def _read_deployment(reader: Reader, name: str, line: int, node: Node) -> Deploy
         allow_fields=values.pop("allow_fields", frozenset()),
         missing=missing,
         literal_secrets=tuple(key for key in ("api_key", *_SECRET_PARAMS) if key in entries and _is_literal(entries[key][1])),
+        variables={key: value.named for key, (_, value) in entries.items() if isinstance(value, Scalar) and value.named},
         lines={key: at for key, (at, _) in entries.items()},
         **values,
     )

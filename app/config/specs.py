@@ -28,7 +28,7 @@ class Named:
 class DeploymentSpec:
     """A deployment as it is written. What is None was left out, or names a variable that is unset: those are in `missing`.
 
-    `lines` are the lines of its keys; `literal_secrets` are the keys whose secret stands in the file itself.
+    `lines` are the lines of its keys, `variables` what stood in them as `${NAME}`; `literal_secrets` are the keys whose secret stands in the file itself.
     """
 
     name: str
@@ -47,6 +47,7 @@ class DeploymentSpec:
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = ()
     literal_secrets: tuple[str, ...] = ()
+    variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     lines: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def line_of(self, key: str) -> int:

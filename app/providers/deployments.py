@@ -1,0 +1,140 @@
+"""Joins gateway.yaml and the catalog into the routing table and the egress policy, and refuses what would break a promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from app.config.assembled import Assembled
+from app.config.closure import closure_faults
+from app.config.faults import ConfigError, Fault, alternatives
+from app.config.gateway_file import read_gateway_file
+from app.domain import Capability, Deployment, EgressPolicy, Label, LaneName, RoutingTable
+from app.providers.build import Built, build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from app.config.specs import GatewayFile
+    from app.domain import Address
+    from app.providers.catalog import Catalog
+
+__all__ = ["Assembled", "assemble", "load_configuration"]
+
+DEMO: Final = Deployment(
+    name="demo",
+    provider="demo",
+    model="demo",
+    lane=LaneName.DEMO,
+    clearance=Label.CONFIDENTIAL,
+    capabilities=frozenset({Capability.STREAM, Capability.N, Capability.JSON_OBJECT}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The deployments of a file by what they are for."""
+
+    chat: Mapping[str, Deployment]
+    embedder: Deployment | None
+
+
+def load_configuration(path: Path, env: Mapping[str, str], catalog: Catalog) -> tuple[GatewayFile, Assembled]:
+    """Read, check and assemble in one go, so that the faults of every step are told together. Raises ConfigError."""
+    file, faults = read_gateway_file(path, env)
+    if file is None:
+        raise ConfigError(faults)
+    assembled, more = _assemble(file, catalog)
+    if faults or more:
+        raise ConfigError([*faults, *more])
+    return file, assembled
+
+
+def assemble(file: GatewayFile, catalog: Catalog) -> Assembled:
+    """Return what the gateway runs on. Raises ConfigError with everything that is wrong."""
+    assembled, faults = _assemble(file, catalog)
+    if faults:
+        raise ConfigError(faults)
+    return assembled
+
+
+def _assemble(file: GatewayFile, catalog: Catalog) -> tuple[Assembled, list[Fault]]:
+    built = [build(spec, file, catalog) for spec in file.deployments.values()]
+    faults = [fault for each in built for fault in each.faults]
+    faults += closure_faults(file)
+    faults += _embedding_faults(file, built)
+    chosen = _choose(file, built)
+    clearances, doubled = _clearances(file, [*chosen.chat.values(), *([chosen.embedder] if chosen.embedder else [])])
+    warnings = [*file.warnings, *(warning for each in built for warning in each.warnings), *doubled, *_blind(file, chosen.chat.values())]
+    bound = chosen.embedder.clearance if chosen.embedder else _embedder_clearance(file)
+    assembled = Assembled(
+        table=_table(file, chosen.chat, {each.spec.name: each.inactive for each in built if each.inactive}),
+        egress=EgressPolicy(clearances, file.local_networks, file.trusted_hosts),
+        warnings=tuple(dict.fromkeys(warnings)),
+        needs_litellm=any(deployment.lane is LaneName.TRANSLATE for deployment in chosen.chat.values()),
+        embedder=chosen.embedder,
+        search_clearance=bound if file.search.clearance is None else file.search.clearance,
+    )
+    return assembled, faults
+
+
+def _choose(file: GatewayFile, built: Iterable[Built]) -> _Chosen:
+    embedder = file.search.embedder.name if file.search.embedder else None
+    pooled = {member.name for pool in file.pools.values() for member in pool.members}
+    active = [each for each in built if each.deployment is not None and not each.inactive]
+    chat = {each.spec.name: each.deployment for each in active if each.deployment and not each.embeds and (each.spec.name != embedder or embedder in pooled)}
+    return _Chosen(chat, next((each.deployment for each in active if each.spec.name == embedder), None))
+
+
+def _table(file: GatewayFile, active: Mapping[str, Deployment], inactive: Mapping[str, str]) -> RoutingTable:
+    rules = tuple(spec.rule for spec in file.rules)
+    fallback = file.fallback.name if file.fallback else None
+    if active:
+        pools = {name: tuple(active[member.name] for member in pool.members if member.name in active) for name, pool in file.pools.items()}
+        return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict)
+    rules = tuple(rule if rule.use in file.pools else replace(rule, use=DEMO.name) for rule in rules)
+    return RoutingTable({DEMO.name: DEMO}, inactive, dict.fromkeys(file.pools, (DEMO,)), rules, fallback, file.on_conflict)
+
+
+def _clearances(file: GatewayFile, deployments: Iterable[Deployment]) -> tuple[dict[Address, Label], list[str]]:
+    """Return each address with the highest clearance of its deployments, and a warning for each that has several."""
+    by_address: dict[Address, dict[Label, str]] = {}
+    for deployment in deployments:
+        if deployment.address is not None:
+            by_address.setdefault(deployment.address, {}).setdefault(deployment.clearance, deployment.name)
+    warnings = []
+    for address, labels in by_address.items():
+        if len(labels) > 1:
+            named = alternatives([f"{name} ({label})" for label, name in sorted(labels.items())], quote=False, last="and")
+            line = file.deployments[labels[max(labels)]].line
+            warnings.append(f"{file.path}:{line}: {named} share {address}, which counts as cleared for {max(labels)}")
+    return {address: max(labels) for address, labels in by_address.items()}, warnings
+
+
+def _embedder_clearance(file: GatewayFile) -> Label:
+    """Return what bounds the collection while the embedder is not active: its clearance in the file, or none for the built-in one."""
+    named = file.search.embedder
+    return file.deployments[named.name].clearance if named is not None and named.name in file.deployments else Label.CONFIDENTIAL
+
+
+def _embedding_faults(file: GatewayFile, built: Iterable[Built]) -> Iterable[Fault]:
+    embeds = {each.spec.name for each in built if each.embeds}
+    for pool in file.pools.values():
+        for member in pool.members:
+            if member.name in embeds:
+                yield file.fault(member.line, f"{member.name} is an embedding model and cannot answer chats; leave it out of the pool {pool.name}")
+    for spec in file.rules:
+        if spec.rule.use in embeds:
+            yield file.fault(spec.use_line, f"{spec.rule.use} is an embedding model and cannot answer chats; name another in use")
+    bound = _embedder_clearance(file)
+    if file.search.clearance is not None and file.search.clearance > bound:
+        yield file.fault(file.search.line, f"the embedder is cleared for {bound} alone; write `clearance: {bound}`, or another embedder")
+
+
+def _blind(file: GatewayFile, active: Iterable[Deployment]) -> list[str]:
+    """Warn where images, which nobody can scan, are confidential and no cleared deployment can see them."""
+    cleared = [deployment for deployment in active if deployment.clearance is Label.CONFIDENTIAL]
+    if not cleared or "image" in file.scan.allow or any(Capability.IMAGES in deployment.capabilities for deployment in cleared):
+        return []
+    return ["no active deployment that is cleared for confidential can see images: requests with images are refused (`scan: {allow: [image]}` lets them out)"]
