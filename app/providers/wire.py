@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from app.providers.egress import Egress
     from app.providers.wire_connection import Connection
 
+__all__ = ["Wire", "WireResponse"]
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _OWN_HEADERS: Final = frozenset(
     ("host", "content-length", "transfer-encoding", "accept-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect")

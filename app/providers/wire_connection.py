@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
 from app.domain import Failure
 
 if TYPE_CHECKING:
-    from app.providers.wire_pool import Pool
     from app.providers.wire_response import WireResponse
 
 HEAD_LIMIT_BYTES: Final = 64 * 1024
@@ -28,18 +27,34 @@ class _MalformedError(Exception):
     """Stops the parser from inside one of its callbacks."""
 
 
+class Home(Protocol):
+    """Where a connection belongs."""
+
+    def greet(self, connection: Connection) -> None:
+        """Note a connection that was made."""
+        ...
+
+    def put(self, connection: Connection) -> None:
+        """Take a connection back that can serve another request."""
+        ...
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that was lost."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """A socket that egress admitted, and the parser of what comes back on it.
 
     The parser's callbacks (`on_...`) and asyncio's are methods of this class because both libraries look them up by name.
     """
 
-    def __init__(self, sock: socket.socket, pool: Pool) -> None:
+    def __init__(self, sock: socket.socket, home: Home) -> None:
         self.loop = asyncio.get_running_loop()
         self.idle_since = 0.0
         self.lost: asyncio.Future[None] = self.loop.create_future()  # done when the transport is gone
         self._sock = sock
-        self._pool = pool
+        self._home = home
         self._transport: asyncio.Transport | None = None  # None before it is made and after it is lost
         self._parser = HttpResponseParser(self)
         self._response: WireResponse | None = None  # None while idle
@@ -96,7 +111,7 @@ class Connection(asyncio.Protocol):
             response.fail(failure)
 
     def pause(self) -> None:
-        """Stop reading from the socket."""
+        """Stop reading from the socket (see `Line` for what a response asks of its connection)."""
         if not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -126,7 +141,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; over TLS this is after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
-        self._pool.live.add(self)
+        self._home.greet(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, and pass it on once."""
@@ -157,7 +172,7 @@ class Connection(asyncio.Protocol):
         """Forget the transport."""
         self._transport = None
         self.fail(Failure.BROKEN if self._started else Failure.UNREACHABLE)
-        self._pool.forget(self)
+        self._home.forget(self)
         self.lost.set_result(None)
 
     # What httptools calls.
@@ -240,7 +255,7 @@ class Connection(asyncio.Protocol):
         response.finish()
         if self._keep and self._is_request_out(response.status):
             self.resume()
-            self._pool.put(self)
+            self._home.put(self)
         else:
             self.abort()
 

@@ -13,7 +13,7 @@ class Pool:
     """Idle connections of one label to one address, the newest used first. `live` holds every connection there is, idle or not, of all pools."""
 
     def __init__(self, live: set[Connection], *, max_idle: int, max_idle_s: float) -> None:
-        self.live = live
+        self._live = live
         self._max_idle = max_idle
         self._max_idle_s = max_idle_s
         self._idle: deque[Connection] = deque()
@@ -28,6 +28,10 @@ class Pool:
             connection.abort()
         return None
 
+    def greet(self, connection: Connection) -> None:
+        """Note a connection that was made."""
+        self._live.add(connection)
+
     def put(self, connection: Connection) -> None:
         """Take a connection back; the oldest is closed when it expired or when there are too many."""
         if self._closed:
@@ -40,7 +44,7 @@ class Pool:
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that was lost."""
-        self.live.discard(connection)
+        self._live.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 

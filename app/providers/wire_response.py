@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain import Failure
 from app.errors import UpstreamError
@@ -12,12 +12,36 @@ from app.providers.wire_encoding import decoder_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from app.providers.wire_connection import Connection
-
 HIGH_WATER_BYTES: Final = 256 * 1024
 """What may wait here for a reader before the connection stops reading; the read that goes over it (256 KiB at most) is kept too."""
 
 _HEAD, _CHUNK, _WHOLE = range(3)  # what the reader waits for
+
+
+class Line(Protocol):
+    """What a response needs of the connection that it comes in on."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def pause(self) -> None:
+        """Stop reading from the socket."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once, without a word to the response."""
+        ...
+
+    def expire_at(self, deadline: float) -> None:
+        """Fail the response when nobody calls `expire_never` before the loop's clock says `deadline`."""
+        ...
+
+    def expire_never(self) -> None:
+        """Take the deadline back."""
+        ...
 
 
 class WireResponse:
@@ -26,12 +50,12 @@ class WireResponse:
     Whoever holds it reads the body to its end or calls `close`.
     """
 
-    __slots__ = ("_connection", "_failure", "_idle_s", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "headers", "status")
+    __slots__ = ("_failure", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "headers", "status")
 
-    def __init__(self, connection: Connection, *, idle_s: float, max_body_bytes: int) -> None:
+    def __init__(self, line: Line, *, idle_s: float, max_body_bytes: int) -> None:
         self.status = 0  # until the head is there
         self.headers: Mapping[str, str] = {}
-        self._connection: Connection | None = connection  # None once the message is whole, has failed or was given up
+        self._line: Line | None = line  # None once the message is whole, has failed or was given up
         self._idle_s = idle_s
         self._max_body_bytes = max_body_bytes
         self._parts: list[bytes] = []
@@ -47,9 +71,9 @@ class WireResponse:
         """
         self._wants = _WHOLE
         self.settle()
-        if self._connection is not None:
-            self._connection.resume()
-            await self._wait(self._connection, self._connection.loop.time() + timeout_s)
+        if self._line is not None:
+            self._line.resume()
+            await self._wait(self._line, self._line.loop.time() + timeout_s)
         if self._failure is not None:
             raise UpstreamError(self._failure)
         if self._size > self._max_body_bytes:
@@ -71,9 +95,9 @@ class WireResponse:
         self._wants = _CHUNK
         try:
             decoder = decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
-            while self._parts or self._connection is not None:
-                if self._connection is not None and not self._parts:
-                    await self._wait(self._connection, self._connection.loop.time() + self._idle_s)
+            while self._parts or self._line is not None:
+                if self._line is not None and not self._parts:
+                    await self._wait(self._line, self._line.loop.time() + self._idle_s)
                 elif decoder is None:
                     yield self._take()
                 else:
@@ -93,8 +117,8 @@ class WireResponse:
 
     async def wait_for_head(self, deadline: float) -> None:
         """Return when `status` and `headers` are there. Raises UpstreamError."""
-        if self._connection is not None:
-            await self._wait(self._connection, deadline)
+        if self._line is not None:
+            await self._wait(self._line, deadline)
         if self.status == 0 and self._failure is not None:
             raise UpstreamError(self._failure)
 
@@ -117,14 +141,14 @@ class WireResponse:
             if self._size > self._max_body_bytes:
                 self._give_up(Failure.BROKEN)
             return
-        if self._size > HIGH_WATER_BYTES and self._connection is not None:
-            self._connection.pause()
+        if self._size > HIGH_WATER_BYTES and self._line is not None:
+            self._line.pause()
         if self.status if wants == _HEAD else self._parts:
             self._wake()
 
     def finish(self) -> None:
         """Note that the message is whole; the connection goes its own way."""
-        self._connection = None
+        self._line = None
         self._wake()
 
     def fail(self, failure: Failure) -> None:
@@ -133,18 +157,18 @@ class WireResponse:
         self.finish()
 
     def _give_up(self, failure: Failure) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-        if (connection is not None or self._parts) and self._failure is None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.abort()
+        if (line is not None or self._parts) and self._failure is None:
             self._failure = failure
         self._parts.clear()
         self._size = 0
         self._wake()
 
-    async def _wait(self, connection: Connection, deadline: float) -> None:
-        connection.expire_at(deadline)
-        waiter = self._waiter = connection.loop.create_future()
+    async def _wait(self, line: Line, deadline: float) -> None:
+        line.expire_at(deadline)
+        waiter = self._waiter = line.loop.create_future()
         try:
             await waiter
         except (asyncio.CancelledError, GeneratorExit):
@@ -157,14 +181,14 @@ class WireResponse:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-            if self._connection is not None:
-                self._connection.expire_never()
+            if self._line is not None:
+                self._line.expire_never()
 
     def _take(self) -> bytes:
         parts = self._parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._size = 0
-        if self._connection is not None:
-            self._connection.resume()
+        if self._line is not None:
+            self._line.resume()
         return data
