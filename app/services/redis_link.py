@@ -113,13 +113,15 @@ class RedisLink:
 def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
     """Return a pool that tries nothing twice and lets no server send it elsewhere.
 
-    redis-py by default retries ten times or so with growing pauses, and follows a server's notice of another address. RESP2 needs no greeting on connecting.
+    redis-py by default retries ten times with growing pauses, and follows a server's notice of another address. RESP2 needs no greeting on connecting. The
+    time-out around each call is `run`'s alone: redis-py's own, for a command and for a free connection, end at the same moment, and `asyncio.wait_for`,
+    which it uses, loses a cancellation on Python 3.11, so that a call took twice the time.
     """
     return BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_CONNECTIONS,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
+        timeout=None,
+        socket_timeout=None,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
