@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install dev clients run test test-live check format lint types lock clean
+.PHONY: help install dev clients run test test-live check format lint types lock catalog clean
 
 BOOTSTRAP := sh scripts/bootstrap.sh
 PY := .venv/bin/python
@@ -50,6 +50,9 @@ types: dev ## Check the types, strictly
 
 lock: dev ## Compile requirements*.txt from requirements/*.in, for every Python and platform (UPGRADE=1 takes newer versions)
 	@$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
+
+catalog: dev ## Write what the installed LiteLLM knows of providers into app/providers/catalog.json
+	@$(PY) scripts/make_catalog.py
 
 clean: ## Remove the environments and everything else that was made here (not .env, not data/)
 	rm -rf .venv .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
