@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,10 +18,10 @@ from app.utils.logging import get_logger
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 _LENGTH = struct.Struct(">I")
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_ROOT = str(Path(__file__).parents[2])
 _FIRST_DELAY_S = 0.25
 _LONGEST_DELAY_S = 30.0
 _WORTH_WAITING_S = 1.0
@@ -42,7 +43,7 @@ class ChildBusyError(Exception):
 
 
 class ChildProcess:
-    """Runs `script` with this interpreter and exchanges frames with it: 4 bytes of length, big-endian, then JSON.
+    """Runs this interpreter with `arguments` and exchanges frames with it: 4 bytes of length, big-endian, then JSON.
 
     `greeting` is the first frame of every child. The child gets none of the gateway's environment but what an interpreter needs, its own session (a Ctrl-C
     or SIGTERM to the terminal's group is the gateway's to handle), and no standard error: what a library prints may hold content.
@@ -50,7 +51,6 @@ class ChildProcess:
 
     def __init__(
         self,
-        script: Path,
         arguments: Sequence[str],
         greeting: bytes,
         *,
@@ -58,7 +58,7 @@ class ChildProcess:
         start_timeout_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._command = (sys.executable, "-P", str(script), *arguments)
+        self._command = (sys.executable, "-P", *arguments)
         self._greeting = greeting
         self._max_calls = max_calls
         self._start_timeout_s = start_timeout_s
@@ -152,6 +152,7 @@ class ChildProcess:
 
     async def _start(self) -> Process:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (_ROOT, environment.get("PYTHONPATH"))))
         pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         try:
             process = await asyncio.create_subprocess_exec(

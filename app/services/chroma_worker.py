@@ -1,4 +1,4 @@
-"""The child process that holds Chroma. It stands alone (nothing of the gateway is imported) and is run as a file.
+"""The child process that holds Chroma, run as a module.
 
 Chroma's embedded writes hold the interpreter lock for hundreds of milliseconds, and its HTTP client is synchronous without a time limit: neither may live
 in the process that serves. Calls come on standard input and are answered on standard output, one at a time: 4 bytes of length, big-endian, then JSON. The
@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
 import queue
 import signal
-import sqlite3
 import struct
 import sys
 import threading
@@ -25,149 +23,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from app.services.chroma_places import Folder, RefusedError, Server
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _COLLECTION = "sluice_documents"
 _LABEL, _TENANT = "_label", "_tenant"
 _LENGTH = struct.Struct(">I")
-_STATE = struct.Struct("<Q?")  # how often the folder was written to, and whether deleted text is still in its files
-_LOCK_WAIT_S = 8.0
 _IDLE_S = 0.5
 _GRACE_S = 5.0
-_SCRUB_LIMIT_BYTES = 512 << 20  # a vacuum rewrites the file: about 100 MB/s on a small machine
-
-
-class RefusedError(Exception):
-    """A call that is answered with `code`."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Folder:
-    """A folder that embedded Chroma keeps, shared safely with other processes.
-
-    Chroma itself supports one process a folder. So every call holds an exclusive lock on one file, and who finds that another has written meanwhile opens
-    Chroma anew (10 ms) instead of trusting what it has in memory.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = -1
-        self._seen: int | None = None
-        self._state = (0, False)
-
-    def client(self) -> Any:
-        """Open Chroma."""
-        import chromadb  # noqa: PLC0415 - half a second that only the child may spend
-        from chromadb.config import Settings  # noqa: PLC0415 - likewise
-
-        settings = Settings(anonymized_telemetry=False, _env_file=None)
-        return chromadb.PersistentClient(str(self._path), settings=settings)
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[bool]:
-        """Keep every other process out; yields whether one of them has written since the last time (or the folder is a new one)."""
-        self._acquire()
-        try:
-            raw = os.pread(self._fd, _STATE.size, 0)
-            self._state = _STATE.unpack(raw) if len(raw) == _STATE.size else (0, False)
-            changed = self._seen != self._state[0]
-            self._seen = self._state[0]
-            yield changed
-        finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-
-    def wrote(self, *, dropped_text: bool) -> None:
-        """Tell the others, before the write, that what they have in memory is old; `dropped_text` that a scrub is due."""
-        self._save(self._state[0] + 1, self._state[1] or dropped_text)
-
-    @property
-    def scrub_due(self) -> bool:
-        """Whether text that was deleted is still in the files."""
-        return self._state[1]
-
-    def scrub(self, collection: Any) -> None:
-        """Remove deleted and replaced text from the files. To be called while held.
-
-        Chroma keeps it in three places: free pages of the database, the full-text index, and the write-ahead queue, where the metadata half of an entry
-        is dead once the metadata segment has applied it. What remains are the vectors of up to `sync_threshold` (1,000) writes.
-        """
-        file = self._path / "chroma.sqlite3"
-        with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=_LOCK_WAIT_S)) as database:
-            database.execute(
-                "UPDATE embeddings_queue SET metadata = NULL WHERE metadata IS NOT NULL AND topic LIKE '%' || :collection AND seq_id <= (SELECT seq_id"
-                " FROM max_seq_id JOIN segments ON segment_id = segments.id WHERE scope = 'METADATA' AND collection = :collection)",
-                {"collection": str(collection.id)},
-            )
-            if file.stat().st_size <= _SCRUB_LIMIT_BYTES:
-                database.execute("INSERT INTO embedding_fulltext_search(embedding_fulltext_search) VALUES ('optimize')")
-                database.execute("VACUUM")
-        self._save(self._state[0], due=False)
-
-    def forget_scrub(self) -> None:
-        """Give a scrub up that fails: it is due again after the next delete."""
-        self._state = (self._state[0], False)
-
-    def _save(self, generation: int, due: bool) -> None:
-        os.pwrite(self._fd, _STATE.pack(generation, due), 0)
-        self._state, self._seen = (generation, due), generation
-
-    def _acquire(self) -> None:
-        deadline = time.monotonic() + _LOCK_WAIT_S
-        while True:
-            self._open()
-            if _try_lock(self._fd):
-                if os.fstat(self._fd).st_nlink:
-                    return
-                fcntl.flock(self._fd, fcntl.LOCK_UN)  # the folder was removed under us: begin again in a new one
-                os.close(self._fd)
-                self._fd, self._seen = -1, None
-            if time.monotonic() > deadline:
-                raise RefusedError("locked")
-            time.sleep(0.002)
-
-    def _open(self) -> None:
-        if self._fd >= 0 and os.fstat(self._fd).st_nlink:
-            return
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._seen = None
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.environ["SQLITE_TMPDIR"] = str(self._path)  # a vacuum's working copy holds documents: it stays where they are allowed
-        self._fd = os.open(self._path / ".sluice-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-class Server:
-    """A Chroma server; it does its own locking."""
-
-    scrub_due = False
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def client(self) -> Any:
-        """Connect."""
-        import chromadb  # noqa: PLC0415 - half a second that only the child may spend
-        from chromadb.config import Settings  # noqa: PLC0415 - likewise
-
-        settings = Settings(anonymized_telemetry=False, _env_file=None)
-        return chromadb.HttpClient(host=self._url, settings=settings)  # a whole URL: a bare host that starts with "http" or is IPv6 is misread
-
-    def held(self) -> contextlib.AbstractContextManager[bool]:
-        """Hold nothing."""
-        return contextlib.nullcontext(enter_result=False)
-
-    def wrote(self, *, dropped_text: bool) -> None:
-        """Tell nobody."""
-
-    def scrub(self, collection: Any) -> None:
-        """Leave the server's files to the server."""
-
-    def forget_scrub(self) -> None:
-        """Do nothing: nothing is ever due."""
+_PAGE = 2_000  # vectors compared at once
 
 
 class Documents:
@@ -213,24 +79,18 @@ class Documents:
     def search(self, vector: str, limit: int, max_label: int, where: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the nearest documents of at most `max_label` whose metadata equals `where`, best first. The score is the cosine, below 0 as 0."""
         conditions: list[dict[str, Any]] = [{_LABEL: {"$lte": max_label}}, *({key: {"$eq": value}} for key, value in where.items())]
+        condition = {"$and": conditions} if where else conditions[0]
+        query = _vector(vector)
         with self._opened() as collection:
-            found = collection.query(
-                query_embeddings=[_vector(vector)],
-                n_results=limit,
-                where={"$and": conditions} if where else conditions[0],
-                include=["documents", "metadatas", "distances"],
-            )
-        rows = zip(found["ids"][0], found["documents"][0], found["metadatas"][0], found["distances"][0], strict=True)
-        return [
-            {
-                "id": document_id,
-                "text": text,
-                "metadata": {key: metadata[key] for key in sorted(metadata) if not key.startswith("_")},
-                "label": metadata[_LABEL],
-                "score": min(1.0, max(0.0, 1.0 - distance)),
-            }
-            for document_id, text, metadata, distance in rows
-        ]
+            found = collection.query(query_embeddings=[query], n_results=limit, where=condition, include=["distances"])
+            scores = {row: 1.0 - distance for row, distance in zip(found["ids"][0], found["distances"][0], strict=True)}
+            if len(scores) < limit and len(scores) < len(collection.get(where=condition, limit=limit, include=[])["ids"]):
+                scores = _search_exactly(collection, query, condition, limit)
+            if not scores:
+                return []
+            rows = collection.get(ids=list(scores), where=condition, include=["documents", "metadatas"])
+        documents = [_found(*row, scores) for row in zip(rows["ids"], rows["documents"], rows["metadatas"], strict=True)]
+        return sorted(documents, key=lambda document: (-scores[document["id"]], document["id"]))
 
     def scrub(self) -> None:
         """Remove deleted text from the files, where that is ours to do."""
@@ -241,11 +101,18 @@ class Documents:
         except Exception:  # noqa: BLE001 - store adapter, foreign code: the documents are served all the same, and the next delete tries again
             self._place.forget_scrub()
 
+    def close(self) -> None:
+        """Let go of Chroma; the next call opens it again."""
+        client, self._client, self._collection = self._client, None, None
+        if client is not None:
+            with contextlib.suppress(Exception):  # it is given up either way
+                self._place.close(client)
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
         with self._place.held() as changed:
             if changed:
-                self._drop()
+                self.close()
             try:
                 if self._collection is None:
                     self._client = self._place.client()
@@ -254,7 +121,7 @@ class Documents:
             except RefusedError:
                 raise
             except Exception:
-                self._drop()  # whatever it was, the next call begins afresh
+                self.close()  # whatever it was, the next call begins afresh
                 raise
 
     def _open(self, client: Any) -> Any:
@@ -273,12 +140,6 @@ class Documents:
             metadata={"embedder": self._embedder},
             configuration={"hnsw": {"space": "cosine"}},
         )
-
-    def _drop(self) -> None:
-        client, self._client, self._collection = self._client, None, None
-        if client is not None:
-            with contextlib.suppress(Exception):  # it is given up either way
-                client.close()
 
 
 def serve(calls: BinaryIO, answers: BinaryIO) -> None:
@@ -351,18 +212,38 @@ def _vector(packed: str) -> Any:
     return np.frombuffer(base64.b64decode(packed), dtype="<f4")
 
 
+def _search_exactly(collection: Any, query: Any, condition: Mapping[str, Any], limit: int) -> dict[str, float]:
+    """Return the cosines of the nearest documents, all of them compared.
+
+    Chroma's graph cannot always be walked to the few documents that a filter leaves (many equal vectors elsewhere cut it apart); what is stored must be found.
+    """
+    import numpy as np  # noqa: PLC0415 - see _vector
+
+    best: list[tuple[float, str]] = []
+    offset = 0
+    while (page := collection.get(where=condition, include=["embeddings"], limit=_PAGE, offset=offset))["ids"]:
+        vectors = np.asarray(page["embeddings"])
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        cosines = np.divide(vectors @ query, lengths, out=np.zeros(len(vectors), dtype=np.float64), where=lengths > 0)
+        best = sorted([*best, *zip(cosines.tolist(), page["ids"], strict=True)], reverse=True)[:limit]
+        offset += _PAGE
+    return {row: cosine for cosine, row in best}
+
+
+def _found(document_id: str, text: str, metadata: Mapping[str, Any], scores: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "id": document_id,
+        "text": text,
+        "metadata": {key: metadata[key] for key in sorted(metadata) if not key.startswith("_")},
+        "label": metadata[_LABEL],
+        "score": min(1.0, max(0.0, scores[document_id])),
+    }
+
+
 def _metadata(document: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is stored of a document. Chroma's upsert merges metadata with what was there, so what is gone is named with None."""
     gone = dict.fromkeys(old)
     return {**gone, **document["metadata"], _LABEL: document["label"], _TENANT: document["tenant"]}
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def hold_to(host: str | None, port: int | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -19,8 +18,9 @@ from app.utils.monitoring import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-_WORKER = Path(__file__).with_name("chroma_worker.py")
+_WORKER = ("-m", "app.services.chroma_worker")
 _PART = "vector_store"
 _READ_TIMEOUT_S = 15.0
 _WRITE_TIMEOUT_S = 60.0  # 1,000 documents take 0.4 s on a quiet machine; killed while it writes, Chroma may be left damaged
@@ -53,14 +53,14 @@ class ChromaStore:
         self._state: Literal["idle", "ready", "down"] = "idle"
 
     @classmethod
-    def embedded(cls, path: Path, *, embedder: str) -> ChromaStore:
+    def embedded(cls, path: Path, *, embedder: str, clearance: Label = Label.CONFIDENTIAL) -> ChromaStore:
         """Keep documents in the folder `path`. Several gateway processes may share it; they take turns.
 
         `embedder` names the vector space; a collection that holds vectors of another is refused.
         """
         greeting = orjson.dumps({"path": str(path.expanduser().absolute()), "embedder": embedder})
-        child = ChildProcess(_WORKER, (), greeting)
-        return cls(child, clearance=Label.CONFIDENTIAL, broken=_AT_PATH, embedder_remedy="set CHROMA_PATH to another folder")
+        child = ChildProcess(_WORKER, greeting)
+        return cls(child, clearance=clearance, broken=_AT_PATH, embedder_remedy="set CHROMA_PATH to another folder")
 
     @classmethod
     def server(cls, url: str, *, embedder: str, clearance: Label) -> ChromaStore:
@@ -71,7 +71,7 @@ class ChromaStore:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         greeting = orjson.dumps({"url": f"{parts.scheme}://{host}:{port}", "embedder": embedder})
-        child = ChildProcess(_WORKER, (parts.hostname, str(port)), greeting)
+        child = ChildProcess((*_WORKER, parts.hostname, str(port)), greeting)
         return cls(child, clearance=clearance, broken=_AT_URL, embedder_remedy="point CHROMA_URL at another server")
 
     @property
