@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.simulators.faults import Faults, parse
 from tests.simulators.model import Ask, Said, dumps, speak
-from tests.simulators.script import Body, Stream, perform
+from tests.simulators.script import Body, Part, Stream, perform
 from tests.simulators.server import Received, Server
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Simulator(Server):
         if self._log is not None:
             status = answer.status if isinstance(answer, Body) else 200
             self._log(f"{self.tag} {request.method} {request.target} {self.model_of(request) or '-'} {status} {' '.join(faults.by_name) or 'ok'}")
-        return perform(answer, faults)
+        steps = perform(answer, faults)
+        return [step for step in steps if not isinstance(step, Part)] if request.method == "HEAD" else steps
 
     def _faults(self, request: Received) -> Faults:
         model = self.model_of(request)

@@ -158,14 +158,14 @@ class OpenAISimulator(Simulator):
             inputs = [inputs]
         if not isinstance(inputs, list) or not inputs or "" in inputs:
             raise self.refusal("'$.input' is invalid.", param="input")
-        encode = _packed if body.get("encoding_format") == "base64" else list
+        encode = packed if body.get("encoding_format") == "base64" else list
         rows = [encode(vector(str(text), body.get("dimensions") or 64)) for text in inputs]
         used = sum(len(text) if isinstance(text, list) else count_tokens([text]) for text in inputs)
         found = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
         return json_body({"object": "list", "data": found, "model": body["model"], "usage": {"prompt_tokens": used, "total_tokens": used}})
 
 
-def _packed(row: list[float]) -> str:
+def packed(row: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(row)}f", *row)).decode()
 
 
