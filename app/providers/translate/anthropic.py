@@ -1,0 +1,105 @@
+"""Anthropic's Messages API, by way of LiteLLM. Format: docs.anthropic.com, "Messages" and "Streaming Messages"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from litellm.constants import RESPONSE_FORMAT_TOOL_NAME
+from litellm.llms.anthropic.chat.handler import ModelResponseIterator
+from litellm.llms.anthropic.chat.transformation import AnthropicConfig
+from litellm.types.utils import ModelResponse
+
+from app.providers.translate import facts
+from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
+from app.providers.translate.pieces import Piece, Spoken, piece_of, usage_of
+from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
+from app.providers.translate.wanted import Limits
+from app.utils.json import dump_json
+
+if TYPE_CHECKING:
+    from app.domain import Deployment
+    from app.providers.translate.wanted import Wanted
+
+_TUNES = frozenset({"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "user", "parallel_tool_calls", "reasoning_effort"})
+_SHOWN_AS = {
+    "temperature": frozenset({"temperature"}),
+    "top_p": frozenset({"top_p"}),
+    "stop": frozenset({"stop_sequences"}),
+    "user": frozenset({"metadata"}),
+}
+_NO_RESPONSE = httpx.Response(200)  # LiteLLM wants one beside the parsed answer, for its headers
+_NO_KEY = "none"  # without a key LiteLLM would look for one in the environment; the header that it makes of this is taken out again
+_KEY_HEADERS = frozenset({"x-api-key", "authorization"})
+
+
+class AnthropicDialect:
+    """One Anthropic deployment."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._config = AnthropicConfig()
+        self._path = joined(deployment, "/v1/messages")
+        supported = frozenset(self._config.get_supported_openai_params(deployment.model))
+        self.limits = Limits(deployment.provider, facts.capabilities("anthropic", deployment.model), _TUNES & supported, fetches_https=True)
+
+    def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
+        """Translate a request."""
+        model, params = self._deployment.model, dict(wanted.params)
+        dropped = drop_thinking_without_blocks(wanted, params)
+        if "max_tokens" not in params and "max_completion_tokens" not in params and self._deployment.max_output_tokens is not None:
+            params["max_tokens"] = self._deployment.max_output_tokens
+        mapped = self._config.map_openai_params(params, {}, model, drop_params=True)
+        dropped |= unhonoured(wanted, mapped, _SHOWN_AS) | settle_thinking(mapped, max_tokens="max_tokens", top_p="top_p")
+        internal: dict[str, Any] = {}
+        headers = self._config.validate_environment(
+            headers={},
+            model=model,
+            messages=wanted.messages,
+            optional_params=mapped,
+            litellm_params=internal,
+            api_key=self._deployment.api_key or _NO_KEY,
+            api_base=self._deployment.base_url,
+        )
+        for name in INTERNAL_PARAMS:
+            mapped.pop(name, None)
+        data = self._config.transform_request(model=model, messages=wanted.messages, optional_params=mapped, litellm_params=internal, headers=headers)
+        data["stream"] = stream
+        schema_tool = RESPONSE_FORMAT_TOOL_NAME if any(tool.get("name") == RESPONSE_FORMAT_TOOL_NAME for tool in data.get("tools") or ()) else None
+        return Outgoing(self._path, self._wire_headers(headers), dump_json(data), schema_tool=schema_tool, dropped=frozenset(dropped))
+
+    def _wire_headers(self, headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        keyless = self._deployment.api_key is None
+        return tuple((name.lower(), value) for name, value in headers.items() if not (keyless and name.lower() in _KEY_HEADERS))
+
+    def whole(self, answer: dict[str, Any]) -> Spoken:
+        """Read a whole message."""
+        response = self._config.transform_parsed_response(
+            completion_response=answer, raw_response=_NO_RESPONSE, model_response=ModelResponse(), json_mode=False
+        )
+        choice = response.choices[0]
+        return Spoken((piece_of(choice, choice.message, finish=choice.finish_reason),), usage_of(response.usage), answer.get("model"))
+
+    def reader(self) -> Reader:
+        """Return what reads one stream."""
+        return _AnthropicReader(self._deployment)
+
+
+class _AnthropicReader(Reader):
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__(deployment)
+        self._iterator = ModelResponseIterator(streaming_response=iter(()), sync_stream=True, json_mode=False)
+
+    def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
+        del kind
+        said = event.get("type")
+        if said == "ping":
+            return []
+        if said == "message_stop":
+            self.ended = True
+            return []
+        chunk = self._iterator.chunk_parser(event)
+        self.model = chunk.model or self.model
+        self.usage = usage_of(getattr(chunk, "usage", None)) or self.usage
+        choice = chunk.choices[0]
+        return [piece_of(choice, choice.delta, finish=choice.finish_reason or None)]

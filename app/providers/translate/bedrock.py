@@ -1,0 +1,208 @@
+"""Bedrock's Converse API, by way of LiteLLM; signed with botocore. Format: docs.aws.amazon.com, "Converse", "ConverseStream".
+
+Keys and the region come from the deployment alone: botocore's signer is given them, and its search through files, variables and the metadata service
+never starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+import litellm
+import orjson
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.eventstream import EventStreamBuffer, ParserError
+from litellm.constants import RESPONSE_FORMAT_TOOL_NAME
+from litellm.llms.bedrock.chat.converse_transformation import AmazonConverseConfig
+from litellm.llms.bedrock.chat.invoke_handler import AWSEventStreamDecoder
+from litellm.types.utils import ModelResponse
+
+from app.domain import Failure
+from app.errors import UpstreamError
+from app.providers.faults import failure_in_stream
+from app.providers.translate import facts
+from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
+from app.providers.translate.framing import parse_object
+from app.providers.translate.pieces import Piece, Spoken, piece_of, usage_of
+from app.providers.translate.quiet import QuietLog
+from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
+from app.providers.translate.wanted import Limits
+from app.utils.json import dump_json
+
+if TYPE_CHECKING:
+    from app.domain import Deployment
+    from app.providers.translate.wanted import Wanted
+
+_TUNES = frozenset({"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "parallel_tool_calls", "reasoning_effort"})
+_SHOWN_AS = {"temperature": frozenset({"temperature"}), "top_p": frozenset({"topP"}), "stop": frozenset({"stopSequences"})}
+_ROUTES = ("bedrock/", "converse/", "converse_like/")  # LiteLLM's prefixes of a model's name
+
+
+class BedrockDialect:
+    """One Bedrock deployment."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._config = AmazonConverseConfig()
+        self._model = deployment.model
+        for route in _ROUTES:
+            self._model = self._model.removeprefix(route)
+        self._path = joined(deployment, "/model") + "/" + quote(self._model, safe="")
+        self._sign = _signer(deployment)
+        supported = frozenset(self._config.get_supported_openai_params(self._model))
+        self.limits = Limits(deployment.provider, facts.capabilities("bedrock", self._model), _TUNES & supported)
+        self._chooses = "tool_choice" in supported
+
+    def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
+        """Translate and sign a request."""
+        model, params = self._model, dict(wanted.params)
+        dropped = drop_thinking_without_blocks(wanted, params) | self._settle_choice(params)
+        mapped = self._config.map_openai_params(params, {}, model, drop_params=True)
+        dropped |= unhonoured(wanted, mapped, _SHOWN_AS) | settle_thinking(mapped, max_tokens="maxTokens", top_p="topP")
+        for name in INTERNAL_PARAMS:
+            mapped.pop(name, None)
+        known = set(litellm.bedrock_tool_name_mappings.cache_dict)
+        data = self._config.transform_request(model=model, messages=wanted.messages, optional_params=mapped, litellm_params={}, headers={})
+        tools = (data.get("toolConfig") or {}).get("tools") or ()
+        path = f"{self._path}/converse-stream" if stream else f"{self._path}/converse"
+        body = dump_json(data)
+        return Outgoing(
+            path,
+            self._sign(path, body),
+            body,
+            schema_tool=next((RESPONSE_FORMAT_TOOL_NAME for tool in tools if (tool.get("toolSpec") or {}).get("name") == RESPONSE_FORMAT_TOOL_NAME), None),
+            renamed=_take_renamed(known),
+            dropped=frozenset(dropped),
+        )
+
+    def _settle_choice(self, params: dict[str, Any]) -> set[str]:
+        """Converse cannot be told to call no tool: it is given none then."""
+        choice = params.get("tool_choice")
+        if choice == "none":
+            for name in ("tools", "tool_choice", "parallel_tool_calls"):
+                params.pop(name, None)
+        elif choice not in (None, "auto") and not self._chooses:
+            del params["tool_choice"]
+            return {"tool_choice"}
+        return set()
+
+    def whole(self, answer: dict[str, Any]) -> Spoken:
+        """Read a whole answer."""
+        response = self._config.transform_response(
+            model=self._model,
+            raw_response=httpx.Response(200, content=dump_json(answer)),
+            model_response=ModelResponse(),
+            logging_obj=QuietLog(),
+            request_data={},
+            messages=[],
+            optional_params={},
+            litellm_params={},
+            encoding=None,
+            json_mode=False,
+        )
+        choice = response.choices[0]
+        return Spoken((piece_of(choice, choice.message, finish=choice.finish_reason),), usage_of(response.usage), self._deployment.model)
+
+    def reader(self) -> Reader:
+        """Return what reads one stream."""
+        return _BedrockReader(self._deployment)
+
+
+def _take_renamed(known: set[str]) -> dict[str, str]:
+    """Take this request's renamed tools out of LiteLLM's table: it is the process's, and would rename other callers' tools too."""
+    table = litellm.bedrock_tool_name_mappings.cache_dict
+    return {name: table.pop(name) for name in list(table) if name not in known}
+
+
+class _Signer:
+    """Signs for AWS Signature Version 4 with the deployment's own keys, or sends Bedrock's API key."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        params = deployment.params
+        self._origin = str(deployment.address)
+        self._bearer = deployment.api_key
+        access, secret = params.get("aws_access_key_id"), params.get("aws_secret_access_key")
+        region = params.get("aws_region_name") or _region(deployment)
+        if (not access or not secret or not region) and self._bearer is None:
+            wanted = "`aws_access_key_id`, `aws_secret_access_key` and `aws_region_name`, or `api_key`"
+            raise UpstreamError(Failure.OPERATOR, remedy=f"Give deployment `{deployment.name}` {wanted}.", sent=False)
+        credentials = Credentials(access, secret, params.get("aws_session_token") or None)
+        self._auth = SigV4Auth(credentials, "bedrock", region) if access and secret and region else None
+
+    def __call__(self, path: str, body: bytes) -> tuple[tuple[str, str], ...]:
+        headers = {"content-type": "application/json"}
+        if self._auth is None:
+            return (*headers.items(), ("authorization", f"Bearer {self._bearer}"))
+        request = AWSRequest(method="POST", url=self._origin + path, data=body, headers=headers)
+        self._auth.add_auth(request)
+        return tuple((name.lower(), value) for name, value in request.headers.items())
+
+
+_signer = _Signer
+
+
+def _region(deployment: Deployment) -> str | None:
+    """Read the region from Bedrock's own host names (`bedrock-runtime.us-east-1.amazonaws.com`)."""
+    labels = deployment.address.host.split(".") if deployment.address is not None else []
+    return labels[1] if len(labels) > 2 and labels[0].startswith("bedrock-runtime") else None
+
+
+class _AmazonEvents:
+    """Amazon's event stream: length-prefixed, checksummed messages (docs.aws.amazon.com, "Amazon event stream encoding")."""
+
+    def __init__(self) -> None:
+        self._buffer = EventStreamBuffer()
+
+    def feed(self, data: bytes) -> list[tuple[str, dict[str, Any]]]:
+        """Take bytes and return the events that they complete; an exception's kind starts with `!`."""
+        self._buffer.add_data(data)
+        try:
+            return [self._event(message) for message in self._buffer]
+        except ParserError:
+            raise UpstreamError(Failure.BROKEN) from None
+
+    @staticmethod
+    def _event(message: Any) -> tuple[str, dict[str, Any]]:
+        headers = message.headers
+        if headers.get(":message-type") == "event":
+            return str(headers.get(":event-type", "")), parse_object(message.payload or b"{}")
+        kind = headers.get(":exception-type") or headers.get(":error-code") or ""
+        return f"!{kind}", _payload(message.payload)
+
+    def flush(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return nothing: what is left is a message cut short, which the missing end tells."""
+        return []
+
+
+def _payload(raw: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class _BedrockReader(Reader):
+    """Ended by `messageStop` and, after it, `metadata` with the usage."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__(deployment, _AmazonEvents())
+        self._decoder = AWSEventStreamDecoder(model=deployment.model, json_mode=False)
+        self._stopped = False
+
+    def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
+        if kind.startswith("!"):
+            raise failure_in_stream({"type": kind[1:], "message": event.get("message")}, provider="bedrock", deployment=self._deployment)
+        if kind == "messageStart":
+            return []
+        self._stopped = self._stopped or kind == "messageStop"
+        self.ended = self._stopped and kind == "metadata"
+        chunk = self._decoder.converse_chunk_parser(event)
+        self.usage = usage_of(getattr(chunk, "usage", None)) or self.usage
+        choice = chunk.choices[0]
+        piece = piece_of(choice, choice.delta, finish=choice.finish_reason or None)
+        return [piece] if kind != "metadata" else []

@@ -1,0 +1,191 @@
+"""The translate lane: LiteLLM writes the request and reads the answer as pure functions; every byte goes over our own wire."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from app.domain import Failure
+from app.errors import UpstreamError
+from app.providers.faults import failure_of, unreachable
+from app.providers.translate import foreign, openai
+from app.providers.translate.dialect import refuse_error
+from app.providers.translate.framing import parse_object
+from app.providers.translate.pieces import Piece, SchemaTool
+from app.providers.translate.wanted import want
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from app.domain import Address, Call, Deployment
+    from app.providers.translate.dialect import Dialect, Outgoing, Reader
+    from app.providers.wire import Wire
+    from app.providers.wire_response import WireResponse
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_DIALECTS = {
+    "anthropic": ("anthropic", "AnthropicDialect"),
+    "bedrock": ("bedrock", "BedrockDialect"),
+    "cohere": ("cohere", "CohereDialect"),
+    "cohere_chat": ("cohere", "CohereDialect"),
+    "gemini": ("gemini", "GeminiDialect"),
+    "ollama": ("ollama", "OllamaDialect"),
+    "ollama_chat": ("ollama", "OllamaDialect"),
+}
+_DRAIN_S = 1.0  # how long a whole stream's connection may take to end, so that it can be used again
+
+
+class TranslateLane:
+    """Makes attempts at deployments that speak a dialect of their own. `load` was called before."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._dialects: dict[str, tuple[Deployment, Dialect]] = {}
+
+    async def open(self, call: Call) -> TranslatedAnswer:
+        """Send the call and return its answer once the status is known to be 2xx. Raises UpstreamError."""
+        deadline = asyncio.get_running_loop().time() + call.timeout_s
+        address, dialect, outgoing, dropped = self._build(call)
+        provider = call.deployment.provider
+        try:
+            response = await self._wire.request(
+                call.label,
+                address,
+                method="POST",
+                path=outgoing.path,
+                headers=outgoing.headers,
+                body=outgoing.body,
+                connect_s=call.connect_s,
+                timeout_s=call.timeout_s,
+                idle_s=call.idle_s,
+            )
+        except UpstreamError as error:
+            raise unreachable(error, provider=provider) from error
+        if 200 <= response.status < 300:
+            return TranslatedAnswer(response, call.deployment, dialect, outgoing, dropped_params=dropped, deadline=deadline)
+        try:
+            body = await response.read(_left(deadline))
+        finally:
+            response.close()
+        raise failure_of(response.status, response.headers, body, provider=provider, deployment=call.deployment)
+
+    def _build(self, call: Call) -> tuple[Address, Dialect, Outgoing, tuple[str, ...]]:
+        """Return the request and what is left out of it. This edge catches whatever LiteLLM raises."""
+        deployment = call.deployment
+        if deployment.address is None:
+            raise UpstreamError(Failure.BROKEN, sent=False)
+        try:
+            dialect = self._dialect(deployment)
+            wanted = want(call.body, dialect.limits)
+            outgoing = dialect.build(wanted, stream=call.stream)
+        except UpstreamError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - foreign code; counted in `building`
+            raise foreign.building(exc, deployment.provider) from None
+        return deployment.address, dialect, outgoing, tuple(sorted(wanted.dropped | outgoing.dropped))
+
+    def _dialect(self, deployment: Deployment) -> Dialect:
+        known = self._dialects.get(deployment.name)
+        if known is not None and known[0] is deployment:
+            return known[1]
+        module, name = _DIALECTS[deployment.provider]
+        dialect: Dialect = getattr(importlib.import_module(f"app.providers.translate.{module}"), name)(deployment)
+        self._dialects[deployment.name] = (deployment, dialect)
+        return dialect
+
+
+class TranslatedAnswer:
+    """An upstream's 2xx answer, unread; read once, whole or as a stream."""
+
+    def __init__(
+        self, response: WireResponse, deployment: Deployment, dialect: Dialect, outgoing: Outgoing, *, dropped_params: tuple[str, ...], deadline: float
+    ) -> None:
+        self.dropped_params = dropped_params
+        self._response = response
+        self._deployment = deployment
+        self._dialect = dialect
+        self._outgoing = outgoing
+        self._deadline = deadline
+        self._schema = SchemaTool(outgoing.schema_tool) if outgoing.schema_tool is not None else None
+
+    async def body(self) -> bytes:
+        """Return the whole answer as a `chat.completion`. Raises UpstreamError."""
+        answer = parse_object(await self._response.read(_left(self._deadline)))
+        refuse_error(answer, self._deployment)
+        return self._reading(self._completion, answer)
+
+    def _completion(self, answer: dict[str, Any]) -> bytes:
+        spoken = self._dialect.whole(answer)
+        return openai.completion(replace(spoken, pieces=tuple(self._settled(spoken.pieces))), self._deployment.model)
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Yield the stream in OpenAI's dialect. Raises UpstreamError when the upstream breaks, or ends without its dialect's own end."""
+        reader = self._reading(self._dialect.reader)
+        writer: openai.ChunkWriter | None = None
+        chunks = self._response.chunks()
+        async for pieces in self._pieces(chunks, reader):
+            if writer is None:
+                writer = openai.ChunkWriter(reader.model or self._deployment.model)
+            written = b"".join(writer.write(piece) for piece in pieces)
+            if written:
+                yield written
+        if not reader.ended or writer is None:
+            raise UpstreamError(Failure.BROKEN)
+        yield writer.end(reader.usage)
+        await self._drain(chunks)
+
+    async def _pieces(self, chunks: AsyncIterator[bytes], reader: Reader) -> AsyncIterator[list[Piece]]:
+        """Yield what each of the upstream's chunks says, when it says something. Until then the call's own deadline holds."""
+        data: bytes | None = b""
+        said = False
+        while data is not None and not reader.ended:
+            data = await (anext(chunks, None) if said else self._first(chunks))
+            pieces = self._settled(self._reading(reader.flush) if data is None else self._reading(reader.feed, data))
+            if pieces:
+                said = True
+                yield pieces
+
+    async def _first(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await anext(chunks, None)
+        except TimeoutError:
+            self.close()
+            raise UpstreamError(Failure.TIMEOUT) from None
+
+    async def _drain(self, chunks: AsyncIterator[bytes]) -> None:
+        """Read to the body's end, so that the connection can be used again; a server that leaves it open loses it."""
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                async for _ in chunks:
+                    pass
+        except (TimeoutError, UpstreamError):
+            self.close()
+
+    def _settled(self, pieces: Iterable[Piece]) -> list[Piece]:
+        """Give renamed tools their own names back, and the schema's tool its place as content."""
+        named = [self._named(piece) for piece in pieces] if self._outgoing.renamed else list(pieces)
+        return named if self._schema is None else [out for piece in named for out in self._schema.take(piece)]
+
+    def _named(self, piece: Piece) -> Piece:
+        return replace(piece, tools=tuple(replace(tool, name=self._outgoing.renamed.get(tool.name or "", tool.name)) for tool in piece.tools))
+
+    def _reading(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call LiteLLM's readers. This edge catches whatever they raise."""
+        try:
+            return read(*args, **kwargs)
+        except UpstreamError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - foreign code; counted in `reading`
+            raise foreign.reading(exc, self._deployment.provider) from None
+
+    def close(self) -> None:
+        """Give up what is left. Idempotent."""
+        self._response.close()
+
+
+def _left(deadline: float) -> float:
+    return max(0.001, deadline - asyncio.get_running_loop().time())
