@@ -15,9 +15,9 @@ COPY app app
 COPY config/gateway.yaml config/gateway.yaml
 RUN /opt/venv/bin/python -m compileall -q app
 
-# Nothing is written but to /data (the vector store) and /tmp, so the root file system can be mounted read-only.
+# Nothing is written but to /data (documents, compiled scanner patterns) and /tmp, so the root file system can be mounted read-only.
 # Outside loopback the gateway starts only with GATEWAY_API_KEYS (or ALLOW_ANONYMOUS=true) set; no secret is in the image.
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 CHROMA_PATH=/data/chroma
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 CHROMA_PATH=/data/chroma XDG_CACHE_HOME=/data/cache
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000

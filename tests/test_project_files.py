@@ -307,3 +307,17 @@ def test_the_decision_records_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs/adr").glob("*.md"))
 
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_operations_page_lists_every_metric_with_its_labels() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    listed = {name: set(filter(None, labels.strip().split(", "))) for name, labels in re.findall(r"^\| `(sluice_\w+)` \|([^|]*)\|", text, re.MULTILINE)}
+    samples = {re.sub(r"_(bucket|count|sum)$", "", name): labels - {"le"} for name, labels in _samples().items()}
+
+    assert listed == samples
+
+
+def test_the_operations_page_names_every_variable_that_compose_asks_for() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+
+    assert {name for name in re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()) if f"`{name}`" not in text} == set()
