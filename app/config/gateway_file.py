@@ -50,15 +50,17 @@ def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile |
     nodes = {key: node for key, (_, node) in sections.items()}
     warnings: list[str] = []
     deployments = read_deployments(reader, nodes.get("deployments"), root.line)
-    before = len(faults)
+    pools = read_pools(reader, nodes.get("pools"), deployments)
+    before_rules = len(faults)
     rules = read_rules(reader, nodes.get("rules"), root.line)
-    rules_sound = len(faults) == before
+    all_rules = len(faults) == before_rules
+    is_whole = not faults
     fallback = reader.name(nodes["fallback"], "fallback") if "fallback" in nodes else None
     on_conflict = reader.choice(nodes["on_conflict"], "on_conflict", OnConflict) if "on_conflict" in nodes else None
     file = GatewayFile(
         path=name,
         deployments=deployments,
-        pools=read_pools(reader, nodes.get("pools"), deployments),
+        pools=pools,
         rules=rules,
         fallback=Named(fallback, sections["fallback"][0]) if fallback is not None else None,
         on_conflict=on_conflict or OnConflict.REROUTE,
@@ -68,10 +70,10 @@ def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile |
         scan=read_scan(reader, nodes.get("scan")),
         warnings=tuple(warnings),
         env=env,
+        is_whole=is_whole,
     )
     faults += _unknown_names(file)
-    if rules_sound:
-        faults += _rule_faults(file)
+    faults += _rule_faults(file, all_rules=all_rules)
     return file, faults
 
 
@@ -95,13 +97,13 @@ def _unknown_names(file: GatewayFile) -> Iterable[Fault]:
         yield file.fault(embedder.line, f'embedder names an unknown deployment "{embedder.name}"{hint}')
 
 
-def _rule_faults(file: GatewayFile) -> Iterable[Fault]:
-    """Say which rules never match, and whether some request matches none."""
+def _rule_faults(file: GatewayFile, *, all_rules: bool) -> Iterable[Fault]:
+    """Say which rules never match, and, where all could be read, whether some request matches none."""
     reached, unmatched = reach([spec.rule for spec in file.rules])
     for place, (spec, found) in enumerate(zip(file.rules, reached, strict=True)):
         if not found.labels:
             yield file.fault(spec.line, f"{spec.rule.name} never matches: {_culprit(file.rules, place)}; move it up, or leave it out")
-    if unmatched:
+    if unmatched and file.rules and all_rules:
         last = file.rules[-1]
         yield file.fault(last.line, f"some requests match no rule; write a last rule without `when`, such as `- {{use: {last.rule.use}}}`")
 

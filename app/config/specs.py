@@ -82,7 +82,11 @@ class ScanSpec:
 
 @dataclass(frozen=True, slots=True)
 class GatewayFile:
-    """gateway.yaml. `env` is what `${NAME}` was filled in from; the variables that a provider's key has by convention are looked up in it too."""
+    """gateway.yaml.
+
+    `env` is what `${NAME}` was filled in from; the variables that a provider's key has by convention are looked up in it too. `is_whole` is False where a
+    deployment, pool or rule could not be read, so that nothing follows from what is left.
+    """
 
     path: str
     deployments: Mapping[str, DeploymentSpec]
@@ -96,6 +100,7 @@ class GatewayFile:
     scan: ScanSpec = ScanSpec()
     warnings: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_whole: bool = True
 
     def fault(self, line: int, sentence: str) -> Fault:
         """Return a fault of this file."""

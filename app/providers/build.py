@@ -46,6 +46,7 @@ _OPTIONAL: Final = "aws_session_token"
 # What Ollama itself takes on a machine without a GPU. It is sent with every call, so that the window in force is the one that is planned with.
 _NUM_CTX: Final = 4_096
 _OLLAMA: Final = "ollama_chat"
+_CHAT_MODES: Final = ("chat", "completion")
 _SECRET: Final = re.compile(r"[!-~]+")  # what a header can carry
 
 
@@ -54,6 +55,7 @@ class Built:
     """What became of one deployment. `deployment` is None where a fault or an unset variable stands in the way; `inactive` says why it does not serve."""
 
     spec: DeploymentSpec
+    lane: LaneName | None = None
     deployment: Deployment | None = None
     inactive: str = ""
     embeds: bool = False
@@ -77,20 +79,23 @@ class _Builder:
 
     def build(self) -> Built:
         """Return what became of the deployment."""
-        lane = self._lane() if self._spec.provider else None
+        self._out.lane = lane = self._lane() if self._spec.provider else None
         if lane is None:
             self._out.inactive = _not_set(self._missing)
             return self._out
         params = self._params()
         base = self._base_url(params)
         entry = self._catalog.entry(self._provider, self._spec.model)
-        self._out.embeds = entry is not None and entry.mode == "embedding"
+        self._note_mode(entry)
         key = self._key()
         window = self._window(entry)
+        if base is not None:
+            self._check_address(base, key)
         self._out.inactive = _not_set(self._missing)
+        if self._out.inactive:
+            self._out.warnings.clear()
         if base is None or self._out.inactive:
             return self._out
-        self._check_address(base, key)
         self._out.deployment = Deployment(
             name=self._spec.name,
             provider=self._provider,
@@ -109,6 +114,12 @@ class _Builder:
             params=params,
         )
         return self._out
+
+    def _note_mode(self, entry: Entry | None) -> None:
+        if entry is not None and entry.mode == "embedding":
+            self._out.embeds = True
+        elif entry is not None and entry.mode not in _CHAT_MODES:
+            self._warn("model", f"LiteLLM's registry has this model for {entry.mode.replace('_', ' ')}, not for chat completions")
 
     def _fault(self, key: str, sentence: str) -> None:
         self._out.faults.append(self._file.fault(self._spec.line_of(key), f"{self._spec.name}: {sentence}"))

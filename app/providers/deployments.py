@@ -13,7 +13,7 @@ from app.domain import Capability, Deployment, EgressPolicy, Label, LaneName, Ro
 from app.providers.build import Built, build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from app.config.specs import GatewayFile
@@ -62,7 +62,7 @@ def assemble(file: GatewayFile, catalog: Catalog) -> Assembled:
 def _assemble(file: GatewayFile, catalog: Catalog) -> tuple[Assembled, list[Fault]]:
     built = [build(spec, file, catalog) for spec in file.deployments.values()]
     faults = [fault for each in built for fault in each.faults]
-    faults += closure_faults(file)
+    faults += closure_faults(file) if file.is_whole else []
     faults += _embedding_faults(file, built)
     chosen = _choose(file, built)
     clearances, doubled = _clearances(file, [*chosen.chat.values(), *([chosen.embedder] if chosen.embedder else [])])
@@ -118,7 +118,7 @@ def _embedder_clearance(file: GatewayFile) -> Label:
     return file.deployments[named.name].clearance if named is not None and named.name in file.deployments else Label.CONFIDENTIAL
 
 
-def _embedding_faults(file: GatewayFile, built: Iterable[Built]) -> Iterable[Fault]:
+def _embedding_faults(file: GatewayFile, built: Sequence[Built]) -> Iterable[Fault]:
     embeds = {each.spec.name for each in built if each.embeds}
     for pool in file.pools.values():
         for member in pool.members:
@@ -127,6 +127,9 @@ def _embedding_faults(file: GatewayFile, built: Iterable[Built]) -> Iterable[Fau
     for spec in file.rules:
         if spec.rule.use in embeds:
             yield file.fault(spec.use_line, f"{spec.rule.use} is an embedding model and cannot answer chats; name another in use")
+    embedder = file.search.embedder
+    if embedder is not None and any(each.spec.name == embedder.name and each.lane is LaneName.TRANSLATE for each in built):
+        yield file.fault(embedder.line, "an embedder must speak OpenAI's dialect; write it as openai/MODEL with its api_base (Ollama's ends in /v1)")
     bound = _embedder_clearance(file)
     if file.search.clearance is not None and file.search.clearance > bound:
         yield file.fault(file.search.line, f"the embedder is cleared for {bound} alone; write `clearance: {bound}`, or another embedder")
