@@ -86,7 +86,8 @@ def canonical(address: Address) -> Address:
 
 
 def _canonical_host(host: str) -> str:
-    host = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
+    name, percent, scope = host.removeprefix("[").removesuffix("]").partition("%")  # a scope names an interface, whose case matters
+    host = name.lower().removesuffix(".") + percent + scope
     try:
         return str(ip_address(host))
     except ValueError:
