@@ -19,7 +19,7 @@ from app.providers.wire_response import WireResponse
 from tests.integration.wire.answers import ANSWERS, BROKEN, BROKEN_BODIES, Answer, by_length, chunked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @dataclass
@@ -272,6 +272,110 @@ async def test_many_small_chunks_are_no_endless_overhead() -> None:
     raw = chunked(*[b"a"] * 30_000, extension=";" + "x" * 20)
 
     assert await receive([raw[i : i + 5000] for i in range(0, len(raw), 5000)]) == (200, b"a" * 30_000)
+
+
+class FakeLoop:
+    """A clock that the test turns, and the timers that were set by it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[FakeTimer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> FakeTimer:
+        self.timers.append(FakeTimer(when, callback))
+        return self.timers[-1]
+
+    def turn_to(self, now: float) -> None:
+        self.now = now
+        for timer in [timer for timer in self.timers if timer.when <= now]:
+            self.timers.remove(timer)
+            if not timer.cancelled:
+                timer.callback()
+
+
+@dataclass
+class FakeTimer:
+    when: float
+    callback: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def timed_exchange() -> tuple[Exchange, FakeLoop]:
+    exchange, loop = Exchange(), FakeLoop()
+    exchange.connection.loop = cast("asyncio.AbstractEventLoop", loop)
+    return exchange, loop
+
+
+async def test_a_deadline_that_passes_closes_the_connection_and_fails_the_response() -> None:
+    exchange, loop = timed_exchange()
+    exchange.connection.expire_at(10.0)
+
+    loop.turn_to(9.9)
+    before = exchange.transport.aborted
+    loop.turn_to(10.0)
+
+    assert not before
+    assert exchange.transport.aborted
+    assert await outcome(exchange.response) is Failure.TIMEOUT
+
+
+async def test_a_deadline_that_keeps_moving_never_passes_and_costs_one_timer_at_a_time() -> None:
+    exchange, loop = timed_exchange()
+    for now in range(100):
+        loop.turn_to(float(now))
+        exchange.connection.expire_at(now + 10.0)
+
+    assert not exchange.transport.aborted
+    assert len(loop.timers) == 1
+    loop.turn_to(109.0)
+    loop.turn_to(109.1)
+    assert exchange.transport.aborted
+
+
+async def test_a_nearer_deadline_replaces_the_timer() -> None:
+    exchange, loop = timed_exchange()
+    exchange.connection.expire_at(300.0)
+    exchange.connection.expire_at(60.0)
+
+    loop.turn_to(60.0)
+
+    assert exchange.transport.aborted
+
+
+async def test_a_deadline_that_was_taken_back_does_not_pass() -> None:
+    exchange, loop = timed_exchange()
+    exchange.connection.expire_at(10.0)
+    exchange.connection.expire_never()
+
+    loop.turn_to(20.0)
+
+    assert not exchange.transport.aborted
+    assert loop.timers == []
+
+
+async def test_the_end_of_an_exchange_takes_its_deadline_back() -> None:
+    exchange, loop = timed_exchange()
+    exchange.connection.expire_at(10.0)
+    exchange.feed(by_length(b"abc"))
+
+    loop.turn_to(20.0)
+
+    assert exchange.is_reusable
+
+
+async def test_a_closed_connection_leaves_no_timer_behind() -> None:
+    exchange, loop = timed_exchange()
+    exchange.connection.expire_at(10.0)
+
+    exchange.response.close()
+
+    assert all(timer.cancelled for timer in loop.timers)
 
 
 HEADS = st.sampled_from([answer.raw for answer in ANSWERS] + [raw for raw in (*BROKEN.values(), *BROKEN_BODIES.values()) if len(raw) < 5000])
