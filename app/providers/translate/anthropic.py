@@ -12,7 +12,7 @@ from litellm.types.utils import ModelResponse
 
 from app.providers.translate import facts
 from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
-from app.providers.translate.pieces import Piece, Spoken, piece_of, usage_of
+from app.providers.translate.pieces import Piece, Spoken, piece_of, usage
 from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
 from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
@@ -28,6 +28,9 @@ _SHOWN_AS = {
     "stop": frozenset({"stop_sequences"}),
     "user": frozenset({"metadata"}),
 }
+# LiteLLM would count thoughts with a tokenizer that is not the model's, on the event loop; told that they were counted, it does not.
+_UNCOUNTED = {"input_tokens": 0, "output_tokens": 0, "output_tokens_details": {"thinking_tokens": 0}}
+_SPEAKING = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "message_delta"})
 _NO_RESPONSE = httpx.Response(200)  # LiteLLM wants one beside the parsed answer, for its headers
 _NO_KEY = "none"  # without a key LiteLLM would look for one in the environment; the header that it makes of this is taken out again
 _KEY_HEADERS = frozenset({"x-api-key", "authorization"})
@@ -75,10 +78,10 @@ class AnthropicDialect:
     def whole(self, answer: dict[str, Any]) -> Spoken:
         """Read a whole message."""
         response = self._config.transform_parsed_response(
-            completion_response=answer, raw_response=_NO_RESPONSE, model_response=ModelResponse(), json_mode=False
+            completion_response={**answer, "usage": _UNCOUNTED}, raw_response=_NO_RESPONSE, model_response=ModelResponse(), json_mode=False
         )
         choice = response.choices[0]
-        return Spoken((piece_of(choice, choice.message, finish=choice.finish_reason),), usage_of(response.usage), answer.get("model"))
+        return Spoken((piece_of(choice, choice.message, finish=choice.finish_reason),), _usage(answer.get("usage")), answer.get("model"))
 
     def reader(self) -> Reader:
         """Return what reads one stream."""
@@ -86,20 +89,39 @@ class AnthropicDialect:
 
 
 class _AnthropicReader(Reader):
+    """Ended by `message_stop`. The counts are cumulative; the last event may leave out what the first has said."""
+
     def __init__(self, deployment: Deployment) -> None:
         super().__init__(deployment)
         self._iterator = ModelResponseIterator(streaming_response=iter(()), sync_stream=True, json_mode=False)
+        self._counted: dict[str, Any] = {}
 
     def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
         del kind
         said = event.get("type")
-        if said == "ping":
-            return []
         if said == "message_stop":
             self.ended = True
+        if said == "message_start":
+            message = event["message"]
+            self.model = message.get("model")
+            self._count(message.get("usage"))
+        if said == "message_delta":
+            self._count(event.get("usage"))
+        if said not in _SPEAKING:
             return []
-        chunk = self._iterator.chunk_parser(event)
-        self.model = chunk.model or self.model
-        self.usage = usage_of(getattr(chunk, "usage", None)) or self.usage
-        choice = chunk.choices[0]
+        choice = self._iterator.chunk_parser({key: value for key, value in event.items() if key != "usage"}).choices[0]
         return [piece_of(choice, choice.delta, finish=choice.finish_reason or None)]
+
+    def _count(self, counted: dict[str, Any] | None) -> None:
+        self._counted.update({key: value for key, value in (counted or {}).items() if value is not None})
+        self.usage = _usage(self._counted)
+
+
+def _usage(counted: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Read Anthropic's counts. `input_tokens` leaves out what was read from its cache or written to it."""
+    if not counted or "output_tokens" not in counted:
+        return None
+    cached = int(counted.get("cache_read_input_tokens") or 0)
+    prompt = int(counted.get("input_tokens") or 0) + int(counted.get("cache_creation_input_tokens") or 0) + cached
+    thought = (counted.get("output_tokens_details") or {}).get("thinking_tokens")
+    return usage(prompt, int(counted["output_tokens"]), cached=cached, reasoning=int(thought or 0))

@@ -1,4 +1,7 @@
-"""Bedrock's Converse API, by way of LiteLLM; signed with botocore. Format: docs.aws.amazon.com, "Converse", "ConverseStream".
+"""Bedrock's Converse API: LiteLLM builds the request, botocore signs it, the answer is read here.
+
+LiteLLM's reader of answers counts thoughts with a tokenizer that is not the model's, and gives tools names out of a table that all requests of the process
+share. Format: docs.aws.amazon.com, "Converse", "ConverseStream".
 
 Keys and the region come from the deployment alone: botocore's signer is given them, and its search through files, variables and the metadata service
 never starts.
@@ -9,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
 import litellm
 import orjson
 from botocore.auth import SigV4Auth
@@ -17,9 +19,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.eventstream import EventStreamBuffer, ParserError
 from litellm.constants import RESPONSE_FORMAT_TOOL_NAME
+from litellm.litellm_core_utils.core_helpers import map_finish_reason
 from litellm.llms.bedrock.chat.converse_transformation import AmazonConverseConfig
-from litellm.llms.bedrock.chat.invoke_handler import AWSEventStreamDecoder
-from litellm.types.utils import ModelResponse
 
 from app.domain import Failure
 from app.errors import UpstreamError
@@ -27,8 +28,7 @@ from app.providers.faults import failure_in_stream
 from app.providers.translate import facts
 from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
 from app.providers.translate.framing import parse_object
-from app.providers.translate.pieces import Piece, Spoken, piece_of, usage_of
-from app.providers.translate.quiet import QuietLog
+from app.providers.translate.pieces import Piece, Spoken, ToolPiece, as_text, usage
 from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
 from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
@@ -52,7 +52,7 @@ class BedrockDialect:
         for route in _ROUTES:
             self._model = self._model.removeprefix(route)
         self._path = joined(deployment, "/model") + "/" + quote(self._model, safe="")
-        self._sign = _signer(deployment)
+        self._sign = _Signer(deployment)
         supported = frozenset(self._config.get_supported_openai_params(self._model))
         self.limits = Limits(deployment.provider, facts.capabilities("bedrock", self._model), _TUNES & supported)
         self._chooses = "tool_choice" in supported
@@ -92,20 +92,14 @@ class BedrockDialect:
 
     def whole(self, answer: dict[str, Any]) -> Spoken:
         """Read a whole answer."""
-        response = self._config.transform_response(
-            model=self._model,
-            raw_response=httpx.Response(200, content=dump_json(answer)),
-            model_response=ModelResponse(),
-            logging_obj=QuietLog(),
-            request_data={},
-            messages=[],
-            optional_params={},
-            litellm_params={},
-            encoding=None,
-            json_mode=False,
+        blocks = answer["output"]["message"].get("content") or ()
+        piece = Piece(
+            content="".join(block.get("text") or "" for block in blocks),
+            reasoning="".join(((block.get("reasoningContent") or {}).get("reasoningText") or {}).get("text") or "" for block in blocks),
+            tools=tuple(_tool(number, block["toolUse"]) for number, block in enumerate(blocks) if "toolUse" in block),
+            finish=map_finish_reason(answer["stopReason"]),
         )
-        choice = response.choices[0]
-        return Spoken((piece_of(choice, choice.message, finish=choice.finish_reason),), usage_of(response.usage), self._deployment.model)
+        return Spoken((piece,), _usage(answer.get("usage")))
 
     def reader(self) -> Reader:
         """Return what reads one stream."""
@@ -140,9 +134,6 @@ class _Signer:
         request = AWSRequest(method="POST", url=self._origin + path, data=body, headers=headers)
         self._auth.add_auth(request)
         return tuple((name.lower(), value) for name, value in request.headers.items())
-
-
-_signer = _Signer
 
 
 def _region(deployment: Deployment) -> str | None:
@@ -191,18 +182,35 @@ class _BedrockReader(Reader):
 
     def __init__(self, deployment: Deployment) -> None:
         super().__init__(deployment, _AmazonEvents())
-        self._decoder = AWSEventStreamDecoder(model=deployment.model, json_mode=False)
         self._stopped = False
 
     def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
         if kind.startswith("!"):
             raise failure_in_stream({"type": kind[1:], "message": event.get("message")}, provider="bedrock", deployment=self._deployment)
-        if kind == "messageStart":
-            return []
-        self._stopped = self._stopped or kind == "messageStop"
-        self.ended = self._stopped and kind == "metadata"
-        chunk = self._decoder.converse_chunk_parser(event)
-        self.usage = usage_of(getattr(chunk, "usage", None)) or self.usage
-        choice = chunk.choices[0]
-        piece = piece_of(choice, choice.delta, finish=choice.finish_reason or None)
-        return [piece] if kind != "metadata" else []
+        block = int(event.get("contentBlockIndex") or 0)
+        if kind == "contentBlockStart" and "toolUse" in event["start"]:
+            return [Piece(tools=(_tool(block, event["start"]["toolUse"]),))]
+        if kind == "contentBlockDelta":
+            delta = event["delta"]
+            tools = (_tool(block, delta["toolUse"]),) if "toolUse" in delta else ()
+            return [Piece(content=delta.get("text") or "", reasoning=(delta.get("reasoningContent") or {}).get("text") or "", tools=tools)]
+        if kind == "messageStop":
+            self._stopped = True
+            return [Piece(finish=map_finish_reason(event["stopReason"]))]
+        if kind == "metadata":
+            self.ended = self._stopped
+            self.usage = _usage(event.get("usage"))
+        return []
+
+
+def _tool(index: int, call: dict[str, Any]) -> ToolPiece:
+    return ToolPiece(index, call.get("toolUseId"), call.get("name"), as_text(call.get("input")))
+
+
+def _usage(counted: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Read Converse's counts. `inputTokens` leaves out what was read from its cache or written to it."""
+    if not counted:
+        return None
+    cached = int(counted.get("cacheReadInputTokens") or 0)
+    prompt = int(counted.get("inputTokens") or 0) + int(counted.get("cacheWriteInputTokens") or 0) + cached
+    return usage(prompt, int(counted.get("outputTokens") or 0), cached=cached)

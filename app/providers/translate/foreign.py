@@ -75,4 +75,4 @@ def reading(exc: Exception, provider: str) -> UpstreamError:
 
 def _count(exc: Exception, direction: str, provider: str) -> None:
     FAULTS.labels(part="translate").inc()
-    _log.error("translation_failed", exc=exc, direction=direction, provider=provider)
+    _log.fault("translation_failed", exc, direction=direction, provider=provider)

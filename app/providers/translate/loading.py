@@ -28,9 +28,12 @@ def load() -> None:
     os.environ.update(_ENVIRONMENT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # LiteLLM's modules warn of pydantic's and their own past as they are imported
+        warnings.filterwarnings("ignore", "Item '\\w+' on TypedDict class", UserWarning)  # pydantic, of LiteLLM's types when one is first made
         litellm: Any = importlib.import_module("litellm")
         for name in DIALECTS:
             importlib.import_module(f"app.providers.translate.{name}")
+        litellm.ModelResponse()
+        litellm.ModelResponseStream()
     litellm.disable_hf_tokenizer_download = True
     litellm.suppress_debug_info = True  # else it prints advice to standard output
     litellm.telemetry = False

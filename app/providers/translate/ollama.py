@@ -44,17 +44,11 @@ class OllamaDialect:
 
     def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
         """Translate a request. The window is the deployment's, and a prompt over it is refused, not cut."""
-        params, dropped = dict(wanted.params), set[str]()
+        params = dict(wanted.params)
         penalties = {name: params.pop(name) for name in _PENALTIES if name in params}
         if isinstance(params.get("stop"), str):
             params["stop"] = [params["stop"]]
-        choice = params.pop("tool_choice", None)
-        if choice == "none":
-            params.pop("tools", None)
-        elif choice not in (None, "auto"):
-            dropped.add("tool_choice")
-        if params.pop("parallel_tool_calls", None) is not None:
-            dropped.add("parallel_tool_calls")
+        dropped = _settle_choice(params)
         # A model that does not think answers `think` with a 400, and only the family with graded thinking is known by its name.
         if "reasoning_effort" in params and not ("gpt-oss" in self._deployment.model and params["reasoning_effort"] in _EFFORTS):
             del params["reasoning_effort"]
@@ -101,6 +95,19 @@ class _OllamaReader(Reader):
         self._calls += 1
         function = call["function"]
         return ToolPiece(self._calls - 1, call.get("id"), function["name"], as_text(function.get("arguments") or {}))
+
+
+def _settle_choice(params: dict[str, Any]) -> set[str]:
+    """Come as near to `tool_choice` as Ollama can: no tools, or only the one that is named. It cannot be made to call one."""
+    choice = params.pop("tool_choice", "auto")
+    dropped = set() if choice in ("auto", "none") else {"tool_choice"}
+    if params.pop("parallel_tool_calls", None) is not None:
+        dropped.add("parallel_tool_calls")
+    if choice == "none":
+        del params["tools"]
+    elif isinstance(choice, dict):
+        params["tools"] = [tool for tool in params["tools"] if tool["function"]["name"] == choice["function"]["name"]]
+    return dropped
 
 
 def _usage(event: dict[str, Any]) -> dict[str, Any] | None:

@@ -113,14 +113,16 @@ class ChunkWriter:
         delta: dict[str, Any] = {}
         if choice is None:
             choice = self._choices[piece.choice] = _Choice()
-            delta = {"role": "assistant", "content": ""}
+            delta = {"role": "assistant", "content": None if piece.tools else ""}
         choice.finish = piece.finish or choice.finish
         if piece.reasoning:
             delta["reasoning_content"] = piece.reasoning
         if piece.content:
             delta["content"] = piece.content
         if piece.tools:
-            delta["tool_calls"] = [_call_delta(choice, tool) for tool in piece.tools]
+            calls = [_call_delta(choice, tool) for tool in piece.tools]
+            if any(calls):
+                delta["tool_calls"] = [call for call in calls if call]
         if not delta and piece.logprobs is None:
             return b""
         return self._event([{"index": piece.choice, "delta": delta, "logprobs": piece.logprobs, "finish_reason": None}])
@@ -150,6 +152,8 @@ def _call_delta(choice: _Choice, tool: ToolPiece) -> dict[str, Any]:
         choice.silent.pop(tool.index, None)
     elif new:
         choice.silent[tool.index] = call["index"]
+    if not new and not tool.arguments:
+        return {}
     if new:
         return {**call, "function": {"name": call["function"]["name"], "arguments": tool.arguments}}
     return {"index": call["index"], "function": {"arguments": tool.arguments}}
