@@ -136,7 +136,7 @@ PATTERNS = (
         r"(?:phone|tel|mobile|cell|call|fax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|ring|dial|sms|hotline)[^\n\d]{0,34}\d(?:[ ()./-]{0,3}\d){6}",
         re.compile(
             r"(?i)(?:phone|\btel|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|\bring|\bdial|\bsms|hotline)[^\n\d]{0,34}"
-            r"(?P<value>\+?\(?\d(?:[ ()./-]{0,3}\d){6,14})(?!\d)"
+            r"(?P<value>\+?\(?\d(?:[ ()./-]{0,3}\d){6,14})(?!\w)"
         ),
         checks.cued_phone,
         behind=90,

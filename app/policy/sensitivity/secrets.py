@@ -6,79 +6,178 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
-from app.policy.sensitivity.pattern import Pattern, hard
+from app.policy.sensitivity.pattern import Pattern, hard, weak
 
+_KEY_OF = r"(?:api|access|private|secret|signing|encryption|account|master|auth|client|app|consumer|service|subscription|license|storage|webhook|session)"
 _WORDS = (
-    r"(?:pass(?:word|wd|phrase|code)s?|pwd|secrets?|(?:api|access|private|secret|signing|encryption|account|master|auth|client|app|consumer|service)[_. -]?(?:key|token|secret|pass)"
-    r"|tokens?|credentials?|db[_-]?pass|conn(?:ection)?[_-]?str(?:ing)?|bearer|auth)"
+    rf"(?:pass(?:word|wd|phrase|code)s?|pwd|secrets?|{_KEY_OF}[_. -]?(?:key|token|secret|pass)s?|tokens?|credentials?|db[_-]?pass|conn(?:ection)?[_-]?str(?:ing)?"
+    r"|kennwort|passwort|contrasena|mot de passe|haslo|senha|wachtwoord)"
 )
-_FOREIGN = r"(?:contrasena|passwort|kennwort|mot de passe|haslo|senha|wachtwoord|parola d'ordine)"
-_ASSIGN = r"[\w.\]-]{0,24}[\"'`]?[ \t]{0,4}(?::=|={1,3}|=>|->|:)[ \t]{0,4}"
-_NOT_SECRET = re.compile(
-    r"(?i)^(?:os\.|process\.|env\b|self\.|config|getenv|none$|null$|true$|false$|undefined|x{3,}|\*{3,}|\.\.\.|%s|str\b|string|request|data\.|args\.|settings"
-    r"|this\.|function|models?\.|fields?\.|redacted|required|optional|password|passwd|secret|token|your|my[-_ ]?(?:api|secret|pass)|enter|insert|placeholder"
-    r"|changeme|change_me|example|dummy|fake|<|\$|\{\{|@|https?:)|redacted|\*\*\*|placeholder|do-not-use|\$\{|\{\{|x{5}|_here\b"
+_ASSIGN = r"[\w.\[\]-]{0,24}[\"'`]?[ \t]{0,4}(?:[:=!]={1,2}|=>|->|[:=])[ \t]{0,4}@?"
+_SERVICES = (
+    "adafruit adobe airtable algolia alibaba asana atlassian auth0 beamer bitbucket bittrex calendly clickup cloudflare codecov coinbase confluent contentful datadog "
+    "deepgram digitalocean discord dnsimple docusign droneci dropbox etsy fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot intercom kraken "
+    "kucoin launchdarkly linkedin lob looker mailchimp mailgun mapbox mattermost meraki messagebird netlify newrelic nytimes okta pagerduty plaid postmark pusher "
+    "rapidapi rollbar sendbird sentry shodan snyk sonar sourcegraph squarespace sumo telegram travis trello twilio twitch twitter typeform vultr yandex zendesk"
+)
+_SERVICE = rf"(?:{'|'.join(_SERVICES.split())})"
+
+_FILLER = re.compile(
+    r"(?i)^(?:os\.|process\.|env\b|self\.|config|getenv|none$|null$|nil$|true$|false$|undefined|%s|str\b|string|request|data\.|args\.|settings|this\.|function"
+    r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token)|enter|insert|changeme|change[_-]me"
+    r"|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
+    r"|redacted|\*{3}|placeholder|example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
 )
 _CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+\(?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
-_LONG_BITS = 3.2
-_PASSWORD_CUE = re.compile(r"(?i)pass|pwd|pin\b|login")
+_NO_SECRET_KEY = re.compile(
+    r"(?i)public|csrf|xsrf|keyvault|jsonweb|token(?:s|iz\w*|_?(?:count|limit|type|len\w*|ids?|num\w*|index))$"
+    r"|(?:ids?|names?|urls?|uri|endpoints?|path|files?|types?|fields?|labels?|length|size|hint|policy|expir\w*|count|limit|version|format|prefix|header|provider|manager"
+    r"|class|ttl|results?|keying|regex|pattern|input|error|message|store\w*|reset|rotation|strength|arn|ref)[\"'`\]]?$"
+)
+_PASSWORD = re.compile(r"(?i)pass|pwd|kennwort|contrasena|haslo|senha|wachtwoord")
+_SEPARATOR = re.compile(r"[\"'`]?[ \t]*(?:[:=!]={1,2}|=>|->|[:=])")
+_KEY_START = re.compile(r"[\w.-]*$")
+_BRACKETS = re.compile(r"[()\[\]{}<>]")
+_EXPRESSION = re.compile(r"[\w.]*[(\[<]|[{$%]")
+_SIGNS = re.compile(r"[^\w\s]")
+_DIGIT = re.compile(r"\d")
+_RANDOM_BITS = 3.2  # of 16 characters and more: words joined by signs are below it, random base64 and hex above
+_MIN_RANDOM_CHARS = 16
 
 
 def assigned(match: re.Match[str]) -> Tier | None:
-    """Check `key = value`: names of variables, calls and fillers are no secrets."""
-    quoted = match["quote"] is not None
-    value = match["value"]
-    if _NOT_SECRET.search(value) or _CODE.fullmatch(value):
+    """Check `key = value`: names of variables, calls, files and fillers are no secrets."""
+    value, quoted = match["value"].rstrip("\\,;"), match["quote"] is not None
+    key = _KEY_START.search(checks.before(match, 24))[0] + _SEPARATOR.split(match[0][: match.start("value") - match.start()])[0]
+    if not quoted and _BRACKETS.search(value):
+        if _EXPRESSION.match(value) or _is_balanced(value):
+            return None
+    if _FILLER.search(value) or _CODE.fullmatch(value) or _NO_SECRET_KEY.search(key) or len(value) < 6:
         return None
-    has_digit = re.search(r"\d", value) is not None
-    has_sign = re.search(r"[^\w\s.:/,-]", value) is not None
-    bits = checks.entropy(value)
-    if len(value) >= 16 and has_digit and bits >= _LONG_BITS and " " not in value:
+    is_password = _PASSWORD.search(key) is not None
+    has_digit, signs, bits = _DIGIT.search(value) is not None, len(set(_SIGNS.findall(value))), checks.entropy(value)
+    if " " in value:
+        return Tier.WEAK if is_password and quoted else None
+    if len(value) >= _MIN_RANDOM_CHARS and bits >= _RANDOM_BITS and (has_digit or signs >= 3):
         return Tier.HARD
-    if (
-        _PASSWORD_CUE.search(match[0][: match.start("value") - match.start()])
-        and (has_digit or has_sign)
-        and bits >= 2
-        and (quoted or not re.search(r"[()\[\]]", value))
-    ):
-        return Tier.HARD if has_digit and " " not in value else Tier.LIKELY
-    return Tier.LIKELY if has_digit and bits >= 2.8 and " " not in value else None
+    if is_password and bits >= 2 and (has_digit or signs):
+        return Tier.HARD if has_digit or signs >= 2 else Tier.LIKELY
+    return Tier.LIKELY if has_digit and bits >= 2.8 else None
+
+
+def _is_balanced(text: str) -> bool:
+    return all(text.count(left) == text.count(right) for left, right in ("()", "[]", "{}", "<>"))
+
+
+def spoken(match: re.Match[str]) -> Tier | None:
+    """Check "the password is ...": a word of the language is none."""
+    value = match["value"].rstrip(".,;!?)")
+    if len(value) < 5 or _FILLER.search(value) or not (_DIGIT.search(value) or _SIGNS.search(value[:-1])) or value.isdigit() and len(value) > 8:
+        return None
+    return Tier.HARD if _DIGIT.search(value) else Tier.LIKELY
 
 
 def url_credentials(match: re.Match[str]) -> Tier | None:
     """Check the password in a URL."""
-    return None if _NOT_SECRET.search(match["value"]) or match["value"] in {"pass", "pw", "pwd"} else Tier.HARD
+    value = match["value"]
+    return None if _FILLER.search(value) and not _DIGIT.search(value) or value.lower() in {"pass", "pw", "pwd", "password"} else Tier.HARD
+
+
+def basic_auth(match: re.Match[str]) -> Tier | None:
+    """Check `user:password` given to a program."""
+    value = match["value"].strip("\"'")
+    user, _, password = value.partition(":")
+    if _FILLER.search(password or user) or re.match(r"[<$\[{]", password) and not _DIGIT.search(password) or max(len(user), len(password)) < 6:
+        return None
+    looks_random = _DIGIT.search(value) or _SIGNS.search(password) or checks.entropy(value) > _RANDOM_BITS and not password.islower()
+    return Tier.HARD if len(set(value)) > 5 and looks_random else None
+
+
+def header(match: re.Match[str]) -> Tier | None:
+    """Check the credentials of an HTTP request's header."""
+    value = match["value"]
+    return (
+        None if _FILLER.search(value) or checks.entropy(value) < 2.8 or not _DIGIT.search(value) and len(value) < 24 and not value.endswith("=") else Tier.HARD
+    )
+
+
+def beside_service(match: re.Match[str]) -> Tier | None:
+    """Check a random value beside a service's name."""
+    value = match["value"]
+    return Tier.HARD if checks.entropy(value) >= _RANDOM_BITS and _DIGIT.search(value) and not _FILLER.search(value) else None
 
 
 PATTERNS = (
     Pattern(
         "private_key",
         r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY",
-        re.compile(r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----(?![\s\\n]{0,8}(?:\.\.\.|-----END|<|\[))"),
+        re.compile(r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----(?![^-]{0,60}-----END)(?![\s\\n]{0,8}(?:\.\.\.|<|\[))"),
         hard,
     ),
+    Pattern("private_key", r"PuTTY-User-Key-File-\d", re.compile(r"PuTTY-User-Key-File-\d"), hard),
+    Pattern("service_account", r'"type"\s{0,4}:\s{0,4}"service_account"', re.compile(r'"type"\s{0,4}:\s{0,4}"service_account"'), weak),
     Pattern(
         "jwt",
-        r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8}",
-        re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,2000}\.eyJ[A-Za-z0-9_-]{8,4000}(?:\.[A-Za-z0-9_-]{10,1000})?"),
+        r"ey[A-Za-z0-9_-]{10,}\.ey[A-Za-z0-9_-]{8}",
+        re.compile(r"(?<![A-Za-z0-9])ey[A-Za-z0-9_-]{10,2000}\.ey[A-Za-z0-9_-]{8,4000}(?:\.[A-Za-z0-9_-]{10,1000})?"),
         hard,
         behind=2100,
         ahead=5100,
     ),
     Pattern(
         "connection_string",
-        r"[a-z][a-z0-9+.-]{1,15}://[^\s:/@\"'<>{}$]{0,80}:[^\s:/@\"'<>{}$]{3}",
-        re.compile(r"(?i)\b[a-z][a-z0-9+.-]{1,15}://[^\s:/@\"'<>{}$]{0,80}:(?P<value>[^\s/@\"'<>{}$]{3,120})@[\w.-]+"),
+        r"[a-z][a-z0-9+.-]{1,15}://[^\s:/@\"'<>{}$]{0,80}:[^\s/@\"'<>]{3}",
+        re.compile(r"(?i)\b[a-z][a-z0-9+.-]{1,15}://[^\s:/@\"'<>{}$]{0,80}:(?P<value>[^\s/@\"'<>]{3,120})@[\w.-]+"),
         url_credentials,
-        ahead=200,
+        ahead=220,
         caseless=True,
     ),
     Pattern(
         "secret",
         rf"{_WORDS}{_ASSIGN}[\"'`]?[^\s\"'`]{{5}}",
-        re.compile(rf"(?i){_WORDS}{_ASSIGN}(?P<quote>[\"'`])?(?P<value>(?(quote)[^\"'`\n]{{6,300}}|[^\s\"'`<>{{}}$;,()\[\]]{{6,300}}))"),
+        re.compile(rf"(?i){_WORDS}{_ASSIGN}(?P<quote>[\"'`])?(?P<value>(?(quote)[^\"'`\n]{{6,300}}|[^\s\"'`]{{6,300}}))"),
         assigned,
         ahead=320,
         caseless=True,
     ),
+    Pattern(
+        "secret",
+        r"(?:password|passphrase|passcode|kennwort|passwort|contrasena|mot de passe|haslo|senha)[^\n]{0,20}(?:is|was|ist|es|est|to|:)\s{1,2}[\"'`]?\S{4}",
+        re.compile(
+            r"(?i)\b(?:password|passphrase|passcode|kennwort|passwort|contrasena|mot de passe|haslo|senha)(?: (?!is\b|was\b)\w{2,12}){0,2}"
+            r"(?: (?:is|was|ist|es|est|to)|:)[ ]{1,2}[\"'`]?(?P<value>[^\s\"'`<>]{4,80})"
+        ),
+        spoken,
+        caseless=True,
+    ),
+    Pattern(
+        "secret",
+        r"\s(?:-u|--user)[ =]{1,3}[\"']?[^\s:\"']{0,60}[\"']?:",
+        re.compile(
+            r"\s(?:-u|--user)[ =]{1,3}(?P<value>\"[^\"\n]{0,60}:[^\"\n]{0,80}\"(?::\"[^\"\n]{1,80}\")?|'[^'\n]{0,60}:[^'\n]{0,80}'|[^\s:\"']{0,60}:[\"']?[^\s\"']{3,80}|\"[^\"\n]{1,60}\":\"[^\"\n]{1,80}\")"
+        ),
+        basic_auth,
+        ahead=260,
+    ),
+    Pattern(
+        "secret",
+        r"(?:authorization|x-api-key|api-key|x-auth-token|private-token|x-vault-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:basic|bearer|token|api-token|apikey|bot)\s)?[a-z0-9_.~+/=-]{8}",
+        re.compile(
+            r"(?i)\b(?:authorization|x-api-key|api-key|x-auth-token|private-token|x-vault-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:basic|bearer|token|api-token|apikey|bot)\s+)?"
+            r"(?P<value>[A-Za-z0-9_.~+/=-]{8,2000})"
+        ),
+        header,
+        ahead=400,
+        caseless=True,
+    ),
+    Pattern(
+        "api_key",
+        rf"{_SERVICE}[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=|:|=>|:=)\s{{0,3}}[\"']?[a-z0-9_=-]{{20}}",
+        re.compile(
+            rf"(?<![A-Za-z])(?i:{_SERVICE})(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}[\"']?(?P<value>[A-Za-z0-9_=-]{{20,120}})(?![\w./])"
+        ),
+        beside_service,
+        caseless=True,
+    ),
+    Pattern("api_key", r"\bs\.[A-Za-z0-9]{24}\b", re.compile(r"(?<![\w.])s\.(?=[A-Za-z]{0,23}\d)(?=[^A-Z]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\w.])"), hard),
 )

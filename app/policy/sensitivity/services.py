@@ -8,7 +8,10 @@ from app.domain import Tier
 from app.policy.sensitivity import checks
 from app.policy.sensitivity.pattern import Pattern
 
-_PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{8}|1{8}|a{8}|12345678901|abcdefghijk|redacted")
+_PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{8}|1{8}|a{8}|redacted|my-(?:bot-)?token|_here")
+_RUN = re.compile(r"(?i)12345678901|abcdefghijk|abc123|123xyz|klmnopq")
+_LONG_CHARS = 100  # in a longer one such a run may be chance
+_FILE = re.compile(r"(?i)\.(?:png|jpe?g|gif|svg|js|css|ico|woff2?)\b")
 _MIN_ENTROPY_BITS = 3.0  # of the characters after the prefix: words and fillers are below it, random hex of 20 and more above
 
 TOKENS = {
@@ -32,8 +35,8 @@ TOKENS = {
     "jina": r"jina_[A-Za-z0-9_]{50,}",
     "firecrawl": r"fc-[a-f0-9]{32}",
     "aws_access_key": r"(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA|ANVA|A3T[A-Z0-9])[A-Z2-7]{16}",
-    "aws_bedrock": r"ABSK[A-Za-z0-9+/]{100,}={0,2}|bedrock-api-key-[A-Za-z0-9+/]{20,}",
-    "google_api": r"AIza[A-Za-z0-9_-]{35}",
+    "aws_bedrock": r"ABSK[A-Za-z0-9+/]{100,}={0,2}|bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/]*={0,2}",
+    "google_api": r"AIzaSy[A-Za-z0-9_-]{33}",
     "google_oauth": r"GOCSPX-[A-Za-z0-9_-]{28}|ya29\.[A-Za-z0-9_-]{20,}|1//0[A-Za-z0-9_-]{40,}",
     "azure_client_secret": r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}",
     "azure_storage": r"AccountKey=[A-Za-z0-9+/]{86}==",
@@ -54,10 +57,16 @@ TOKENS = {
     "neon": r"napi_[a-z0-9]{60,}",
     "databricks": r"dapi[a-f0-9]{32}(?:-\d)?",
     "github": r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,90}",
-    "gitlab": r"gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-[A-Za-z0-9_.-]{20,}|GR1348941[A-Za-z0-9_-]{20}|_gitlab_session=[0-9a-z]{32}",
+    "gitlab": (
+        r"gl(?:pat|dt|rt|rtr|soat|ffct|ft|wt)-[A-Za-z0-9_-]{20}|glpat-[A-Za-z0-9_-]{27,300}\.[0-9a-z]{9}|glcbt-[A-Za-z0-9]{1,5}_[A-Za-z0-9_-]{20}"
+        r"|glptt-[A-Za-z0-9]{40}|glimt-[A-Za-z0-9_-]{25}|glagent-[A-Za-z0-9_-]{50}|gloas-[A-Za-z0-9_-]{64}|GR1348941[A-Za-z0-9_-]{20}|_gitlab_session=[0-9a-z]{32}"
+    ),
     "bitbucket": r"ATBB[A-Za-z0-9]{24,}|ATCTT3[A-Za-z0-9_=-]{60,}",
     "atlassian": r"ATATT3[A-Za-z0-9_=-]{60,}",
-    "slack": r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+",
+    "slack": (
+        r"xoxb-\d{8,14}-[A-Za-z0-9-]{18,60}|xox[pe]-(?:\d{8,14}-){2,3}[A-Za-z0-9-]{24,36}|xox[os]-\d+-\d+-\d+-[a-fA-F0-9]+|xox[ar]-(?:\d-)?[A-Za-z0-9-]{8,80}"
+        r"|xoxe(?:\.xox[bp])?-\d-[A-Z0-9]{146,166}|xapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+"
+    ),
     "slack_webhook": r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{40,}",
     "teams_webhook": r"webhook\.office\.com/webhookb2/[a-z0-9@-]{60,}/IncomingWebhook/[a-z0-9]{32}/[a-z0-9-]{36}",
     "discord": r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}|discord(?:app)?\.com/api/webhooks/\d{15,20}/[A-Za-z0-9_-]{50,}",
@@ -139,10 +148,13 @@ TOKENS = {
 def token(match: re.Match[str]) -> Tier | None:
     """Check a token: fillers and examples of documentation are none."""
     text = match[0]
-    return None if _PLACEHOLDER.search(text) or checks.entropy(text) < _MIN_ENTROPY_BITS else Tier.HARD
+    filler = len(text) < _LONG_CHARS and (_RUN.search(text) or _PLACEHOLDER.search(text))
+    return None if filler or checks.entropy(text) < _MIN_ENTROPY_BITS or _FILE.match(checks.after(match, 6)) else Tier.HARD
 
 
 PATTERNS = tuple(
-    Pattern("api_key", rf"(?:{expression})", re.compile(rf"(?<![A-Za-z0-9])(?<![A-Za-z0-9][_-])(?:{expression})(?![A-Za-z0-9])"), token, behind=320, ahead=320)
+    Pattern(
+        "api_key", rf"(?:{expression})", re.compile(rf"(?<![A-Za-z0-9])(?<![A-Za-z0-9][_-])(?:{expression})(?![A-Za-z0-9_~-])"), token, behind=320, ahead=320
+    )
     for expression in TOKENS.values()
 )

@@ -1,0 +1,191 @@
+"""People's names: by a list of given names and surnames, and by the words that stand before a name.
+
+The lists are those of the package mimesis (MIT), read as data. A given name alone would flag a fifth of all ordinary prompts, so a surname must follow.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.domain import Tier
+from app.policy.sensitivity.pattern import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MIN_CHARS = 3
+# Frequent names of countries that the package has no Latin lists for.
+_MORE_GIVEN = """
+aarav aditi aditya ahmed aisha ajay akash ali amir amit ananya anil anita anjali arjun arun ashok asha ayesha chidi chinedu chioma deepak deepika divya emeka fatima
+ganesh gaurav hamza hassan hui ibrahim imran ishaan jian jing karan kavya kiran kofi krishna kwame lakshmi lei manish manoj meera min mohammad mohammed mohan mohit
+muhammad mustafa nadia neha ngozi nikhil nisha olumide omar pooja pradeep prakash praveen priya rahul raj rajesh rajiv rakesh ramesh ravi rekha ritu rohan rohit
+sachin saira sameer sandeep sanjay sanjeev sara shankar shreya sneha sunil sunita suresh tariq uday usha vijay vikram vinod vivek wei xiao yan ying yusuf zainab zhang
+"""
+_MORE_SURNAMES = """
+abdullah acharya adebayo adeyemi agarwal aggarwal ahmed ahuja akhtar ali ansari arora babu balakrishnan banerjee bansal basu bhat bhatt bhattacharya bose chakraborty
+chatterjee chaudhary chauhan chopra connor das desai deshmukh deshpande dey diaz doe dubey dutta eze fernandes gandhi ganguly ghosh gill goswami goyal gupta hussain iqbal
+iyer jain jha joshi kapoor kaur khan khanna khatri krishnan kulkarni kumar lal li liang lin ling liu ma mahajan malhotra malik mandel mathur mehra mehta menon mishra
+mittal mohamed mukherjee murthy nair naidu nguyen nwosu obi okafor okeke okonkwo onyango osei pandey parekh parikh patel pathak patil pillai prasad qureshi rahman raman
+rangan rao rastogi rathore reddy roy saxena sen seth sethi shah shaikh shankar sharma sheikh shetty shukla sidhu siddiqui singh sinha soni srinivasan subramanian
+sun syed tan thakur tiwari tran trivedi varma venkatesh verma vyas wang wexler wong wu xie xu yadav yang yeo zhang zhao zhou zhu
+"""
+# Words that are a name somewhere and something else nearly everywhere.
+_NO_GIVEN = """
+the hello see list line run max over file other odd even las san santa los prince major mac min manual echo page find save claude meta madison coco come sunday monday
+friday else hi hey dear not yes all any and but for from with this that these those when where what who why how new old big small open close start stop next last first
+march april may june july august summer autumn winter spring january february september october november december king queen lord lady sir mister don der die das del von van
+sales union island lake mount river port fort saint west east north south central great general data machine deep java julia ruby swift jordan chad india china israel
+america england ireland scotland florida georgia virginia carolina dakota washington austin houston dallas paris london berlin sydney victoria milan florence vienna rome
+dublin lisbon phoenix denver boston portland orlando brooklyn bronx jersey kent essex devon lincoln jackson hudson cleveland columbus jasmine cypress jenkins docker pascal
+ada haskell cassandra oracle apache alexa siri gemini christmas easter google apple amazon microsoft python linux ubuntu debian bash visual power star super black white
+red blue green gold silver grey gray rose art bill grant mark will page chase hope faith grace joy dawn sky ray rich sunny happy merry holy noble bishop dean duke earl baron
+case field form table bar class object type string number list map set key value node tree graph link host user admin test demo sample main base line core unit item
+nova alpha beta delta gamma omega sigma kappa lambda mega micro nano angular react redux vite babel eclipse ember vue svelte tori lance sage case iron steel amber ruby
+"""
+_NO_SURNAME = """
+the and for with from code desktop world city street road avenue lane drive court place park lake river island islands beach hills valley bay county state states university
+college school hospital church bank street bridge station airport hotel house museum library center centre institute industries systems software solutions technologies
+research press journal times post news media group team party union council committee commission department office government constitution republic kingdom empire army
+january february march april may june july august september october november december monday tuesday wednesday thursday friday saturday sunday english french german spanish
+italian dutch polish portuguese american british chinese japanese russian indian language model models theorem law equation function method test score index ratio square
+number numbers series transform distribution algorithm rule effect theory principle matrix process space field group ring curve prize award cup game games day days night
+year years version first second third also issue issues request all is was are has had will would should can could does did not but who what when where why how his her
+their your our its this that these those then than there here said says asked told went got made goes gets wants needs likes takes buys sells eats runs plays works lives
+type file line list data user tools options server client service api key value class object string code error message output input default name names view mode
+"""
+_NAME = r"[A-Z][a-z]{1,20}(?:['-][A-Z]?[a-z]{1,20})?"
+_TITLES = (
+    r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Herr|Frau|Monsieur|Madame|Mme|Mlle|Senor|Senora|Sra|Dra|Signor|Signora|Sig|Dott|Pani|Senhor|Senhora|Dhr|Mevr|Mw)"
+)
+_FIELDS = (
+    r"(?:(?:full |first |last |customer |client |patient |employee |student |candidate |applicant |account |card ?|policy ?)?(?:name|holder)|patient|customer|client|employee|student"
+    r"|applicant|candidate|beneficiary|payee|policyholder|plaintiff|defendant|claimant|witness|attn|attention|bill(?:ed)? to|ship(?:ped)? to|sold to|recipient|sender|signed(?: by)?"
+    r"|(?:attending |discharging |referring )?(?:doctor|physician|nurse|surgeon|therapist)|(?:comment|post|posted|message|email|letter|review|statement|report|summary|results?) (?:by|from|for)"
+    r"|user|author|contact(?: person)?|emergency contact|attendees|participants|manager|supervisor|from|to|cc|tenant|landlord|buyer|seller|borrower|lender|guardian|parent|spouse"
+    r"|nombre|apellidos|nom|prenom|vorname|nachname|nome|cognome|imie|nazwisko|naam|patiente?n?|kunde|kundin|mitarbeiter|cliente|paciente|klient|pacjent)"
+)
+_SELF = (
+    r"(?:my (?:full |first |last |real |legal )?name(?: is|'s|:)|i am called|i'm called|mein name ist|ich hei[s]{1,2}e|je m'appelle|mon nom est|me llamo|mi nombre es|mi chiamo|il mio nome e"
+    r"|nazywam sie|mam na imie|meu nome e|chamo-me|me chamo|mijn naam is|ik heet|jag heter|jmenuji se|contact(?: de| von)?|kontakt|kontaktperson|signed,?|sincerely,?|kind regards,?"
+    r"|best regards,?|warm regards,?|regards,?|best wishes,?|yours truly,?|mit freundlichen grussen,?|cordialement,?|saludos,?|atentamente,?|cordiali saluti,?)"
+)
+_GIVEN_ONLY = re.compile(_NAME)
+
+
+@cache
+def _lists() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return given names, surnames, and words that follow a given name without being a surname."""
+    given, surnames = set(_MORE_GIVEN.split()), set(_MORE_SURNAMES.split())
+    for file in _files():
+        person = json.loads(file.read_text(encoding="utf-8"))
+        given.update(_plain(person.get("names")))
+        surnames.update(_plain(person.get("surnames")))
+    no_surname = frozenset(_NO_SURNAME.split())
+    return frozenset(given.difference(_NO_GIVEN.split())), frozenset(surnames - no_surname), no_surname
+
+
+def _files() -> list[Path]:
+    spec = find_spec("mimesis")
+    folders = spec.submodule_search_locations if spec is not None and spec.submodule_search_locations is not None else []
+    return [file for folder in folders for file in sorted(Path(folder).glob("datasets/*/person.json"))]
+
+
+def _plain(names: object) -> Iterator[str]:
+    """Yield names in lower case without accents, those in Latin letters alone."""
+    if isinstance(names, dict):
+        for listed in names.values():
+            yield from _plain(listed)
+    elif isinstance(names, list):
+        for name in names:
+            plain = "".join(part for part in unicodedata.normalize("NFKD", name.translate(_LETTERS)) if not unicodedata.combining(part)).lower()
+            if plain.isascii() and len(plain) >= _MIN_CHARS:
+                yield plain
+
+
+_LETTERS = str.maketrans("łŁøØđĐßæÆœı", "lLoOdDsaAoi")
+
+
+def listed(match: re.Match[str]) -> Tier | None:
+    """Check a given name with a surname: both in the lists is likely, a given name before an unknown word is a hint."""
+    given, surnames, no_surname = _lists()
+    first, last = match["first"].lower(), match["last"].lower().removesuffix("'s")
+    if first not in given or last in no_surname:
+        return None
+    if last in surnames or last.partition("-")[0] in surnames:
+        return Tier.LIKELY
+    return Tier.WEAK if len(last) > _MIN_CHARS and last not in given else None
+
+
+def titled(match: re.Match[str]) -> Tier | None:
+    """Check a title with a name: with a surname from the lists, or with two names."""
+    given, surnames, no_surname = _lists()
+    words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
+    if words[0] in no_surname:
+        return None
+    return Tier.LIKELY if len(words) > 1 and (words[0] in given or words[1] in surnames) else Tier.WEAK if words[0] in surnames or words[0] in given else None
+
+
+def labelled(match: re.Match[str]) -> Tier | None:
+    """Check what stands after a word for a person: a name from the lists is likely, two other words are a hint."""
+    given, surnames, no_surname = _lists()
+    words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
+    if any(word in no_surname for word in words):
+        return None
+    if words[0] in given:
+        return Tier.LIKELY if len(words) > 1 else Tier.WEAK
+    return Tier.WEAK if len(words) > 1 and words[1] in surnames else None
+
+
+def introduced(match: re.Match[str]) -> Tier | None:
+    """Check what stands after "my name is" and the like: a name, whatever it is."""
+    given, surnames, no_surname = _lists()
+    words = [word.lower() for word in _GIVEN_ONLY.findall(match["value"])]
+    if any(word in no_surname for word in words):
+        return None
+    return Tier.LIKELY if len(words) > 1 else Tier.WEAK if words[0] in given or words[0] in surnames else None
+
+
+PATTERNS = (
+    Pattern(
+        "person_name",
+        r"\b[A-Z][a-z'-]{2,20} (?:[A-Z]\.? )?[A-Z][a-z']",
+        re.compile(
+            rf"(?<![\w.@/-])(?=(?P<value>(?P<first>[A-Z][a-z]{{2,20}}(?:-[A-Z][a-z]{{1,20}})?) (?:[A-Z]\.? )?(?P<last>(?:[A-Z]'|Mc|Mac|De|Di|La|Le|Van )?{_NAME}))(?![\w@]))"
+        ),
+        listed,
+        behind=60,
+        ahead=40,
+    ),
+    Pattern(
+        "person_name",
+        rf"\b{_TITLES}\.? (?:[A-Z]\. )?[A-Z][a-z]",
+        re.compile(rf"\b{_TITLES}\.? (?:[A-Z]\. )?(?P<value>{_NAME}(?: {_NAME})?)"),
+        titled,
+        behind=40,
+        ahead=60,
+    ),
+    Pattern(
+        "person_name",
+        rf"\b{_FIELDS}\s?[:=]\s{{0,2}}[\"']?[a-z]{{2}}",
+        re.compile(rf"\b(?i:{_FIELDS})\s?[:=]\s{{0,2}}[\"']?(?P<value>{_NAME}(?:[ ,]{{1,2}}(?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
+        labelled,
+        behind=60,
+        ahead=60,
+        caseless=True,
+    ),
+    Pattern(
+        "person_name",
+        rf"\b{_SELF}[\s,:]{{1,4}}[a-z]{{2}}",
+        re.compile(rf"\b(?i:{_SELF})[\s,:]{{1,4}}(?P<value>{_NAME}(?: (?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
+        introduced,
+        behind=60,
+        ahead=60,
+        caseless=True,
+    ),
+)
