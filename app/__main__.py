@@ -116,7 +116,7 @@ def _serve_workers(settings: Settings, listener: socket.socket) -> int:
     with tempfile.TemporaryDirectory(prefix="sluice-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = _uvicorn("app.main:worker_app", settings)
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        Multiprocess(config, sockets=[listener]).run()
     return 0
 
 

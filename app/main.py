@@ -115,7 +115,7 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
         translate.load()
     wire = Wire(Egress(assembled.egress))
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
-    assessor = Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan_allow, on_fault=_count_scan_fault)
+    assessor = Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan.allow, on_fault=_count_scan_fault)
     cache = _cache(settings)
     gateway = ChatGateway(
         table=assembled.table,
@@ -189,7 +189,7 @@ def _cache(settings: Settings) -> MemoryCache | RedisCache | None:
 
 
 def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Settings) -> Embedder:
-    name = file.search.embedder
+    name = file.search.embedder.name if file.search.embedder is not None else None
     if name is None or name not in assembled.table.deployments:
         return WordLlamaEmbedder()
 

@@ -118,9 +118,17 @@ async def post_json(wire: Wire, label: Label, deployment: Deployment, path: str,
     base = urlsplit(deployment.base_url).path.rstrip("/")
     headers = [("content-type", "application/json"), ("accept", "application/json"), _USER_AGENT, *_credentials(deployment)]
     address = _address(deployment)
-    limits = {"connect_s": connect_s, "timeout_s": timeout_s, "idle_s": timeout_s}
     try:
-        response = await wire.request(label, address, path=f"{base}{path}", headers=headers, body=body, **limits)
+        response = await wire.request(
+            label,
+            address,
+            path=f"{base}{path}",
+            headers=headers,
+            body=body,
+            connect_s=connect_s,
+            timeout_s=timeout_s,
+            idle_s=timeout_s,
+        )
     except UpstreamError as error:
         raise unreachable(error, provider=deployment.provider) from error
     try:

@@ -59,5 +59,6 @@ def _health(request: Request) -> Health:
         "deployments": f"{len(active)} active" if active else "none active: the demo model answers",
     }
     well = all(value in {"ok", "off", "idle", "ready"} for name, value in checks.items() if name != "deployments")
-    status = "unavailable" if not table.deployments else "ok" if well else "degraded"
-    return Health(status=status, checks=checks, timestamp=datetime.now(UTC).isoformat())
+    if not table.deployments:
+        return Health(status="unavailable", checks=checks, timestamp=datetime.now(UTC).isoformat())
+    return Health(status="ok" if well else "degraded", checks=checks, timestamp=datetime.now(UTC).isoformat())
