@@ -51,6 +51,11 @@ class Simulator(Server):
         self._count = 0
         self._asked: dict[str, int] = {}
 
+    @property
+    def base_url(self) -> str:
+        """Return what a client of this dialect is given for an address."""
+        raise NotImplementedError
+
     def model_of(self, request: Received) -> str:
         """Return the model that a request names, as it names it; empty where it names none."""
         body = request.json

@@ -21,6 +21,7 @@ cut-N reset-N         the TCP connection ends (FIN, RST) after N chunks; a whole
 endclean-N            HTTP ends as it should after N chunks, the dialect does not; a whole answer: half a JSON text
 malformed-N           chunk N is no JSON; a whole answer: its body is no JSON
 error-N               the dialect's own error inside a 200 stream after N chunks; a whole answer: a 200 with an error for a body
+badcrc-N              chunk N fails its checksum (Bedrock)
 nodone                finish reasons, but not the dialect's last word (`[DONE]`, `message_stop`)
 nofinish nofinishkey  the last word, but finish reasons null, or their key missing (OpenAI)
 usagechoices          the usage chunk repeats the choices (OpenAI)
@@ -47,7 +48,9 @@ _STATUS = range(100, 600)
 _ANY = range(1_000_000)
 _NUMBERED: dict[str, range] = {
     **dict.fromkeys(("status", "echo", "html", "text", "detail", "empty", "redirect"), _STATUS),
-    **dict.fromkeys(("stall", "slow-first", "slow-token", "slow-stream", "slow-body", "cut", "reset", "endclean", "malformed", "error", "words"), _ANY),
+    **dict.fromkeys(
+        ("stall", "slow-first", "slow-token", "slow-stream", "slow-body", "cut", "reset", "endclean", "malformed", "error", "badcrc", "words"), _ANY
+    ),
     "times": _ANY,
 }
 _PLAIN = frozenset({"ok", "context", "refuse", "hang", "nodone", "nofinish", "nofinishkey", "usagechoices", "commentfirst", "crlf", "nospace"}) | {
