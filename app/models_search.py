@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError
 
-_MAX_METADATA = 32
+_MAX_KEYS, _MAX_KEY, _MAX_VALUE = 32, 128, 10_000
 _INT64 = 1 << 63
+_RESERVED = ("_", "$", "#", "chroma:")
 
 
-def _fits(value: str | int | float | bool) -> str | int | float | bool:  # noqa: PYI041 - pydantic tells int and float apart
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        raise ValueError("integers must fit 64 bits")
+def _read_metadata(value: Any) -> dict[str, Any]:
+    """Check in one place, so that an error names the field and not, key by key, what a caller wrote there."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > _MAX_KEYS:
+        raise PydanticCustomError("invalid_metadata", "must be an object of up to 32 keys")
+    for key, item in value.items():
+        if not 1 <= len(key) <= _MAX_KEY or not _is_text(key):
+            raise PydanticCustomError("invalid_metadata", "keys must have 1 to 128 characters")
+        if key.startswith(_RESERVED):
+            raise PydanticCustomError("reserved_metadata_key", "keys that start with _, $, # or chroma: are reserved")
+        if not _is_scalar(item):
+            message = "values must be strings of up to 10,000 characters, 64-bit integers, finite numbers, true or false"
+            raise PydanticCustomError("invalid_metadata", message)
     return value
 
 
-def _is_free(key: str) -> str:
-    if key.startswith(("_", "chroma:", "$", "#")):
-        raise ValueError("keys that start with _, $, # or chroma: are reserved")
-    return key
+def _is_scalar(item: Any) -> bool:
+    if isinstance(item, bool):
+        return True
+    if isinstance(item, int):
+        return -_INT64 <= item < _INT64
+    return math.isfinite(item) if isinstance(item, float) else isinstance(item, str) and len(item) <= _MAX_VALUE and _is_text(item)
 
 
-_Key = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_is_free)]
-_Text = Annotated[str, Field(max_length=10_000)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_Value = Annotated[bool | int | _Number | _Text, AfterValidator(_fits)]
-Metadata = Annotated[dict[_Key, _Value], Field(max_length=_MAX_METADATA), BeforeValidator(lambda value: {} if value is None else value)]
+def _is_text(item: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in item)  # lone surrogates have no bytes
+
+
+Metadata = Annotated[
+    dict[str, str | int | float | bool],
+    PlainValidator(_read_metadata, json_schema_input_type=Annotated[dict[str, str | int | float | bool], Field(max_length=_MAX_KEYS)]),
+]
 """Up to 32 keys of at most 128 characters; values are strings of at most 10,000, 64-bit integers, finite numbers and booleans."""
 
 LabelName = Literal["public", "internal", "confidential"]

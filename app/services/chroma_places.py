@@ -143,9 +143,10 @@ class Server:
 
     def close(self, client: Any) -> None:
         """Disconnect: closing the client leaves its connections open."""
-        session = client._server._session  # noqa: SLF001 - there is no other way to it
+        servers = (client._server, client._admin_client._server)  # noqa: SLF001 - there is no other way to them
         client.close()
-        session.close()
+        for server in servers:
+            server._session.close()  # noqa: SLF001 - likewise
 
     def held(self) -> contextlib.AbstractContextManager[bool]:
         """Hold nothing."""

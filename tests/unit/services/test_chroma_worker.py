@@ -210,10 +210,10 @@ def test_a_fault_is_answered_with_its_class_and_never_its_text(tmp_path: Path) -
 
 def test_connections_to_a_server_are_closed_with_the_client(server_url: str) -> None:
     client = (server := Server(server_url)).client()
-    session = client._server._session
+    sessions = [client._server._session, client._admin_client._server._session]
     server.close(client)
 
-    assert session.is_closed
+    assert [session.is_closed for session in sessions] == [True, True]
 
 
 def test_a_folder_that_is_held_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
