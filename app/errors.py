@@ -10,6 +10,7 @@ GatewayError                     status  type                      code
 │   └── LabelNotClearedError     403     invalid_request_error     label_not_cleared
 ├── NotFoundError                404     invalid_request_error     not_found
 │   └── ModelNotFoundError       404     invalid_request_error     model_not_found
+├── MethodNotAllowedError        405     invalid_request_error     method_not_allowed
 ├── ConflictError                409     invalid_request_error     (as given)
 ├── RateLimitedError             429     rate_limit_error          rate_limit_exceeded
 ├── InternalError                500     server_error              internal_error
@@ -119,6 +120,14 @@ class ModelNotFoundError(NotFoundError):
     """No active deployment, pool or alias has that name."""
 
     code = "model_not_found"
+
+
+class MethodNotAllowedError(GatewayError):
+    """The path is served, by another method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
 
 
 class ConflictError(GatewayError):

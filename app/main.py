@@ -99,7 +99,7 @@ def build_app(parts: Parts) -> ASGIApp:
     settings = parts.settings
     api = _fastapi(parts)
     endpoint = chat.ChatEndpoint(parts.chat, parts.guard, settings.max_body_bytes)
-    app: ASGIApp = HotRoute(BodyLimit(api, settings.max_body_bytes), method="POST", path=chat.PATH, endpoint=endpoint)
+    app: ASGIApp = HotRoute(BodyLimit(api, settings.max_body_bytes), path=chat.PATH, endpoint=endpoint)
     if settings.allowed_origins:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
     if parts.guard.access.open and not settings.allow_anonymous:

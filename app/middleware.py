@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.access import check_loopback
-from app.errors import GatewayError
+from app.errors import GatewayError, MethodNotAllowedError
 from app.http_io import internal_error, read_headers, send_error, too_large
 from app.utils.logging import get_logger
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
@@ -32,6 +32,9 @@ log = get_logger("access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _UNROUTED = "unrouted"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+_POST_ONLY = MethodNotAllowedError("This path takes POST only: try another method.", headers={"allow": "POST"})
 
 
 class RequestEdge:
@@ -89,21 +92,23 @@ class LoopbackGuard:
 
 
 class HotRoute:
-    """Takes one method and path out of the app that stands behind, before that one's own stack and route table."""
+    """Takes one path out of the app that stands behind, before that one's own stack and route table."""
 
-    def __init__(self, app: ASGIApp, *, method: str, path: str, endpoint: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, path: str, endpoint: ASGIApp) -> None:
         self._app = app
-        self._method = method
         self._path = path
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "http" and scope["path"] == self._path and scope["method"] == self._method:
-            scope["sluice"]["route"] = self._path
-            await self._endpoint(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] != self._path:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        scope["sluice"]["route"] = self._path
+        if scope["method"] == "POST":
+            await self._endpoint(scope, receive, send)
+        else:
+            await send_error(send, _POST_ONLY)
 
 
 class BodyLimit:
@@ -132,7 +137,13 @@ class BodyLimit:
                 raise too_large(self._max_bytes)
             return message
 
-        await self._app(scope, receive_bounded, send)
+        async def send_unless_refused(message: Message) -> None:
+            if seen <= self._max_bytes:  # FastAPI makes a 400 of whatever is raised while it reads a body
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await send_error(send, too_large(self._max_bytes))
+
+        await self._app(scope, receive_bounded, send_unless_refused)
 
 
 def _request_id(scope: Scope) -> bytes:

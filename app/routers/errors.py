@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from app.errors import GatewayError, InvalidRequestError, NotFoundError
+from app.errors import GatewayError, InvalidRequestError, MethodNotAllowedError, NotFoundError
 from app.utils.json import dump_json
 from app.utils.monitoring import ERRORS
 
@@ -43,7 +43,7 @@ async def _http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 -- likewise
     error: GatewayError
     if exc.status_code == 405:
-        error = InvalidRequestError(f"Not allowed to {request.method} on this path: try another method.", code="method_not_allowed")
+        error = MethodNotAllowedError("This path is not served by this method: GET /docs lists what there is.")
     elif exc.status_code == 404:
         error = NotFoundError("Unknown request URL: GET /docs lists what there is.", code="unknown_url")
     else:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.dependencies import Caller  # noqa: TC001 -- FastAPI reads the annotations
 from app.models import About, Health
+from app.utils.monitoring import exposition
 
 router = APIRouter(tags=["operations"])
 
@@ -34,11 +32,8 @@ async def readyz(request: Request, response: Response) -> Health:
 @router.get("/metrics", response_class=Response)
 async def metrics(caller: Caller) -> Response:  # noqa: ARG001 -- a caller is needed, whoever it is
     """Return Prometheus' text format, of all workers."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    content, media_type = exposition()
+    return Response(content, media_type=media_type)
 
 
 @router.get("/")
