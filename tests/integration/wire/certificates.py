@@ -1,0 +1,46 @@
+"""A certificate authority for one test run, made with the openssl program."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+class Authority:
+    """Signs servers' certificates, and makes the TLS contexts of both sides."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._certificate = folder / "ca.pem"
+        extensions = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+        self._openssl("req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", f"/CN={name}", *extensions)
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return the context that the wire makes, with this authority as the only one that is trusted."""
+        context = ssl.create_default_context(cafile=str(self._certificate))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def server_context(self, host: str, *, days: int = 1) -> ssl.SSLContext:
+        """Return a server's context whose certificate is for `host`; with negative `days` it has expired."""
+        name = f"{host}{days}"
+        (self._folder / f"{name}.ext").write_text(
+            f"subjectAltName={'IP' if host[0].isdigit() else 'DNS'}:{host}\nbasicConstraints=CA:FALSE\n"
+            "authorityKeyIdentifier=keyid\nkeyUsage=critical,digitalSignature\n"
+        )
+        self._openssl("req", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={host}")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", f"{name}.ext", "-days", str(days))
+        self._openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        return context
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self._folder, check=True, capture_output=True)
