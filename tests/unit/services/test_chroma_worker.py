@@ -216,31 +216,6 @@ def test_connections_to_a_server_are_closed_with_the_client(server_url: str) -> 
     assert [session.is_closed for session in sessions] == [True, True]
 
 
-def test_a_folder_that_is_held_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.chroma_places._LOCK_WAIT_S", 0.05)
-    with Folder(tmp_path).held(), pytest.raises(RefusedError, match="locked"), Folder(tmp_path).held():
-        pass
-
-
-def test_a_write_makes_every_other_user_of_the_folder_open_it_anew(tmp_path: Path) -> None:
-    one, two = Folder(tmp_path), Folder(tmp_path)
-    seen = []
-    for folder, writes in [(one, True), (one, False), (two, False), (two, True), (two, False), (one, False), (one, False)]:
-        with folder.held() as changed:
-            seen.append(changed)
-            if writes:
-                folder.wrote(dropped_text=False)
-
-    assert seen == [True, False, True, False, False, True, False]
-
-
-def test_that_a_scrub_is_due_outlives_the_process(tmp_path: Path) -> None:
-    with (first := Folder(tmp_path)).held():
-        first.wrote(dropped_text=True)
-    with (second := Folder(tmp_path)).held():
-        assert second.scrub_due
-
-
 def test_a_scrub_that_fails_does_not_end_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = Documents(folder := Folder(tmp_path), "test/3")
     add(documents, document("a"), document("b"))
