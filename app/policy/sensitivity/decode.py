@@ -14,6 +14,7 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 _BLOB = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}(?:\r?\n[ \t]*(?=[A-Za-z0-9+/_-]))?)+[A-Za-z0-9+/_-]*={0,2}")
 BLOB_CHARS = 20
 BLOB_TRIGGER = r"(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}"  # once for each run: its end is BLOB_CHARS after the run's start
+ESCAPE_TRIGGER = r"%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|&#|&[a-z]{2,8};"
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
 _LINE_BREAKS = re.compile(r"[\s]+")
 _URL_SAFE = str.maketrans("-_", "+/")

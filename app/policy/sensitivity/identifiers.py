@@ -42,7 +42,9 @@ PATTERNS = (
     Pattern(
         "email",
         r"[A-Za-z0-9._%+'-]@[A-Za-z0-9]",
-        re.compile(r"(?<![\w.%+-])[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"),
+        re.compile(
+            r"(?<![\w.%+-])[A-Za-z0-9_%+-][A-Za-z0-9._%+'-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"
+        ),
         email,
         behind=70,
         ahead=260,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -12,78 +10,66 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.policy.collect import Join
-    from app.policy.sensitivity.fold import Folded
 
-BREAK = "\0"  # between two texts; every window ends at it
+BREAK = "\0"  # between two texts; every window ends at it, and folding leaves none in a text
 _SEAM_CHARS = 200  # how far a value that is cut in two can reach into each of its texts
+_Piece = tuple[int, int, int]  # offset in the buffer, number of the text, offset in the text
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One text of a layer: a scalar's own (`span` is None), or what stands encoded in `span` of it."""
-
-    scalar: int
-    folded: Folded
-    span: tuple[int, int] | None = None
-
-    def place(self, start: int, end: int) -> tuple[int, int]:
-        """Return the offsets in the scalar for offsets in the folded text."""
-        return self.span or (self.folded.original(start), self.folded.original(end - 1) + 1)
-
-
-@dataclass(slots=True)
 class Layer:
-    """Texts laid out in one buffer, those that belong together once more as joins. `starts` are the regions' offsets in the buffer."""
+    """Texts in one buffer, one region each, and after them a region for each join of texts that belong together.
 
-    texts: list[Text]
-    joins: Sequence[Join] = ()
-    buffer: str = field(init=False, repr=False)
-    starts: list[int] = field(init=False, default_factory=list)
-    seams: set[int] = field(init=False, default_factory=set)  # the regions of joins with nothing between
-    pieces: dict[int, list[tuple[int, int, int]]] = field(init=False, default_factory=dict)  # region -> (start in buffer, text, offset in text)
+    Of a long text only its two ends can be part of a value that is cut, so a join leaves out the middle.
+    """
 
-    def __post_init__(self) -> None:
-        strings = [text.folded.text for text in self.texts]
-        joined = [self._joined(join) for join in self.joins]
-        strings += [string for string, _ in joined]
+    __slots__ = ("_joins", "_pieces", "_starts", "buffer", "texts")
+
+    def __init__(self, texts: Sequence[str], joins: Sequence[Join] = ()) -> None:
+        self.texts = texts
+        self._joins = joins
+        self._pieces: dict[int, list[_Piece]] = {}
+        self._starts: list[int] = []
+        strings = [*texts, *(join.between.join(map(self._ends, join.parts) if not join.between else map(texts.__getitem__, join.parts)) for join in joins)]
         self.buffer = BREAK.join(strings)
-        self.starts = [0, *accumulate(len(string) + 1 for string in strings)]
-        for region, (_, pieces) in enumerate(joined, start=len(self.texts)):
-            if not self.joins[region - len(self.texts)].between:
-                self.seams.add(region)
-            self.pieces[region] = [(self.starts[region] + start, text, offset) for start, text, offset in pieces]
 
-    def _joined(self, join: Join) -> tuple[str, list[tuple[int, int, int]]]:
-        """Put a join together. Of a long text only its two ends can be part of a value that is cut, so the middle is left out."""
-        strings: list[str] = []
-        pieces: list[tuple[int, int, int]] = []
+    def _ends(self, text: int) -> str:
+        string = self.texts[text]
+        return string if len(string) <= 2 * _SEAM_CHARS else f"{string[:_SEAM_CHARS]}{BREAK}{string[-_SEAM_CHARS:]}"
+
+    def _lay_out(self) -> None:
+        """Find where each region starts, and the pieces of the joins; needed only where something hit."""
         at = 0
-        for part in join.parts:
-            text = self.texts[part].folded.text
-            ends = [(text, 0)]
-            if len(text) > 2 * _SEAM_CHARS and not join.between:
-                ends = [(text[:_SEAM_CHARS] + BREAK, 0), (text[-_SEAM_CHARS:], len(text) - _SEAM_CHARS)]
-            for string, offset in ends:
-                pieces.append((at, part, offset))
-                strings.append(string)
-                at += len(string)
-            if join.between and part != join.parts[-1]:
-                strings.append(join.between)
-                at += len(join.between)
-        return "".join(strings), pieces
+        for string in self.texts:
+            self._starts.append(at)
+            at += len(string) + 1
+        for join in self._joins:
+            pieces = self._pieces[len(self._starts)] = []
+            self._starts.append(at)
+            for part in join.parts:
+                pieces.append((at, part, 0))
+                size = len(self.texts[part])
+                if not join.between and size > 2 * _SEAM_CHARS:
+                    pieces.append((at + _SEAM_CHARS + 1, part, size - _SEAM_CHARS))
+                    size = 2 * _SEAM_CHARS + 1
+                at += size + len(join.between)
+            at += 1 - len(join.between)
+        self._starts.append(at)
 
     def region(self, offset: int) -> int:
         """Return the number of the region that holds an offset of the buffer."""
-        return bisect_right(self.starts, offset) - 1
+        if not self._starts:
+            self._lay_out()
+        return bisect_right(self._starts, offset) - 1
 
     def bounds(self, offset: int) -> tuple[int, int]:
         """Return where the region that holds an offset of the buffer starts and ends."""
         region = self.region(offset)
-        return self.starts[region], self.starts[region + 1] - 1
+        return self._starts[region], self._starts[region + 1] - 1
 
     def is_seam(self, offset: int) -> bool:
         """Say whether an offset lies in texts that stand together only because a reader may put them together."""
-        return self.region(offset) in self.seams
+        join = self.region(offset) - len(self.texts)
+        return join >= 0 and not self._joins[join].between
 
     def locate(self, start: int, end: int, value: int, value_end: int) -> tuple[int, int, int] | None:
         """Return the text that holds a match's value, and the value's offsets in it. None for what a join says no more than its own texts do.
@@ -92,16 +78,12 @@ class Layer:
         where its first text does.
         """
         region = self.region(start)
-        pieces = self.pieces.get(region)
+        pieces = self._pieces.get(region)
         if pieces is None:
-            return region, value - self.starts[region], value_end - self.starts[region]
-        first, last, holder = (_piece(pieces, offset) for offset in (start, end - 1, value))
+            return region, value - self._starts[region], value_end - self._starts[region]
+        first, last, holder = (bisect_right(pieces, offset, key=itemgetter(0)) - 1 for offset in (start, end - 1, value))
         if first == last:
             return None
         at, text, offset = pieces[holder]
-        length = len(self.texts[text].folded.text)
-        return text, min(value - at + offset, length - 1), min(value_end - at + offset, length)
-
-
-def _piece(pieces: list[tuple[int, int, int]], offset: int) -> int:
-    return bisect_right(pieces, offset, key=itemgetter(0)) - 1
+        size = len(self.texts[text])
+        return text, min(value - at + offset, size - 1), min(value_end - at + offset, size)

@@ -79,9 +79,9 @@ PATTERNS = (
     ),
     Pattern(
         "address",
-        rf"\b{_ROMANCE} ?[A-Z][^\n]{{1,60}}\d",
+        rf"\b{_ROMANCE} [A-Z][^\n]{{1,60}}\d",
         re.compile(
-            rf"(?<![\w/]){_ROMANCE} ?(?:(?:de la|de los|de las|del|della|delle|dei|dos|das|da|do|de|di|la|el) )?[A-Z][\w'.-]{{1,24}}(?: [A-Za-z][\w'.-]{{0,24}}){{0,4}},? (?:n[.o]{{0,2}} ?)?\d{{1,4}}(?![\d.%])"
+            rf"(?<![\w/]){_ROMANCE} (?:(?:de la|de los|de las|del|della|delle|dei|dos|das|da|do|de|di|la|el) )?[A-Z][\w'.-]{{1,24}}(?: [A-Za-z][\w'.-]{{0,24}}){{0,4}},? (?:n[.o]{{0,2}} ?)?\d{{1,4}}(?![\d.%])"
         ),
         likely,
         behind=120,

@@ -26,7 +26,7 @@ _KINDS = {
         r"national id(?:entity|entification)?|identity card|id card|personal ?ausweis\w*|aadhaa?r|pan card|\bpan\b|pesel|\bdni\b|\bnie\b|\bnif\b|\bcpf\b|\bcurp\b|\bbsn\b|codice fiscale"
         r"|\bnhs\b|\bnino\b|voter id|voter card|tribal id|personnummer|henkilotunnus|burgerservicenummer|citizen card|identification number|\bmbi\b|medicare|\brrn\b|resident registration"
     ),
-    "tax_id": r"tax ?(?:payer)?(?: id(?:entification)?| number| no)|\btin\b|\bitin\b|\bein\b|\bvat\b|steuer-?(?:id|nummer)|\bnip\b|numero fiscal|partita iva|\brfc\b|\batin\b",
+    "tax_id": r"tax ?(?:payer)?(?: id(?:entification)?| number| no)|\btin\b|\bitin\b|\bein\b|\bvat\b|steuer-?(?:id|nummer)|\bnip\b|numero fiscal|partita iva|\batin\b",
     "bank_account": (
         r"(?:bank|savings|checking|current|member) ?accounts?|account (?:number|no|id|details)|acct|a/c|routing|sort code|swift|\bbic\b|\biban\b|kontonummer|konto|numero de cuenta"
         r"|compte|conto corrente|credit card|debit card|card (?:number|no)|\bcvv\b|\bcvc\b|bsb"

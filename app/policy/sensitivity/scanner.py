@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain import Finding, Tier
 from app.policy.sensitivity.catalogue import PATTERNS
 from app.policy.sensitivity.database import Database, UnavailableError
-from app.policy.sensitivity.decode import BLOB_CHARS, BLOB_TRIGGER, blob, escapes
-from app.policy.sensitivity.fold import fold
-from app.policy.sensitivity.layout import BREAK, Layer, Text
+from app.policy.sensitivity.decode import BLOB_CHARS, BLOB_TRIGGER, ESCAPE_TRIGGER, blob, escapes
+from app.policy.sensitivity.fold import Folded, fold
+from app.policy.sensitivity.layout import BREAK, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from app.policy.collect import Join, Scalar
     from app.policy.sensitivity.database import Hit
     from app.policy.sensitivity.pattern import Pattern
 
-_LAYERS = 3  # encodings on top of one another that are taken off
+_LAYERS = 4  # a text and three encodings on top of one another
+_ESCAPE_REACH = 256  # code points around an escaped character that can belong to the same value
 _MAX_FINDINGS = 64  # of one kind in one layer: more say nothing new, and their checks would cost
 _RANK = {Tier.WEAK: 0, Tier.LIKELY: 1, Tier.HARD: 2}
 _Key = tuple[int, int, int, str]  # scalar, start, end, kind
@@ -31,10 +34,13 @@ class Scanner:
     def __init__(self, patterns: Sequence[Pattern] = PATTERNS, *, cache: Path | None = None) -> None:
         self._patterns = tuple(patterns)
         self._blob = len(self._patterns)
+        self._escape = self._blob + 1
         self._database: Database | None = None
         self.health: str | None = None
         try:
-            self._database = Database([*((pattern.trigger, pattern.caseless) for pattern in patterns), (BLOB_TRIGGER, False)], cache=cache)
+            self._database = Database(
+                [*((pattern.trigger, pattern.caseless) for pattern in patterns), (BLOB_TRIGGER, False), (ESCAPE_TRIGGER, True)], cache=cache
+            )
         except UnavailableError as exc:
             self.health = str(exc)
 
@@ -42,53 +48,87 @@ class Scanner:
         """Return what was found, in the order of the scalars. Raises UnavailableError where `health` says why."""
         if self._database is None:
             raise UnavailableError(self.health)
-        if not joins and (buffer := BREAK.join([scalar.text for scalar in scalars])).isascii() and _is_plain(buffer):
-            hits = self._database.hits(buffer.encode("ascii"))
-            if not hits:
-                return ()
+        folds: dict[int, Folded] = {}
+        strings = []
+        for index, scalar in enumerate(scalars):
+            text = scalar.text
+            if not text.isascii() or BREAK in text:
+                folds[index] = fold(text)
+                text = folds[index].text
+            strings.append(text)
+        layer = Layer(strings, joins)
+        hits = self._database.hits(layer.buffer.encode("ascii"))
+        if not hits:
+            return ()
         found: dict[_Key, Finding] = {}
-        layer = Layer([Text(index, fold(scalar.text)) for index, scalar in enumerate(scalars)], joins)
-        for depth in range(_LAYERS + 1):
-            hits = self._database.hits(layer.buffer.encode("ascii"))
-            self._check(layer, hits, scalars, found)
-            deeper = list(_decoded(layer, [end for number, end in hits if number == self._blob])) if depth < _LAYERS else []
-            if not deeper:
+        texts = [_Text(index, folds.get(index) or Folded(string)) for index, string in enumerate(strings)]
+        for _ in range(_LAYERS):
+            self._check(layer, texts, hits, scalars, found)
+            texts = list(self._decoded(layer, texts, hits))
+            if not texts:
                 break
-            layer = Layer(deeper)
+            layer = Layer([text.folded.text for text in texts])
+            hits = self._database.hits(layer.buffer.encode("ascii"))
         return tuple(found[key] for key in sorted(found))
 
-    def _check(self, layer: Layer, hits: list[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
+    def _check(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
         """Run each pattern's exact expression and check around its hits, and add what they confirm."""
         ends: dict[int, list[int]] = {}
         for number, end in hits:
-            ends.setdefault(number, []).append(end)
-        ends.pop(self._blob, None)
+            if number < len(self._patterns):
+                ends.setdefault(number, []).append(end)
         known = {(scalar, kind) for scalar, _, _, kind in found}
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for number, pattern_ends in ends.items():
             pattern = self._patterns[number]
             for tier, text, start, end in _matches(pattern, layer, pattern_ends):
-                place = layer.texts[text]
+                place = texts[text]
                 if place.span is not None and (place.scalar, pattern.kind) in known:
                     continue
-                begin, stop = place.place(start, end)
+                begin, stop = place.offsets(start, end)
                 key = (place.scalar, begin, stop, pattern.kind)
                 if key not in found or _RANK[tier] > _RANK[found[key].tier]:
                     found[key] = Finding(pattern.kind, tier, scalars[place.scalar].position, begin, stop)
-                counts[pattern.kind] = counts.get(pattern.kind, 0) + 1
+                counts[pattern.kind] += 1
                 if counts[pattern.kind] >= _MAX_FINDINGS:
                     break
 
+    def _decoded(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit]) -> Iterator[_Text]:
+        """Yield what a layer's texts say once one encoding is taken off, as far around each encoded character as a value can reach."""
+        escaped = [end for number, end in hits if number == self._escape]
+        for low, high in _windows(layer, escaped, _ESCAPE_REACH, _ESCAPE_REACH):
+            plain = escapes(layer.buffer[low:high])
+            region = layer.region(low)
+            if region < len(texts) and plain is not None:
+                start, _ = layer.bounds(low)
+                yield _Text(texts[region].scalar, fold(plain), texts[region].offsets(low - start, high - start))
+        done = 0
+        for end in (end for number, end in hits if number == self._blob):
+            start, stop = layer.bounds(end - 1)
+            begin, region = max(start, end - BLOB_CHARS), layer.region(end - 1)
+            decoded = blob(layer.buffer, begin, stop) if begin >= done and region < len(texts) else None
+            if decoded is not None:
+                plain, done = decoded
+                yield _Text(texts[region].scalar, fold(plain), texts[region].offsets(begin - start, done - start))
 
-def _is_plain(buffer: str) -> bool:
-    """Say whether a text has no escape in it."""
-    return "%" not in buffer and "\\" not in buffer and "&" not in buffer
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """One text of a layer: a scalar's own (`span` is None), or what stands encoded in `span` of it."""
+
+    scalar: int
+    folded: Folded
+    span: tuple[int, int] | None = None
+
+    def offsets(self, start: int, end: int) -> tuple[int, int]:
+        """Return the offsets in the scalar for offsets in the folded text."""
+        return self.span or (self.folded.original(start), self.folded.original(end - 1) + 1)
 
 
 def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int]) -> Iterator[tuple[Tier, int, int, int]]:
     """Yield what the check confirms: its tier, the text that holds it, and its offsets there."""
     value = "value" if "value" in pattern.exact.groupindex else 0
-    for low, high in _windows(pattern, layer, ends):
+    for low, high in _windows(layer, ends, pattern.behind, pattern.ahead):
         for match in pattern.exact.finditer(layer.buffer, low, high):
             tier = None if BREAK in match[0] else pattern.check(match)
             if tier is None:
@@ -98,38 +138,16 @@ def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int]) -> Iterator[tu
                 yield tier, *place
 
 
-def _windows(pattern: Pattern, layer: Layer, ends: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _windows(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iterator[tuple[int, int]]:
     """Yield the stretches to look at: around each hit, within its text, those that touch as one. So no character is looked at twice."""
     low = high = -1
     for end in ends:
         start, stop = layer.bounds(end - 1)
-        next_low, next_high = max(start, end - pattern.behind), min(stop, end + pattern.ahead)
-        if next_low <= high and low >= start:
-            high = next_high
+        if low >= start and end - behind <= high:
+            high = min(stop, end + ahead)
             continue
         if high >= 0:
             yield low, high
-        low, high = next_low, next_high
+        low, high = max(start, end - behind), min(stop, end + ahead)
     if high >= 0:
         yield low, high
-
-
-def _decoded(layer: Layer, blobs: Iterable[int]) -> Iterator[Text]:
-    """Yield what the texts of a layer say once one encoding is taken off."""
-    if not _is_plain(layer.buffer):
-        for text in layer.texts:
-            plain = escapes(text.folded.text)
-            if plain:
-                yield Text(text.scalar, fold(plain), text.place(0, len(text.folded.text)))
-    done = 0
-    for hit in blobs:
-        start, stop = layer.bounds(hit - 1)
-        begin = max(start, hit - BLOB_CHARS)
-        region = layer.region(begin)
-        if begin < done or region >= len(layer.texts):
-            continue
-        decoded = blob(layer.buffer, begin, stop)
-        if decoded is not None:
-            plain, done = decoded
-            text = layer.texts[region]
-            yield Text(text.scalar, fold(plain), text.place(begin - start, done - start))

@@ -13,7 +13,7 @@ _WORDS = (
     rf"(?:pass(?:word|wd|phrase|code)s?|pwd|secrets?|{_KEY_OF}[_. -]?(?:key|token|secret|pass)s?|tokens?|credentials?|db[_-]?pass|conn(?:ection)?[_-]?str(?:ing)?"
     r"|kennwort|passwort|contrasena|mot de passe|haslo|senha|wachtwoord)"
 )
-_ASSIGN = r"[\w.\[\]-]{0,24}[\"'`]?[ \t]{0,4}(?:[:=!]={1,2}|=>|->|[:=])[ \t]{0,4}@?"
+_ASSIGN = r"[\w.\[\]-]{0,24}\\?[\"'`]?[ \t]{0,4}(?:[:=!]={1,2}|=>|->|[:=])[ \t]{0,4}@?"
 _SERVICES = (
     "adafruit adobe airtable algolia alibaba asana atlassian auth0 beamer bitbucket bittrex calendly clickup cloudflare codecov coinbase confluent contentful datadog "
     "deepgram digitalocean discord dnsimple docusign droneci dropbox etsy fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot intercom kraken "
@@ -72,7 +72,7 @@ def _is_balanced(text: str) -> bool:
 def spoken(match: re.Match[str]) -> Tier | None:
     """Check "the password is ...": a word of the language is none."""
     value = match["value"].rstrip(".,;!?)")
-    if len(value) < 5 or _FILLER.search(value) or not (_DIGIT.search(value) or _SIGNS.search(value[:-1])) or value.isdigit() and len(value) > 8:
+    if len(value) < 5 or "(" in value or _FILLER.search(value) or not (_DIGIT.search(value) or _SIGNS.search(value[:-1])) or value.isdigit() and len(value) > 8:
         return None
     return Tier.HARD if _DIGIT.search(value) else Tier.LIKELY
 
@@ -134,8 +134,8 @@ PATTERNS = (
     ),
     Pattern(
         "secret",
-        rf"{_WORDS}{_ASSIGN}[\"'`]?[^\s\"'`]{{5}}",
-        re.compile(rf"(?i){_WORDS}{_ASSIGN}(?P<quote>[\"'`])?(?P<value>(?(quote)[^\"'`\n]{{6,300}}|[^\s\"'`]{{6,300}}))"),
+        rf"{_WORDS}{_ASSIGN}\\?[\"'`]?[^\s\"'`]{{5}}",
+        re.compile(rf"(?i){_WORDS}{_ASSIGN}\\?(?P<quote>[\"'`])?(?P<value>(?(quote)[^\"'`\n]{{6,300}}|[^\s\"'`]{{6,300}}))"),
         assigned,
         ahead=320,
         caseless=True,
@@ -172,12 +172,11 @@ PATTERNS = (
     ),
     Pattern(
         "api_key",
-        rf"{_SERVICE}[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=|:|=>|:=)\s{{0,3}}[\"']?[a-z0-9_=-]{{20}}",
+        r"[:=>]\s{0,3}[\"']?[A-Za-z0-9_=-]{20}",
         re.compile(
             rf"(?<![A-Za-z])(?i:{_SERVICE})(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}[\"']?(?P<value>[A-Za-z0-9_=-]{{20,120}})(?![\w./])"
         ),
         beside_service,
-        caseless=True,
     ),
     Pattern("api_key", r"\bs\.[A-Za-z0-9]{24}\b", re.compile(r"(?<![\w.])s\.(?=[A-Za-z]{0,23}\d)(?=[^A-Z]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\w.])"), hard),
 )
