@@ -130,7 +130,7 @@ async def test_when_redis_hangs_no_call_takes_long_and_the_loop_goes_on(server: 
     await cache.put(b"k", b"v", 60)
     server.pause()
     try:
-        async with measured_lag() as lag:
+        async with asyncio.timeout(20), measured_lag() as lag:
             together = await asyncio.gather(*(timed(cache) for _ in range(50)))
             later = [await timed(cache) for _ in range(50)]
             clock.ahead += 1

@@ -133,7 +133,7 @@ async def test_when_redis_hangs_no_hit_takes_long_and_the_loop_goes_on(server: R
     await limit.hit("198.51.100.2")
     server.pause()
     try:
-        async with measured_lag() as lag:
+        async with asyncio.timeout(20), measured_lag() as lag:
             together = await asyncio.gather(*(timed(limit) for _ in range(50)))
             later = [await timed(limit) for _ in range(50)]
             clock.ahead += 1

@@ -92,22 +92,34 @@ def test_keys_are_counted_apart_and_an_ipv6_host_by_its_network() -> None:
     assert not hit(limit, "198.51.100.3").allowed
 
 
-@given(st.integers(1, 5), st.lists(st.integers(0, 240), max_size=80))
-def test_no_minute_ever_holds_more_than_the_limit_and_no_hit_is_refused_that_would_fit(per_minute: int, gaps: list[int]) -> None:
+@given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 240), st.sampled_from("abc")), max_size=80))
+def test_no_minute_ever_holds_more_than_the_limit_and_no_hit_is_refused_that_would_fit(per_minute: int, hits: list[tuple[int, str]]) -> None:
     clock = Clock()
     limit = RateLimit(per_minute, clock=clock)
-    allowed: list[float] = []
-    for gap in gaps:
+    allowed: dict[str, list[float]] = {"a": [], "b": [], "c": []}
+    for gap, key in hits:
         clock.now += gap / 8
-        counting = [at for at in allowed if at > clock.now - 60]
-        window = hit(limit)
+        counting = [at for at in allowed[key] if at > clock.now - 60]
+        window = hit(limit, key)
 
         assert window.allowed == (len(counting) < per_minute)
         if window.allowed:
-            allowed.append(clock.now)
+            allowed[key].append(clock.now)
             counting.append(clock.now)
         assert window.remaining == per_minute - len(counting)
         assert window.reset_s == counting[0] + 60 - clock.now
+
+
+def test_a_key_keeps_the_hits_that_still_count_when_others_come() -> None:
+    clock = Clock()
+    limit = RateLimit(2, clock=clock)
+    hit(limit, "regular")
+    clock.now += 30
+    hit(limit, "regular")
+    clock.now += 30
+    hit(limit, "stranger")
+
+    assert [hit(limit, "regular").allowed for _ in range(2)] == [True, False]
 
 
 @given(st.integers(1, 4), st.lists(st.floats(0, 30), min_size=1, max_size=40))

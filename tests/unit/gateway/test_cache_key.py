@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -10,12 +10,34 @@ from hypothesis import strategies as st
 
 from app.gateway.cache_key import cache_key
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SECRET = b"0123456789abcdef"
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
 
 # Few and easily confused, so that equal and nearly equal values are drawn often.
 NUMBERS = [None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, 1e300, math.inf, -math.inf, math.nan, 2**63, 2**64, 2**70, 2**70 + 1, float(2**70)]
-TEXTS = ["", "0", "1", "1.0", "true", "null", "NaN", "a", "[]", '","', "\\", "\x00", "é", "\N{COMBINING ACUTE ACCENT}e", "\U00010000", "\ud800\udc00", "\ud800"]
+TEXTS = [
+    "",
+    "0",
+    "1",
+    "1.0",
+    "true",
+    "null",
+    "NaN",
+    "a",
+    "[]",
+    '","',
+    "\\",
+    "\x00",
+    "é",
+    "\N{COMBINING ACUTE ACCENT}e",
+    "\U00010000",
+    "\ud800\udc00",
+    "\ud800",
+    "\ud801",
+]
 SCALARS = st.sampled_from([*NUMBERS, *TEXTS])
 KEYS = st.sampled_from(["", "a", "b", "1", "null", '"', "é", "\ud800"])
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6)
@@ -42,6 +64,13 @@ def turned(value: Any) -> Any:
     if isinstance(value, list):
         return [turned(item) for item in value]
     return value
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value], lambda value: (None, value), lambda value: {"a": [{"b": value}]}])
+def test_values_that_are_easily_confused_all_have_keys_of_their_own(wrap: Callable[[Any], Any]) -> None:
+    values: list[Any] = [*NUMBERS, *TEXTS, [], {}, [[]], [None], {"a": None}]
+
+    assert len({key(body={"x": wrap(value)}) for value in values}) == len(values)
 
 
 @given(BODIES, BODIES)

@@ -27,8 +27,9 @@ async def lead(flights: Flights[str], key: str = "k") -> Lead[str]:
     return seat
 
 
-async def followers(flights: Flights[str], count: int, wait_s: float | None = None) -> list[asyncio.Task[Seat]]:
-    tasks = [asyncio.create_task(flights.board("k", wait_s=wait_s)) for _ in range(count)]
+async def followers(flights: Flights[str], count: int) -> list[asyncio.Task[Seat]]:
+    """Callers that wait, but not for ever: a fault of ours ends a test instead of hanging it."""
+    tasks = [asyncio.create_task(flights.board("k", wait_s=5)) for _ in range(count)]
     await settle()
     return tasks
 
@@ -101,7 +102,7 @@ async def test_a_leader_that_is_cancelled_hands_on_the_lead() -> None:
     flights: Flights[str] = Flights()
 
     async def call() -> str:
-        seat = await flights.board("k")
+        seat = await flights.board("k", wait_s=5)
         if isinstance(seat, Landed):
             return seat.value
         try:
@@ -171,10 +172,11 @@ async def test_a_full_table_lets_new_keys_call_alone_and_known_ones_join() -> No
     leader = await lead(flights, "k")
     stranger = await lead(flights, "other")
     (waiting,) = await followers(flights, 1)
+    alone = stranger.alone
     stranger.land("nobody waits for this")
     leader.land("answer")
 
-    assert stranger.alone
+    assert alone
     assert await waiting == Landed("answer")
     assert len(flights) == 0
 
@@ -225,7 +227,7 @@ def test_whatever_leaders_and_followers_do_nobody_hangs_and_the_table_empties(pl
                 if leaves and at == turn:
                     task.cancel()
             await asyncio.sleep(0)
-        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 2)
         return len(flights)
 
     assert asyncio.run(play()) == 0

@@ -102,7 +102,7 @@ async def test_the_pause_doubles_with_each_try_that_fails_up_to_half_a_minute(li
     pauses = []
     for _ in range(7):
         start, asked = clock.now, store.asked
-        while store.asked == asked:
+        while store.asked == asked and clock.now < start + 60:
             clock.now += 0.5
             await lost(link, store)
         pauses.append(clock.now - start)
@@ -160,6 +160,26 @@ async def test_calls_that_fail_together_blow_the_fuse_once(link: RedisLink, cloc
     assert await link.run(store.ask) == "answer"
 
 
+async def test_a_call_that_fails_long_after_the_fuse_blew_does_not_shorten_the_pause(link: RedisLink, clock: Clock) -> None:
+    slow, store = Store(), Store()
+    slow.fault = store.fault = ConnectionError()
+    slow.gate.clear()
+    straggler = asyncio.create_task(lost(link, slow))
+    await asyncio.sleep(0)
+    await lost(link, store)
+    clock.now = 1
+    await lost(link, store)  # the pause is two seconds from here
+    slow.gate.set()
+    await straggler
+    store.fault = None
+    clock.now = 2.5
+    early = await lost(link, store)
+    clock.now = 3
+
+    assert early
+    assert await link.run(store.ask) == "answer"
+
+
 async def test_a_try_whose_caller_leaves_does_not_keep_the_others_from_trying(link: RedisLink, clock: Clock) -> None:
     store = Store()
     store.fault = ConnectionError()
@@ -203,3 +223,21 @@ async def test_closing_ends_whatever_redis_does(link: RedisLink, monkeypatch: py
     await asyncio.wait_for(link.aclose(), 5)
 
     assert sample("sluice_faults_total") == faults + 1
+
+
+async def test_a_server_that_hangs_up_is_asked_once() -> None:
+    connections = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        link = RedisLink(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", part="test", timeout_s=1)
+        answered = await link.ping()
+        await link.aclose()
+
+    assert not answered
+    assert connections == 1
