@@ -110,12 +110,15 @@ def _is_key(variable: str) -> bool:
     return variable.endswith(("_API_KEY", "_TOKEN", "_SECRET_KEY")) and "AZURE" not in variable and "OIDC" not in variable
 
 
-def main() -> int:
-    """Write the file."""
-    CATALOG.write_text(json.dumps(build(), indent=2) + "\n", encoding="utf-8")
+def main(arguments: list[str]) -> int:
+    """Write the file; with `--check`, only say whether it is what would be written."""
+    text = json.dumps(build(), indent=2) + "\n"
+    if arguments == ["--check"]:
+        return 0 if CATALOG.read_text(encoding="utf-8") == text else 1
+    CATALOG.write_text(text, encoding="utf-8")
     sys.stdout.write(f"wrote {CATALOG}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

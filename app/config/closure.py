@@ -64,7 +64,8 @@ def _sentence(file: GatewayFile, routes: list[Route]) -> str:
     specs = [file.deployments[route.deployment] for route in routes]
     clearances = alternatives([f"{spec.name} (cleared for {spec.clearance})" for spec in specs], quote=False, last="and")
     remedy = first.remedy or _remedy(file, first.label)
-    return f"a {first.label} request can reach {clearances} by {first.words}; {remedy}"
+    article = "an" if first.label is Label.INTERNAL else "a"
+    return f"{article} {first.label} request can reach {clearances} by {first.words}; {remedy}"
 
 
 def _remedy(file: GatewayFile, label: Label) -> str:

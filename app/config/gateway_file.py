@@ -10,7 +10,7 @@ from app.config.reading import Reader
 from app.config.rules import describe, read_rules
 from app.config.sections import read_deployments, read_networks, read_pools, read_scan, read_search, read_trusted
 from app.config.specs import DeploymentSpec, GatewayFile, Named, PoolSpec, ScanSpec, SearchSpec
-from app.config.yaml_tree import parse_yaml
+from app.config.yaml_tree import Table, parse_yaml
 from app.domain import OnConflict
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile |
     if root is None:
         return None, faults
     reader = Reader(name, faults)
+    if not isinstance(root, Table):
+        return None, [*faults, Fault(name, root.line, "gateway.yaml must be a mapping with deployments and rules")]
     sections = reader.table(root, "gateway.yaml", _SECTIONS)
-    if not sections:
-        return None, faults
     nodes = {key: node for key, (_, node) in sections.items()}
     warnings: list[str] = []
     deployments = read_deployments(reader, nodes.get("deployments"), root.line)

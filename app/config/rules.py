@@ -80,6 +80,7 @@ def read_rules(reader: Reader, node: Node | None, line: int) -> tuple[RuleSpec, 
 
 
 def _read_rule(reader: Reader, node: Node, place: int) -> RuleSpec | None:
+    before = len(reader.faults)
     entries = reader.table(node, "a rule", _KEYS)
     name = reader.name(entries["name"][1], "a rule's name") if "name" in entries else f"rule-{place}"
     when = _read_condition(reader, entries["when"][1]) if "when" in entries else Condition()
@@ -88,7 +89,7 @@ def _read_rule(reader: Reader, node: Node, place: int) -> RuleSpec | None:
         return None
     use_line, use_node = entries["use"]
     use = reader.name(use_node, "use")
-    if use is None or when is None:
+    if use is None or when is None or len(reader.faults) > before:
         return None
     return RuleSpec(Rule(name or f"rule-{place}", when, use), node.line, use_line)
 

@@ -72,7 +72,7 @@ def parse_yaml(content: bytes, file: str, env: Mapping[str, str], faults: list[F
     except RecursionError:
         faults.append(Fault(file, 1, "this is nested too deeply"))
         return None
-    if root is None:
+    if root is None or (isinstance(root, yaml.ScalarNode) and root.tag == _NULL):
         faults.append(Fault(file, 1, "the file is empty; write at least deployments and rules"))
         return None
     return _Builder(file, env, faults).build(root)
