@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from app.policy.sensitivity import identifiers, names, places, records, secrets, services
+from app.policy.sensitivity import checks, identifiers, names, places, records, secrets, services
 
 PATTERNS = (*identifiers.PATTERNS, *services.PATTERNS, *secrets.PATTERNS, *records.PATTERNS, *names.PATTERNS, *places.PATTERNS)
+
+
+def prepare() -> None:
+    """Load what the checks read when they first need it, so that no request waits for it."""
+    names.lists()
+    checks.load_number_plans()

@@ -127,6 +127,12 @@ def cued_phone(match: re.Match[str]) -> Tier | None:
     return Tier.HARD if 7 <= len(digits(raw)) <= 15 and not _DATE.fullmatch(raw) and len(set(digits(raw))) > 2 else None
 
 
+def load_number_plans() -> None:
+    """Read the number plans that `national_phone` compares with."""
+    for region in _REGIONS:
+        phonenumbers.PhoneMetadata.metadata_for_region(region)
+
+
 def _is_valid(raw: str, region: str) -> bool:
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(raw, region)))

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.domain import Tier
+from app.policy.sensitivity.fold import OTHER, fold
 from app.policy.sensitivity.pattern import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MIN_CHARS = 3
+_LATIN_END = 0x250  # folding gives other alphabets' letters a Latin shape, which is no name
 # Frequent names of countries that the package has no Latin lists for.
 _MORE_GIVEN = """
 aarav aditi aditya ahmed aisha ajay akash ali amir amit ananya anil anita anjali arjun arun ashok asha ayesha chidi chinedu chioma deepak deepika divya emeka fatima
@@ -79,7 +81,7 @@ _GIVEN_ONLY = re.compile(_NAME)
 
 
 @cache
-def _lists() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def lists() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Return given names, surnames, and words that follow a given name without being a surname."""
     given, surnames = set(_MORE_GIVEN.split()), set(_MORE_SURNAMES.split())
     for file in _files():
@@ -103,17 +105,14 @@ def _plain(names: object) -> Iterator[str]:
             yield from _plain(listed)
     elif isinstance(names, list):
         for name in names:
-            plain = "".join(part for part in unicodedata.normalize("NFKD", name.translate(_LETTERS)) if not unicodedata.combining(part)).lower()
-            if plain.isascii() and len(plain) >= _MIN_CHARS:
-                yield plain
-
-
-_LETTERS = str.maketrans("łŁøØđĐßæÆœı", "lLoOdDsaAoi")
+            plain = name if name.isascii() else fold(unicodedata.normalize("NFC", name)).text
+            if len(plain) >= _MIN_CHARS and OTHER not in plain and ord(name[0]) < _LATIN_END:
+                yield plain.lower()
 
 
 def listed(match: re.Match[str]) -> Tier | None:
     """Check a given name with a surname: both in the lists is likely, a given name before an unknown word is a hint."""
-    given, surnames, no_surname = _lists()
+    given, surnames, no_surname = lists()
     first, last = match["first"].lower(), match["last"].lower().removesuffix("'s")
     if first not in given or last in no_surname:
         return None
@@ -124,7 +123,7 @@ def listed(match: re.Match[str]) -> Tier | None:
 
 def titled(match: re.Match[str]) -> Tier | None:
     """Check a title with a name: with a surname from the lists, or with two names."""
-    given, surnames, no_surname = _lists()
+    given, surnames, no_surname = lists()
     words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
     if words[0] in no_surname:
         return None
@@ -133,7 +132,7 @@ def titled(match: re.Match[str]) -> Tier | None:
 
 def labelled(match: re.Match[str]) -> Tier | None:
     """Check what stands after a word for a person: a name from the lists is likely, two other words are a hint."""
-    given, surnames, no_surname = _lists()
+    given, surnames, no_surname = lists()
     words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
     if any(word in no_surname for word in words):
         return None
@@ -144,7 +143,7 @@ def labelled(match: re.Match[str]) -> Tier | None:
 
 def introduced(match: re.Match[str]) -> Tier | None:
     """Check what stands after "my name is" and the like: a name, whatever it is."""
-    given, surnames, no_surname = _lists()
+    given, surnames, no_surname = lists()
     words = [word.lower() for word in _GIVEN_ONLY.findall(match["value"])]
     if any(word in no_surname for word in words):
         return None

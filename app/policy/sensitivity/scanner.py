@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain import Finding, Tier
-from app.policy.sensitivity.catalogue import PATTERNS
+from app.policy.sensitivity.catalogue import PATTERNS, prepare
 from app.policy.sensitivity.database import Database, UnavailableError
 from app.policy.sensitivity.decode import BLOB_CHARS, BLOB_TRIGGER, ESCAPE_TRIGGER, blob, escapes
 from app.policy.sensitivity.fold import Folded, fold
@@ -37,6 +37,7 @@ class Scanner:
         self._escape = self._blob + 1
         self._database: Database | None = None
         self.health: str | None = None
+        prepare()
         try:
             self._database = Database(
                 [*((pattern.trigger, pattern.caseless) for pattern in patterns), (BLOB_TRIGGER, False), (ESCAPE_TRIGGER, True)], cache=cache
