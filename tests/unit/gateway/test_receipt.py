@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from app.domain import CacheState, Deployment, Finding, Label, LaneName, Price, Tier, Usage
+from app.gateway.receipt import Receipt, cost_usd
+from tests.unit.policy.table import facts
+
+
+def test_an_empty_receipt_tells_the_time_only() -> None:
+    assert [name for name, _ in Receipt().headers()] == [b"server-timing"]
+
+
+def test_a_full_receipt_names_everything_and_no_value() -> None:
+    findings = (Finding("email", Tier.HARD, "messages[0].content", 0, 9), Finding("card", Tier.HARD, "messages[0].content", 10, 26))
+    receipt = Receipt(facts=facts(Label.CONFIDENTIAL, findings=findings), rule="r", cache=CacheState.MISS, deployment="d", attempts=2)
+    receipt.dropped, receipt.cost_usd, receipt.assess_s, receipt.cache_s, receipt.upstream_s = ("seed", "store"), 0.00012, 0.001, 0.0, 0.2
+
+    headers = {name.decode(): value.decode() for name, value in receipt.headers()}
+
+    timing = headers.pop("server-timing")
+    assert timing.startswith("assess;dur=1.00, cache;dur=0.00, upstream;dur=200.00, total;dur=")
+    assert headers == {
+        "x-gateway-deployment": "d",
+        "x-gateway-label": "confidential",
+        "x-gateway-complexity": "simple",
+        "x-gateway-findings": "card,email",
+        "x-gateway-rule": "r",
+        "x-gateway-cache": "miss",
+        "x-gateway-attempts": "2",
+        "x-gateway-cost-usd": "0.000120",
+        "x-gateway-dropped-params": "seed,store",
+    }
+
+
+def test_the_log_has_identifiers_and_counts() -> None:
+    receipt = Receipt(facts=facts(), deployment="d", usage=Usage(3, 4))
+
+    assert receipt.log_fields() == {
+        "label": "public",
+        "complexity": "simple",
+        "findings": 0,
+        "deployment": "d",
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+    }
+    assert Receipt().log_fields() == {}
+
+
+def priced(price: Price | None) -> Deployment:
+    return Deployment(name="d", provider="openai", model="m", lane=LaneName.RELAY, clearance=Label.PUBLIC, price=price)
+
+
+@pytest.mark.parametrize(
+    ("price", "usage", "cost"),
+    [
+        (None, Usage(1, 1), None),
+        (Price(1.0, 2.0), Usage(3, 4), 11.0),
+        (Price(1.0, 2.0), Usage(3, 4, cached_tokens=2), 11.0),
+        (Price(1.0, 2.0, cached_input_usd=0.5), Usage(3, 4, cached_tokens=2), 10.0),
+        (Price(1.0, 2.0, cached_input_usd=0.0), Usage(3, 0, cached_tokens=9), 0.0),
+    ],
+)
+def test_cost_is_tokens_at_their_prices(price: Price | None, usage: Usage, cost: float | None) -> None:
+    assert cost_usd(priced(price), usage) == cost

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import io
+import json
+import logging as standard
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.utils import logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def output() -> Iterator[io.StringIO]:
+    root = standard.getLogger()
+    handlers, level = root.handlers, root.level
+    stream = io.StringIO()
+    logging.configure("info", readable=False, stream=stream)
+    yield stream
+    logging.configure("info", readable=False)
+    root.handlers, root.level = handlers, level
+    standard.raiseExceptions = True
+
+
+def events(output: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_object_a_line(output: io.StringIO) -> None:
+    log = logging.get_logger("part")
+    log.info("began", deployment="d", count=2)
+    log.warning("slowed")
+    log.error("stopped")
+    log.debug("unseen")
+
+    assert [(event["level"], event["logger"], event["event"]) for event in events(output)] == [
+        ("info", "part", "began"),
+        ("warning", "part", "slowed"),
+        ("error", "part", "stopped"),
+    ]
+    assert events(output)[0]["count"] == 2
+
+
+def test_readable_lines_are_for_a_terminal() -> None:
+    stream = io.StringIO()
+    logging.configure("debug", readable=True, stream=stream)
+    logging.get_logger("part").debug("began", deployment="d")
+    logging.configure("info", readable=False)
+
+    assert "began deployment=d" in stream.getvalue()
+
+
+def test_an_exception_is_its_classes_and_frames(output: io.StringIO) -> None:
+    def fail() -> None:
+        try:
+            raise ValueError("canary-1")
+        except ValueError as exc:
+            raise KeyError("canary-2") from exc
+
+    try:
+        fail()
+    except KeyError as exc:
+        logging.get_logger("part").fault("failed", exc)
+
+    written = output.getvalue()
+    assert "canary" not in written
+    assert "builtins.KeyError" in written
+    assert "builtins.ValueError" in written
+    assert "fail" in written
+
+
+def test_a_librarys_logger_is_reduced_to_its_name_and_place(output: io.StringIO) -> None:
+    library = standard.getLogger("some.library")
+    library.addHandler(standard.StreamHandler(output))
+    logging.configure("info", readable=False, stream=output)
+
+    library.info("canary-0")
+    library.warning("canary-1 %s", "canary-2")
+    try:
+        raise ValueError("canary-3")
+    except ValueError:
+        library.exception("canary-4")
+
+    assert "canary" not in output.getvalue()
+    assert [event["source"] for event in events(output)] == ["some.library", "some.library"]
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
+    stream = io.StringIO()
+    logging.configure("info", readable=False, stream=stream)
+    stream.close()
+
+    logging.get_logger("part").info("began")
+
+    logging.configure("info", readable=False)
