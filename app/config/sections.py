@@ -26,7 +26,7 @@ LOCAL_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
 _OPEN_PARAMS: Final = ("api_version", "aws_region_name")
 _SECRET_PARAMS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _PARAMS: Final = _OPEN_PARAMS + _SECRET_PARAMS
-_UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part", "long_text")
+_UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part")
 _PER_MILLION: Final = 1_000_000
 _DEFAULT_CLEARANCE: Final = Label.INTERNAL  # never confidential unless the file says so
 
