@@ -108,7 +108,8 @@ class AnthropicSimulator(Simulator):
         )
 
     def _checked(self, request: Received) -> Mapping[str, Any]:
-        body, key = request.json, request.header("x-api-key")
+        body = request.json
+        key = request.header("x-api-key") or (request.header("authorization") or "").removeprefix("Bearer ")  # the SDK sends a bearer token since 2.x
         if self.api_key is not None and key != self.api_key:
             raise Refusal(self.error(request, 401, "invalid x-api-key" if key else "x-api-key header is required"))
         wrong = None

@@ -30,7 +30,7 @@ def texts_of(content: Any) -> list[str]:
     """Return the texts of a message's content: a string, or parts."""
     if isinstance(content, str):
         return [content]
-    return [str(part.get("text") or part.get("refusal") or "") for part in content or [] if isinstance(part, dict)]
+    return [part[kind] for part in content or [] if isinstance(part, dict) for kind in ("text", "refusal") if isinstance(part.get(kind), str)]
 
 
 def error_body(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
