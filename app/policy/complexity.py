@@ -14,17 +14,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from app.domain import Complexity, ComplexityTier
-from app.policy.complexity_words import CONTINUATIONS, PHRASES, WORDS
+from app.policy.complexity_words import CONTINUATIONS, IDEOGRAPHIC, PHRASES, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SAMPLE_CHARS = 6_000  # of the head and of the tail: what lies between says little more, and any size takes at most a millisecond
 _PUNCTUATION = str.maketrans(dict.fromkeys('.,;:!?()[]{}"“”<>/\\|*_`~—-，。？！、：；（）', " "))  # noqa: RUF001 Chinese punctuation is meant
-_NUMBER = re.compile(r"\d[\d.,]*")
+_NUMBER = re.compile(r"[0-9][0-9.,]*")
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORDS_PER_IDEOGRAPH = 0.67
-_ANY_WORD = frozenset[str]().union(*WORDS.values())
+_ANY_WORD = frozenset[str](PHRASES).union(*WORDS.values())
+_PHRASE_WORDS = frozenset(PHRASES)
 _SHORT_WORDS, _NOT_SHORT_WORDS = 25, 50  # between them a simple ask fades out
 _CONTINUATION_WORDS = 5
 _FEWEST_WORDS, _MOST_WORDS = math.log(9), math.log(301)  # length counts from 8 words to 300, by its logarithm
@@ -52,8 +53,8 @@ class Scale:
     """What each signal weighs, and where the tiers begin."""
 
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
-    medium: float = 0.15
-    complex: float = 0.55
+    medium: float = 0.07
+    complex: float = 0.42
     simple_discount: float = 0.5
 
     def tier(self, score: float) -> ComplexityTier:
@@ -91,12 +92,15 @@ def signals(text: str) -> dict[str, float]:
     low = text.lower()
     words = low.translate(_PUNCTUATION).split()
     size = float(len(words))
+    known = _ANY_WORD.intersection(words)
+    seen = {name: len(known & listed) for name, listed in WORDS.items()}
+    for word in _PHRASE_WORDS & known:
+        for phrase, name in PHRASES[word]:
+            seen[name] += phrase in low
     if not low.isascii():
         size += len(_IDEOGRAPH.findall(low)) * _WORDS_PER_IDEOGRAPH
-    known = _ANY_WORD.intersection(words)
-    seen = {name: len(known & listed) if known else 0 for name, listed in WORDS.items()}
-    for name, phrases in PHRASES.items():
-        seen[name] += sum(phrase in low for phrase in phrases)
+        for name, phrases in IDEOGRAPHIC.items():
+            seen[name] += sum(phrase in low for phrase in phrases)
     count = low.count
     questions = count("?") + count("？")  # noqa: RUF001 Chinese questions count too
     bullets = sum(map(count, ("\n- ", "\n* ", "\n• ", "\n1.", "\n2.", "\n3.", "\n4.")))
