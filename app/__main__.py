@@ -18,18 +18,17 @@ from uvicorn.supervisors import Multiprocess
 
 from app.config.check import report
 from app.config.faults import ConfigError
-from app.config.gateway_file import load_gateway_file
 from app.config.settings import environment, load_settings
 from app.providers.catalog import load_catalog
-from app.providers.deployments import assemble
+from app.providers.deployments import load_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.types import ASGIApp
 
+    from app.config.assembled import Assembled
     from app.config.settings import Settings
-    from app.providers.deployments import Assembled
 
 
 _BACKLOG = 2048
@@ -51,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check() -> int:
     """Print what the configuration comes to. Raises ConfigError."""
-    file = load_gateway_file(load_settings().gateway_config, environment())
-    sys.stdout.write(report(file, assemble(file, load_catalog())) + "\n")
+    file, assembled = load_configuration(load_settings().gateway_config, environment(), load_catalog())
+    sys.stdout.write(report(file, assembled) + "\n")
     return 0
 
 
@@ -66,7 +65,7 @@ def serve() -> int:
 
     root.configure_logging(settings)
     if settings.workers > 1:
-        _announce(settings, assemble(load_gateway_file(settings.gateway_config, environment()), load_catalog()))
+        _announce(settings, load_configuration(settings.gateway_config, environment(), load_catalog())[1])
         return _serve_workers(settings, listener)
     parts = root.compose(settings, environment())
     _announce(settings, parts.assembled)
@@ -131,8 +130,8 @@ def _announce(settings: Settings, assembled: Assembled) -> None:
     """Print what is active, what is not and why, and a line to try."""
     table = assembled.table
     for deployment in table.deployments.values():
-        where = deployment.address or "built in: answers while nothing is configured"
-        _say(f"  active    {deployment.name:18} {deployment.provider}/{deployment.model} at {where}, cleared for {deployment.clearance}")
+        what = f"{deployment.provider}/{deployment.model} at {deployment.address}" if deployment.address else "built in, answers while nothing is configured"
+        _say(f"  active    {deployment.name:18} {what}, cleared for {deployment.clearance}")
     for name, why in table.inactive.items():
         _say(f"  inactive  {name:18} {why}")
     for warning in assembled.warnings:

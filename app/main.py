@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import sys
 import time
@@ -16,7 +17,8 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from app.access import Access
-from app.config.gateway_file import load_gateway_file
+from app.config.addresses import is_local, parse_base_url
+from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
 from app.dependencies import Guard
 from app.domain import Hints, Label, LaneName
@@ -29,7 +31,7 @@ from app.policy.assess import Assessor
 from app.providers import translate
 from app.providers.catalog import load_catalog
 from app.providers.demo import DemoLane
-from app.providers.deployments import assemble
+from app.providers.deployments import load_configuration
 from app.providers.egress import Egress
 from app.providers.relay import RelayLane, post_json
 from app.providers.wire import Wire
@@ -37,7 +39,7 @@ from app.routers import chat, documents, health, models, search
 from app.routers.chat_openapi import CHAT_OPERATION
 from app.routers.errors import add_error_handlers
 from app.services.cache import MemoryCache, RedisCache
-from app.services.embeddings import RemoteEmbedder, WordLlamaEmbedder
+from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
 from app.services.quota import RedisQuota
 from app.services.vector_store import ChromaStore
 from app.utils import logging
@@ -48,10 +50,11 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from app.config.gateway_file import GatewayFile
+    from app.config.assembled import Assembled
     from app.config.settings import Settings
+    from app.config.specs import GatewayFile
+    from app.domain import Deployment
     from app.gateway.ports import Embedder
-    from app.providers.deployments import Assembled
 
 VERSION = "0.1.0"
 
@@ -109,26 +112,26 @@ def build_app(parts: Parts) -> ASGIApp:
 
 def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
     """Build every part and wire them; nothing is connected yet. Raises ConfigError."""
-    file = load_gateway_file(settings.gateway_config, env)
-    assembled = assemble(file, load_catalog())
+    file, assembled = load_configuration(settings.gateway_config, env, load_catalog())
     if assembled.needs_litellm:
         translate.load()
     wire = Wire(Egress(assembled.egress))
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     assessor = Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan.allow, on_fault=_count_scan_fault)
+    secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
     cache = _cache(settings)
     gateway = ChatGateway(
         table=assembled.table,
         assessor=assessor,
         lanes={LaneName.RELAY: RelayLane(wire), LaneName.TRANSLATE: translate.TranslateLane(wire), LaneName.DEMO: DemoLane()},
         cache=cache,
-        secret=settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32),
+        secret=secret,
         limits=ChatLimits(settings.llm_timeout, settings.connect_timeout_s, settings.stream_idle_s, settings.stream_commit_s, settings.cache_ttl),
         scan_pool=scan_pool,
     )
     embedder = _embedder(file, assembled, wire, settings)
-    store = _store(settings, embedder)
-    quota = RedisQuota(settings.redis_url, settings.rate_limit_per_minute) if settings.redis_url and settings.rate_limit_per_minute else None
+    store = _store(settings, assembled, embedder)
+    quota = _quota(settings, secret)
     return Parts(
         settings=settings,
         assembled=assembled,
@@ -146,6 +149,8 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
 def _fastapi(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if parts.cache is not None:
+            await parts.cache.ping()  # so that a Redis that is down shows at once
         yield
         await _close(parts)
 
@@ -185,24 +190,46 @@ def _cache(settings: Settings) -> MemoryCache | RedisCache | None:
     if settings.cache_ttl == 0:
         return None
     memory = MemoryCache(settings.cache_max_bytes)
-    return RedisCache(settings.redis_url, memory) if settings.redis_url else memory
+    if settings.redis_url is None:
+        return memory
+    try:
+        return RedisCache(settings.redis_url, memory)
+    except ValueError:
+        raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
+
+
+def _quota(settings: Settings, secret: bytes) -> RedisQuota | None:
+    if settings.redis_url is None or settings.rate_limit_per_minute == 0:
+        return None
+    try:
+        return RedisQuota(settings.redis_url, settings.rate_limit_per_minute, secret=hmac.digest(secret, b"limits", "sha256"))
+    except ValueError:
+        raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
 
 
 def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Settings) -> Embedder:
-    name = file.search.embedder.name if file.search.embedder is not None else None
-    if name is None or name not in assembled.table.deployments:
+    named = file.search.embedder
+    if named is None:
         return WordLlamaEmbedder()
+    if assembled.embedder is None:
+        return AbsentEmbedder(named.name, assembled.table.inactive.get(named.name, "it is not configured"))
 
-    async def send(label: Label, deployment: Any, path: str, body: bytes) -> bytes:
+    async def send(label: Label, deployment: Deployment, path: str, body: bytes) -> bytes:
         return await post_json(wire, label, deployment, path, body, connect_s=settings.connect_timeout_s, timeout_s=settings.llm_timeout)
 
-    return RemoteEmbedder(assembled.table.deployments[name], send)
+    return RemoteEmbedder(assembled.embedder, send)
 
 
-def _store(settings: Settings, embedder: Embedder) -> ChromaStore:
-    if settings.chroma_url is not None:
-        return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=Label.CONFIDENTIAL)
-    return ChromaStore.embedded(settings.chroma_path, embedder=embedder.name)
+def _store(settings: Settings, assembled: Assembled, embedder: Embedder) -> ChromaStore:
+    """Return the collection; one on a server elsewhere than on this machine or a private network holds nothing confidential."""
+    if settings.chroma_url is None:
+        return ChromaStore.embedded(settings.chroma_path, embedder=embedder.name, clearance=assembled.search_clearance)
+    try:
+        local = is_local(parse_base_url(settings.chroma_url).address, assembled.egress.local_networks)
+        clearance = min(assembled.search_clearance, Label.CONFIDENTIAL if local else Label.INTERNAL)
+        return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=clearance)
+    except ValueError as exc:
+        raise ConfigError(f"CHROMA_URL cannot be used: {exc}") from None
 
 
 def _label_of_text(assessor: Assessor, text: str) -> Label:

@@ -31,7 +31,7 @@ async def _gateway_error(request: Request, exc: Exception) -> Response:
 async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 -- likewise
     first: dict[str, Any] = exc.errors()[0]
-    place = [part for part in first["loc"] if part not in {"body", "query", "path"}]
+    place = first["loc"][1:]  # behind FastAPI's word for where it was: body, query, path
     param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".") or None
     if first["type"] == "json_invalid":
         return _answer(request, InvalidRequestError("We could not parse the JSON body of your request: it must be valid JSON.", code="invalid_json"), {})

@@ -108,6 +108,20 @@ class RemoteEmbedder:
         return vectors
 
 
+class AbsentEmbedder:
+    """Stands for an embedding deployment that is configured but inactive: nothing is embedded by another in its place."""
+
+    clearance = Label.CONFIDENTIAL
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self._why = why
+
+    async def embed(self, texts: Sequence[str], label: Label) -> list[list[float]]:  # noqa: ARG002 - the port's
+        """Raise UnavailableError, which says what to set."""
+        raise UnavailableError(f"The embedding deployment '{self.name}' is inactive: {self._why}. Set it and restart.", code="search_unavailable")
+
+
 def _read_vectors(answer: bytes, count: int) -> list[list[float]]:
     """Return the unit vectors of an OpenAI `CreateEmbeddingResponse`, in the order of the texts."""
     try:
