@@ -92,12 +92,15 @@ class BedrockDialect:
 
     def whole(self, answer: dict[str, Any]) -> Spoken:
         """Read a whole answer."""
-        blocks = answer["output"]["message"].get("content") or ()
+        message = (answer.get("output") or {}).get("message")
+        if not isinstance(message, dict):
+            raise UpstreamError(Failure.BROKEN)
+        blocks = message.get("content") or ()
         piece = Piece(
             content="".join(block.get("text") or "" for block in blocks),
             reasoning="".join(((block.get("reasoningContent") or {}).get("reasoningText") or {}).get("text") or "" for block in blocks),
             tools=tuple(_tool(number, block["toolUse"]) for number, block in enumerate(blocks) if "toolUse" in block),
-            finish=map_finish_reason(answer["stopReason"]),
+            finish=map_finish_reason(answer.get("stopReason") or "stop"),
         )
         return Spoken((piece,), _usage(answer.get("usage")))
 

@@ -74,7 +74,9 @@ class CohereDialect:
 
     def whole(self, answer: dict[str, Any]) -> Spoken:
         """Read a whole answer."""
-        message = answer["message"]
+        message = answer.get("message")
+        if not isinstance(message, dict):  # an error is `{"message": "text"}`
+            raise UpstreamError(Failure.BROKEN)
         content = [part for part in message.get("content") or () if isinstance(part, dict)]
         piece = Piece(
             content="".join(part.get("text") or "" for part in content),

@@ -13,6 +13,7 @@ from app.domain import Address, Call, Deployment, EgressPolicy, Label, LaneName
 from app.providers.egress import Egress
 from app.providers.translate import TranslateLane
 from app.providers.wire import Wire
+from tests.simulators import BEDROCK_CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ MODELS = {
     "gemini": "gemini-2.5-flash",
     "ollama_chat": "llama3.1",
 }
-AWS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "wJalrXUtnFEMI", "aws_region_name": "us-east-1"}
+AWS = {"aws_access_key_id": BEDROCK_CREDENTIALS.access_key_id, "aws_secret_access_key": BEDROCK_CREDENTIALS.secret_access_key, "aws_region_name": "us-east-1"}
 TOOL = {
     "type": "function",
     "function": {
@@ -140,10 +141,11 @@ class FakeWire:
         self.headers = headers or {}
         self.sent: list[dict[str, Any]] = []
         self.responses: list[FakeResponse] = []
+        self.make: type[FakeResponse] = FakeResponse
 
     async def request(self, label: Label, target: Address, **given: Any) -> FakeResponse:
         self.sent.append({"label": label, "target": target, **given})
-        self.responses.append(FakeResponse(self.parts, self.status, self.headers))
+        self.responses.append(self.make(self.parts, self.status, self.headers))
         return self.responses[-1]
 
     @property
