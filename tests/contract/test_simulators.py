@@ -9,13 +9,11 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-import jsonschema  # type: ignore[import-untyped]  # it comes without stubs
 import pytest
 
 from tests.simulators import OpenAISimulator
 from tests.simulators.faults import Faults, parse
-from tests.simulators.model import MULTIBYTE, words
-from tests.simulators.schema import instance
+from tests.simulators.model import MULTIBYTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -377,35 +375,3 @@ def test_a_fault_of_the_simulator_itself_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError), Broken() as sim, pytest.raises(ConnectionResetError):
         dialogue(sim, http_request(ask("m")))
-
-
-TREE = {
-    "type": "object",
-    "properties": {"value": {"type": "integer"}, "children": {"type": "array", "items": {"$ref": "#"}}},
-    "required": ["value", "children"],
-}
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 3}}, "required": ["city"]},
-        {"type": "object", "properties": {"unit": {"enum": ["c", "f"]}, "on": {"type": "boolean"}, "none": {"type": "null"}, "one": {"const": 5}}},
-        {"type": "object", "properties": {"x": {"anyOf": [{"type": "null"}, {"type": "string", "minLength": 9}]}}, "additionalProperties": False},
-        {"$defs": {"P": {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}}, "type": "array", "items": {"$ref": "#/$defs/P"}},
-        {"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "integer"}}, "required": ["a", "b"]}]},
-        {"type": "array", "minItems": 3, "uniqueItems": True, "items": {"type": "integer", "exclusiveMinimum": 4, "multipleOf": 5}},
-        {"type": "object", "properties": {"d": {"type": "string", "format": "date"}, "s": {"type": "string", "pattern": r"^\d{3}-\d{2}-\d{4}$"}}},
-        {"type": ["string", "null"], "maxLength": 2},
-        {"type": "number", "maximum": -1},
-        {"type": "object", "required": ["free"]},
-        TREE,
-    ],
-)
-def test_an_instance_is_valid_for_its_schema(schema: dict[str, Any]) -> None:
-    jsonschema.validate(instance(schema), schema)
-
-
-@pytest.mark.parametrize("text", ["", " ", "one", " one  two\n", MULTIBYTE])
-def test_words_join_to_their_text(text: str) -> None:
-    assert "".join(words(text)) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,19 @@ def test_coheres_streams_break_as_they_should(cohere: dict[str, Any]) -> None:
     assert cohere["broken_streams"]["error-2"] == ["ERROR"]
     assert cohere["broken_streams"]["cut-3"]["class"] == "RemoteProtocolError"
     assert cohere["broken_streams"]["refuse"]["class"] is not None
+
+
+@pytest.mark.parametrize(("accept", "start"), [("application/json", b'{"id":'), ("text/event-stream", b"event: message-start\ndata: {"), ("*/*", b"event: ")])
+def test_coheres_stream_is_bare_lines_for_a_caller_that_accepts_json_alone(accept: str, start: bytes) -> None:
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    with CohereSimulator() as simulator:
+        connection = http.client.HTTPConnection(simulator.host, simulator.port, timeout=10)
+        connection.request("POST", "/v2/chat", json.dumps(body), {"accept": accept})
+        found = connection.getresponse().read()
+        connection.close()
+
+    assert found.startswith(start)
+    assert b'"finish_reason":"COMPLETE"' in found
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import signal
 import sys
+import threading
 
 from tests.simulators import BEDROCK_CREDENTIALS, DIALECTS
 
@@ -27,8 +28,10 @@ def main() -> None:
             _say(f"{name} {simulator.base_url}")
         if "bedrock" in chosen:
             _say(f"bedrock wants AWS_ACCESS_KEY_ID={BEDROCK_CREDENTIALS.access_key_id} AWS_SECRET_ACCESS_KEY={BEDROCK_CREDENTIALS.secret_access_key}")
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        stopped.wait()
 
 
 def _say(line: str) -> None:

@@ -102,7 +102,7 @@ class Simulator(Server):
             answer = refusal.answer
         if self._log is not None:
             status = answer.status if isinstance(answer, Body) else 200
-            self._log(f"{self.tag} {request.method} {request.target} {self.model_of(request) or '-'} {status} {' '.join(faults.by_name) or 'ok'}")
+            self._log(f"{self.tag} {request.method} {request.path} {self.model_of(request) or '-'} {status} {' '.join(faults.by_name) or 'ok'}")
         steps = perform(answer, faults)
         return [step for step in steps if not isinstance(step, Part)] if request.method == "HEAD" else steps
 

@@ -1,4 +1,7 @@
-"""Cohere's v2 dialect: `/v2/chat`, whole and streamed. Shapes: https://docs.cohere.com/reference/chat and /reference/chat-stream, the types of its SDK."""
+"""Cohere's v2 dialect: `/v2/chat`, whole and streamed. Shapes: https://docs.cohere.com/reference/chat and /reference/chat-stream, the types of its SDK.
+
+A stream is server-sent events, or lines of bare JSON for a caller that accepts `application/json` alone: events are asked for by the Accept header.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ def texts(content: Any) -> list[str]:
 
 def event(value: Mapping[str, Any]) -> bytes:
     return f"event: {value['type']}\ndata: {dumps(value)}\n\n".encode()
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return f"{dumps(value)}\n".encode()
 
 
 class CohereSimulator(Simulator):
@@ -63,11 +70,15 @@ class CohereSimulator(Simulator):
         if not body.get("stream"):
             failed = {"id": self.next_id(), "finish_reason": "ERROR", "message": {"role": "assistant", "content": []}}
             return json_body(failed if "error" in faults else self._whole(body, ask, said))
+        failure = {"type": "message-end", "delta": {"error": "internal server error", "finish_reason": "ERROR"}}
+        if (request.header("accept") or "").strip() == "application/json":
+            lines = [_line(value) for value in self._events(ask, said)]
+            return Stream(lines, content_type="application/stream+json", comment=b"\n", malformed=b'{"type":"content-del\n', error=(_line(failure),))
         return Stream(
             [event(value) for value in self._events(ask, said)],
             (b"data: [DONE]\n\n",),
             malformed=b'event: content-delta\ndata: {"type":"content-del\n\n',
-            error=(event({"type": "message-end", "delta": {"error": "internal server error", "finish_reason": "ERROR"}}),),
+            error=(event(failure),),
         )
 
     def _ask(self, body: Mapping[str, Any]) -> Ask:
