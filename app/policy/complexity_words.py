@@ -51,12 +51,12 @@ CONTINUATIONS = frozenset(_CONTINUATIONS.split())
 
 # By the word that must stand in the text before the phrase is looked for.
 _PHRASES = """
-reasoning: step=step by step, root=root cause, cons=pros and cons, principles=first principles, would=how would, happen=what would happen, multiple=from multiple
-    paso=paso a paso, schritt=schritt für schritt, étape=étape par étape
+reasoning: step=step by step, root=root cause, cons=pros and cons, principles=first principles, would=how would, happen=what would happen,
+    multiple=from multiple paso=paso a paso, schritt=schritt für schritt, étape=étape par étape
 building: end=end to end, downtime=zero-downtime, scratch=from scratch, region=multi-region
 constraints: least=at least, most=at most, more=no more than, do=do not, sure=make sure
-simple: what=what is, who=who is, who=who was, did=when did, when=when was, where=where is, many=how many, old=how old, sentence=one sentence, sentence=in a sentence
-    yes=yes or no, true=true or false, capital=capital of, was=was ist, est=qu'est-ce que, qué=qué es
+simple: what=what is, who=who is, who=who was, did=when did, when=when was, where=where is, many=how many, old=how old, sentence=one sentence,
+    sentence=in a sentence yes=yes or no, true=true or false, capital=capital of, was=was ist, est=qu'est-ce que, qué=qué es
 """
 PHRASES: dict[str, list[tuple[str, str]]] = {}  # word -> (phrase, signal)
 for _signal, _listed in re.findall(r"^(\w+): ([^:]*)$(?=\n\w+:|\n\Z)", _PHRASES, re.MULTILINE):

@@ -25,7 +25,7 @@ SЅ TТΤ XХΧ YУΥ ZΖ /∕⁄ :։∶ː .․ꓸ•∙·。 ,‚
 _ALIKE = {other: word[0] for word in _CONFUSABLE.split() for other in word[1:]}
 _LETTERS = range(0x370, 0x590)  # Greek, Cyrillic, Armenian: kept as letters of some kind, so that words keep their shape
 _BY_CATEGORY = {"Pd": "-", "Zs": " ", "Zl": "\n", "Zp": "\n"}
-_BMP = 0x10000
+_MAX_KEPT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ def _fold_one(code: int) -> str:
 
 
 class _Table(dict[int, str]):
-    """Folded characters by code point, found when first asked for; kept for the basic plane alone, which bounds the table."""
+    """Folded characters by code point, found when first asked for. The first 65,536 of them are kept, which bounds the table."""
 
     def __missing__(self, code: int) -> str:
         char = _fold_one(code)
-        if code < _BMP:
+        if len(self) < _MAX_KEPT:
             self[code] = char
         return char
 

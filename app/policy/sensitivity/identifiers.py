@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from app.domain import Tier
@@ -13,6 +14,9 @@ _FILE_ENDINGS = frozenset(_FILES.split())
 _RESERVED_HOST = re.compile(r"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example)$")
 _PLACEHOLDER = re.compile(r"(?i)^(?:git|noreply|no-reply|donotreply|do-not-reply|user(?:name)?|name|your?[._-]?(?:name|email)?|me|foo|bar|someone|e?mail)@")
 _MACHINE = re.compile(r"(?i)@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_WALLET_BITS = 200
 
 
 def email(match: re.Match[str]) -> Tier | None:
@@ -31,6 +35,15 @@ def mac_address(match: re.Match[str]) -> Tier | None:
 def wallet(match: re.Match[str]) -> Tier | None:
     """Check an address of a cryptocurrency: fillers are none."""
     return Tier.LIKELY if checks.entropy(match[0]) > 3 else None
+
+
+def base58_wallet(match: re.Match[str]) -> Tier | None:
+    """Check a Bitcoin address of the older kinds: its last four bytes are a checksum of the rest."""
+    number = 0
+    for char in match[0]:
+        number = number * 58 + _BASE58.index(char)
+    raw = number.to_bytes(26, "big")[-25:] if number.bit_length() <= _WALLET_BITS else b""
+    return Tier.HARD if raw and hashlib.sha256(hashlib.sha256(raw[:21]).digest()).digest()[:4] == raw[21:] else None
 
 
 def dialled_phone(match: re.Match[str]) -> Tier | None:
@@ -83,7 +96,8 @@ PATTERNS = (
         "ip_address",
         r"[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f:]{2}",
         re.compile(
-            r"(?i)(?<![\w:.])(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}|(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?)(?![\w:])"
+            r"(?i)(?<![\w:.])(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}"
+            r"|(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?)(?![\w:])"
         ),
         checks.ip_address,
         behind=48,
@@ -135,9 +149,11 @@ PATTERNS = (
     ),
     Pattern(
         "phone",
-        r"(?:phone|tel|mobile|cell|call|fax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|ring|dial|sms|hotline)[^\n\d]{0,34}\d(?:[ ()./-]{0,3}\d){6}",
+        r"(?:phone|tel|mobile|cell|call|fax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|ring|dial|sms"
+        r"|hotline)[^\n\d]{0,34}\d(?:[ ()./-]{0,3}\d){6}",
         re.compile(
-            r"(?i)(?:phone|\btel|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|\bring|\bdial|\bsms|hotline)[^\n\d]{0,34}"
+            r"(?i)(?:phone|\btel|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|\bring|\bdial|\bsms"
+            r"|hotline)[^\n\d]{0,34}"
             r"(?P<value>\+?\(?\d(?:[ ()./-]{0,3}\d){6,14})(?!\w)"
         ),
         checks.cued_phone,

@@ -24,60 +24,79 @@ _MIN_CHARS = 3
 _LATIN_END = 0x250  # folding gives other alphabets' letters a Latin shape, which is no name
 # Frequent names of countries that the package has no Latin lists for.
 _MORE_GIVEN = """
-aarav aditi aditya ahmed aisha ajay akash ali amir amit ananya anil anita anjali arjun arun ashok asha ayesha chidi chinedu chioma deepak deepika divya emeka fatima
-ganesh gaurav hamza hassan hui ibrahim imran ishaan jian jing karan kavya kiran kofi krishna kwame lakshmi lei manish manoj meera min mohammad mohammed mohan mohit
-muhammad mustafa nadia neha ngozi nikhil nisha olumide omar pooja pradeep prakash praveen priya rahul raj rajesh rajiv rakesh ramesh ravi rekha ritu rohan rohit
-sachin saira sameer sandeep sanjay sanjeev sara shankar shreya sneha sunil sunita suresh tariq uday usha vijay vikram vinod vivek wei xiao yan ying yusuf zainab zhang
+aarav aditi aditya ahmed aisha ajay akash ali amir amit ananya anil anita anjali arjun arun ashok asha ayesha chidi chinedu chioma deepak deepika
+divya emeka fatima ganesh gaurav hamza hassan hui ibrahim imran ishaan jian jing karan kavya kiran kofi krishna kwame lakshmi lei manish manoj meera
+min mohammad mohammed mohan mohit muhammad mustafa nadia neha ngozi nikhil nisha olumide omar pooja pradeep prakash praveen priya rahul raj rajesh
+rajiv rakesh ramesh ravi rekha ritu rohan rohit sachin saira sameer sandeep sanjay sanjeev sara shankar shreya sneha sunil sunita suresh tariq uday
+usha vijay vikram vinod vivek wei xiao yan ying yusuf zainab zhang
 """
 _MORE_SURNAMES = """
-abdullah acharya adebayo adeyemi agarwal aggarwal ahmed ahuja akhtar ali ansari arora babu balakrishnan banerjee bansal basu bhat bhatt bhattacharya bose chakraborty
-chatterjee chaudhary chauhan chopra connor das desai deshmukh deshpande dey diaz doe dubey dutta eze fernandes gandhi ganguly ghosh gill goswami goyal gupta hussain iqbal
-iyer jain jha joshi kapoor kaur khan khanna khatri krishnan kulkarni kumar lal li liang lin ling liu ma mahajan malhotra malik mandel mathur mehra mehta menon mishra
-mittal mohamed mukherjee murthy nair naidu nguyen nwosu obi okafor okeke okonkwo onyango osei pandey parekh parikh patel pathak patil pillai prasad qureshi rahman raman
-rangan rao rastogi rathore reddy roy saxena sen seth sethi shah shaikh shankar sharma sheikh shetty shukla sidhu siddiqui singh sinha soni srinivasan subramanian
-sun syed tan thakur tiwari tran trivedi varma venkatesh verma vyas wang wexler wong wu xie xu yadav yang yeo zhang zhao zhou zhu
+abdullah acharya adebayo adeyemi agarwal aggarwal ahmed ahuja akhtar ali ansari arora babu balakrishnan banerjee bansal basu bhat bhatt bhattacharya
+bose chakraborty chatterjee chaudhary chauhan chopra connor das desai deshmukh deshpande dey diaz doe dubey dutta eze fernandes gandhi ganguly ghosh
+gill goswami goyal gupta hussain iqbal iyer jain jha joshi kapoor kaur khan khanna khatri krishnan kulkarni kumar lal li liang lin ling liu ma mahajan
+malhotra malik mandel mathur mehra mehta menon mishra mittal mohamed mukherjee murthy nair naidu nguyen nwosu obi okafor okeke okonkwo onyango osei
+pandey parekh parikh patel pathak patil pillai prasad qureshi rahman raman rangan rao rastogi rathore reddy roy saxena sen seth sethi shah shaikh
+shankar sharma sheikh shetty shukla sidhu siddiqui singh sinha soni srinivasan subramanian sun syed tan thakur tiwari tran trivedi varma venkatesh
+verma vyas wang wexler wong wu xie xu yadav yang yeo zhang zhao zhou zhu
 """
 # Words that are a name somewhere and something else nearly everywhere.
 _NO_GIVEN = """
-the hello see list line run max over file other odd even las san santa los prince major mac min manual echo page find save claude meta madison coco come sunday monday
-friday else hi hey dear not yes all any and but for from with this that these those when where what who why how new old big small open close start stop next last first
-march april may june july august summer autumn winter spring january february september october november december king queen lord lady sir mister don der die das del von van
-sales union island lake mount river port fort saint west east north south central great general data machine deep java julia ruby swift jordan chad india china israel
-america england ireland scotland florida georgia virginia carolina dakota washington austin houston dallas paris london berlin sydney victoria milan florence vienna rome
-dublin lisbon phoenix denver boston portland orlando brooklyn bronx jersey kent essex devon lincoln jackson hudson cleveland columbus jasmine cypress jenkins docker pascal
-ada haskell cassandra oracle apache alexa siri gemini christmas easter google apple amazon microsoft python linux ubuntu debian bash visual power star super black white
-red blue green gold silver grey gray rose art bill grant mark will page chase hope faith grace joy dawn sky ray rich sunny happy merry holy noble bishop dean duke earl baron
-case field form table bar class object type string number list map set key value node tree graph link host user admin test demo sample main base line core unit item
-nova alpha beta delta gamma omega sigma kappa lambda mega micro nano angular react redux vite babel eclipse ember vue svelte tori lance sage case iron steel amber ruby
+the hello see list line run over file other odd even las san santa los prince major mac min manual echo find save meta coco come sunday monday friday
+else hi hey dear not yes all any and but for from with this that these those when where what who why how new old big small open close start stop next
+last first march july autumn winter spring january february september october november december king queen lord lady sir mister der die das del von
+sales union island lake mount river port fort saint west east north south central great general data machine deep java swift india israel america
+england ireland scotland florida washington houston dallas london berlin rome dublin lisbon boston portland bronx jersey essex columbus cypress
+jenkins docker pascal haskell apache siri gemini easter google apple amazon microsoft python linux ubuntu debian bash visual power star super black
+white red blue green gold silver grey gray sky happy merry holy noble bishop baron case field form table bar class object type string number map set
+key value node tree graph link host user admin test demo sample main base core unit item nova alpha beta delta gamma omega sigma kappa lambda mega
+micro nano angular react redux vite babel eclipse ember vue svelte tori iron steel
+"""
+# Words that are a given name only before a surname of the lists.
+_SELDOM_GIVEN = """
+mark grant will art bill rose jordan chase grace hope faith joy dawn ray rich sunny ruby jasmine madison austin paris florence victoria virginia
+carolina georgia sydney jackson lincoln ada max amber april may june august claude summer dean duke earl cassandra julia oracle phoenix denver orlando
+kent devon hudson cleveland dakota alexa christmas china chad page don van sage lance jasper robin sterling brooklyn vienna milan
 """
 _NO_SURNAME = """
-the and for with from code desktop world city street road avenue lane drive court place park lake river island islands beach hills valley bay county state states university
-college school hospital church bank street bridge station airport hotel house museum library center centre institute industries systems software solutions technologies
-research press journal times post news media group team party union council committee commission department office government constitution republic kingdom empire army
-january february march april may june july august september october november december monday tuesday wednesday thursday friday saturday sunday english french german spanish
-italian dutch polish portuguese american british chinese japanese russian indian language model models theorem law equation function method test score index ratio square
-number numbers series transform distribution algorithm rule effect theory principle matrix process space field group ring curve prize award cup game games day days night
-year years version first second third also issue issues request all is was are has had will would should can could does did not but who what when where why how his her
-their your our its this that these those then than there here said says asked told went got made goes gets wants needs likes takes buys sells eats runs plays works lives
-type file line list data user tools options server client service api key value class object string code error message output input default name names view mode
+the and for with from code desktop world city street road avenue lane drive court place park lake river island islands beach hills valley bay county
+state states university college school hospital church bank street bridge station airport hotel house museum library center centre institute
+industries systems software solutions technologies research press journal times post news media group team party union council committee commission
+department office government constitution republic kingdom empire army january february march april may june july august september october november
+december monday tuesday wednesday thursday friday saturday sunday english french german spanish italian dutch polish portuguese american british
+chinese japanese russian indian language model models theorem law equation function method test score index ratio square number numbers series
+transform distribution algorithm rule effect theory principle matrix process space field group ring curve prize award cup game games day days night
+year years version first second third also issue issues request all is was are has had will would should can could does did not but who what when
+where why how his her their your our its this that these those then than there here said says asked told went got made goes gets wants needs likes
+takes buys sells eats runs plays works lives type file line list data user tools options server client service api key value class object string code
+error message output input default name names view mode
 """
 _NAME = r"[A-Z][a-z]{1,20}(?:['-][A-Z]?[a-z]{1,20})?"
 _TITLES = (
     r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Herr|Frau|Monsieur|Madame|Mme|Mlle|Senor|Senora|Sra|Dra|Signor|Signora|Sig|Dott|Pani|Senhor|Senhora|Dhr|Mevr|Mw)"
 )
 _FIELDS = (
-    r"(?:(?:full |first |last |customer |client |patient |employee |student |candidate |applicant |account |card ?|policy ?)?(?:name|holder)|patient|customer|client|employee|student"
-    r"|applicant|candidate|beneficiary|payee|policyholder|plaintiff|defendant|claimant|witness|attn|attention|bill(?:ed)? to|ship(?:ped)? to|sold to|recipient|sender|signed(?: by)?"
-    r"|(?:attending |discharging |referring )?(?:doctor|physician|nurse|surgeon|therapist)|(?:comment|post|posted|message|email|letter|review|statement|report|summary|results?) (?:by|from|for)"
-    r"|user|author|contact(?: person)?|emergency contact|attendees|participants|manager|supervisor|from|to|cc|tenant|landlord|buyer|seller|borrower|lender|guardian|parent|spouse"
+    r"(?:(?:full |first |last |customer |client |patient |employee |student |candidate |applicant |account |card ?|policy ?)?(?:name|holder)"
+    r"|patient|customer|client|employee|student"
+    r"|applicant|candidate|beneficiary|payee|policyholder|plaintiff|defendant|claimant|witness|attn|attention|bill(?:ed)? to|ship(?:ped)? to"
+    r"|sold to|recipient|sender|signed(?: by)?"
+    r"|(?:attending |discharging |referring )?(?:doctor|physician|nurse|surgeon|therapist)|(?:comment|post|posted|message|email|letter|review"
+    r"|statement|report|summary|results?) (?:by|from|for)"
+    r"|user|author|contact(?: person)?|emergency contact|attendees|participants|manager|supervisor|from|to|cc|tenant|landlord|buyer|seller"
+    r"|borrower|lender|guardian|parent|spouse"
     r"|nombre|apellidos|nom|prenom|vorname|nachname|nome|cognome|imie|nazwisko|naam|patiente?n?|kunde|kundin|mitarbeiter|cliente|paciente|klient|pacjent)"
 )
 _SELF = (
-    r"(?:my (?:full |first |last |real |legal )?name(?: is|'s|:)|i am called|i'm called|mein name ist|ich hei[s]{1,2}e|je m'appelle|mon nom est|me llamo|mi nombre es|mi chiamo|il mio nome e"
-    r"|nazywam sie|mam na imie|meu nome e|chamo-me|me chamo|mijn naam is|ik heet|jag heter|jmenuji se|contact(?: de| von)?|kontakt|kontaktperson|signed,?|sincerely,?|kind regards,?"
+    r"(?:my (?:full |first |last |real |legal )?name(?: is|'s|:)|i am called|i'm called|mein name ist|ich hei[s]{1,2}e|je m'appelle|mon nom est"
+    r"|me llamo|mi nombre es|mi chiamo|il mio nome e"
+    r"|nazywam sie|mam na imie|meu nome e|chamo-me|me chamo|mijn naam is|ik heet|jag heter|jmenuji se|contact(?: de| von)?|kontakt"
+    r"|kontaktperson|signed,?|sincerely,?|kind regards,?"
     r"|best regards,?|warm regards,?|regards,?|best wishes,?|yours truly,?|mit freundlichen grussen,?|cordialement,?|saludos,?|atentamente,?|cordiali saluti,?)"
 )
+_GREETINGS = r"hi|hey|hello|dear|morning|hola|bonjour|hallo|ciao|liebe[r]?|cher|chere|estimad[oa]|gentile|beste"
 _GIVEN_ONLY = re.compile(_NAME)
+
+
+_SELDOM = frozenset(_SELDOM_GIVEN.split())
 
 
 @cache
@@ -118,7 +137,14 @@ def listed(match: re.Match[str]) -> Tier | None:
         return None
     if last in surnames or last.partition("-")[0] in surnames:
         return Tier.LIKELY
-    return Tier.WEAK if len(last) > _MIN_CHARS and last not in given else None
+    return Tier.WEAK if len(last) > _MIN_CHARS and last not in given and first not in _SELDOM else None
+
+
+def addressed(match: re.Match[str]) -> Tier | None:
+    """Check a given name on its own, after a greeting or before what somebody says."""
+    given, _, _ = lists()
+    name = match["value"].lower()
+    return Tier.WEAK if name in given and name not in _SELDOM else None
 
 
 def titled(match: re.Match[str]) -> Tier | None:
@@ -153,9 +179,19 @@ def introduced(match: re.Match[str]) -> Tier | None:
 PATTERNS = (
     Pattern(
         "person_name",
+        rf"\b(?i:{_GREETINGS}),? [A-Z][a-z]",
+        re.compile(rf"\b(?i:{_GREETINGS}),? (?P<value>[A-Z][a-z]{{2,20}})(?=[,!.?]|\s{{0,4}}\n)"),
+        addressed,
+        behind=20,
+        ahead=30,
+    ),
+    Pattern("person_name", r"\] ?[A-Z][a-z]{2,20}:\s", re.compile(r"\] ?(?P<value>[A-Z][a-z]{2,20}):\s"), addressed, behind=30, ahead=5),
+    Pattern(
+        "person_name",
         r"\b[A-Z][a-z'-]{2,20} (?:[A-Z]\.? )?[A-Z][a-z']",
         re.compile(
-            rf"(?<![\w.@/-])(?=(?P<value>(?P<first>[A-Z][a-z]{{2,20}}(?:-[A-Z][a-z]{{1,20}})?) (?:[A-Z]\.? )?(?P<last>(?:[A-Z]'|Mc|Mac|De|Di|La|Le|Van )?{_NAME}))(?![\w@]))"
+            rf"(?<![\w.@/-])(?=(?P<value>(?P<first>[A-Z][a-z]{{2,20}}(?:-[A-Z][a-z]{{1,20}})?) (?:[A-Z]\.? )?(?P<last>(?:[A-Z]'|Mc|Mac|De|Di|La|Le"
+            rf"|Van )?{_NAME}))(?![\w@]))"
         ),
         listed,
         behind=60,

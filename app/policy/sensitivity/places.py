@@ -9,7 +9,8 @@ from app.policy.sensitivity import checks
 from app.policy.sensitivity.pattern import Pattern, likely
 
 _STREET = (
-    r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Circle|Cir|Way|Place|Pl|Terrace|Ter|Square|Sq|Highway|Hwy|Parkway|Pkwy|Crescent|Close|Trail|Trl|Alley"
+    r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Circle|Cir|Way|Place|Pl|Terrace|Ter|Square|Sq|Highway|Hwy"
+    r"|Parkway|Pkwy|Crescent|Close|Trail|Trl|Alley"
     r"|Mews|Grove|Gardens|Plaza|Loop|Turnpike|Walk|Row|Heights|Ridge|Quay|Parade)"
 )
 _STATES = r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]|ON|QC|BC|AB|NSW|VIC|QLD|TAS)"
@@ -17,7 +18,8 @@ _GERMANIC = r"(?:stras{1,2}e|str\.|weg|platz|gasse|allee|damm|ufer|straat|laan|p
 _ROMANCE = r"(?:[Cc]alle|C/|Avda\.?|Avenida|Paseo|Ronda|Rua|Carrer|Camino|[Vv]ia|Viale|Piazza|Corso|Largo|Travessa|Praca|ul\.|ulica|al\.|aleja|os\.|Plaza|pl\.)"
 _FRENCH = r"(?:rue|avenue|boulevard|bd|impasse|allee|chemin|quai|place|cours|route)"
 _LIVING = (
-    r"(?:i live (?:at|on)|my (?:home |postal |mailing )?address(?: is|:)|(?:home|mailing|shipping|billing|residential|delivery|postal|street) address(?: is|:)|\baddress:"
+    r"(?:i live (?:at|on)|my (?:home |postal |mailing )?address(?: is|:)|(?:home|mailing|shipping|billing|residential|delivery|postal"
+    r"|street) address(?: is|:)|\baddress:"
     r"|wohnhaft|ich wohne in|anschrift:|adresse:|domicilio:|direccion:|indirizzo:|adres:|endereco:|morada:)"
 )
 
@@ -81,7 +83,8 @@ PATTERNS = (
         "address",
         rf"\b{_ROMANCE} [A-Z][^\n]{{1,60}}\d",
         re.compile(
-            rf"(?<![\w/]){_ROMANCE} (?:(?:de la|de los|de las|del|della|delle|dei|dos|das|da|do|de|di|la|el) )?[A-Z][\w'.-]{{1,24}}(?: [A-Za-z][\w'.-]{{0,24}}){{0,4}},? (?:n[.o]{{0,2}} ?)?\d{{1,4}}(?![\d.%])"
+            rf"(?<![\w/]){_ROMANCE} (?:(?:de la|de los|de las|del|della|delle|dei|dos|das|da|do|de|di|la"
+            rf"|el) )?[A-Z][\w'.-]{{1,24}}(?: [A-Za-z][\w'.-]{{0,24}}){{0,4}},? (?:n[.o]{{0,2}} ?)?\d{{1,4}}(?![\d.%])"
         ),
         likely,
         behind=120,

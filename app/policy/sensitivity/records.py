@@ -8,33 +8,50 @@ from app.domain import Tier
 from app.policy.sensitivity import checks
 from app.policy.sensitivity.pattern import Pattern, likely
 
-_DAY = r"(?:\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}(?:st|nd|rd|th|\.)? (?:of )?[A-Za-z]{3,9}\.?,? \d{4}|[A-Za-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
+_DAY = (
+    r"(?:\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}(?:st|nd|rd|th|\.)? (?:of )?[A-Za-z]{3,9}\.?,? \d{4}"
+    r"|[A-Za-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
+)
 _BIRTH = (
-    r"(?:\bdob\b|d\.o\.b\.?|date of birth|birth ?date|birthday|\bborn\b|geburtsdatum|geboren|geb\.|\bnee? le\b|date de naissance|nacid[oa] el|fecha de nacimiento|nat[oa] il"
+    r"(?:\bdob\b|d\.o\.b\.?|date of birth|birth ?date|birthday|\bborn\b|geburtsdatum|geboren|geb\.|\bnee? le\b|date de naissance|nacid[oa] el"
+    r"|fecha de nacimiento|nat[oa] il"
     r"|data di nascita|data urodzenia|urodzon[ya]|geboortedatum|data de nascimento|nascid[oa])"
 )
 _FILL = (
-    r"(?:[\s:=#'\"(*-]|\b(?:is|was|are|of|like|number|numbers|numero|no|nr|num|id|ids|identifier|identification|code|card|ending|in|with|details|data|under|listed|as|the|for|atin|ein"
+    r"(?:[\s:=#'\"(*-]|\b(?:is|was|are|of|like|number|numbers|numero|no|nr|num|id|ids|identifier|identification|code|card|ending|in|with"
+    r"|details|data|under|listed|as|the|for|atin|ein"
     r"|dl|mrn|pid|nummer|numer|accounts?|records?)\b\.?){0,7}"
 )
 _VALUE = r"(?P<value>[A-Z0-9][A-Z0-9_./*-]{3,30})"
 _KINDS = {
     "ssn": r"ssn|social security|social insurance|sin number",
     "passport": r"passport|reisepass|passeport|pasaporte|passaporto|paszport|passaporte|paspoort",
-    "driving_licence": r"driv(?:er|ing)'?s?'? licen[cs]e|licen[cs]e (?:number|no|id|plate)|fuhrerschein|permis de conduire|patente di guida|prawo jazdy|rijbewijs|carta de conducao",
-    "national_id": (
-        r"national id(?:entity|entification)?|identity card|id card|personal ?ausweis\w*|aadhaa?r|pan card|\bpan\b|pesel|\bdni\b|\bnie\b|\bnif\b|\bcpf\b|\bcurp\b|\bbsn\b|codice fiscale"
-        r"|\bnhs\b|\bnino\b|voter id|voter card|tribal id|personnummer|henkilotunnus|burgerservicenummer|citizen card|identification number|\bmbi\b|medicare|\brrn\b|resident registration"
+    "driving_licence": (
+        r"driv(?:er|ing)'?s?'? licen[cs]e|licen[cs]e (?:number|no|id|plate)|fuhrerschein|permis de conduire|patente di guida|prawo jazdy|rijbewijs"
+        r"|carta de conducao"
     ),
-    "tax_id": r"tax ?(?:payer)?(?: id(?:entification)?| number| no)|\btin\b|\bitin\b|\bein\b|\bvat\b|steuer-?(?:id|nummer)|\bnip\b|numero fiscal|partita iva|\batin\b",
+    "national_id": (
+        r"national id(?:entity|entification)?|identity card|id card|personal ?ausweis\w*|aadhaa?r|pan card|\bpan\b|pesel|\bdni\b|\bnie\b|\bnif\b"
+        r"|\bcpf\b|\bcurp\b|\bbsn\b|codice fiscale"
+        r"|\bnhs\b|\bnino\b|voter id|voter card|tribal id|personnummer|henkilotunnus|burgerservicenummer|citizen card|identification number|\bmbi\b"
+        r"|medicare|\brrn\b|resident registration"
+    ),
+    "tax_id": (
+        r"tax ?(?:payer)?(?: id(?:entification)?| number| no)|\btin\b|\bitin\b|\bein\b|\bvat\b|steuer-?(?:id|nummer)|\bnip\b|numero fiscal"
+        r"|partita iva|\batin\b"
+    ),
     "bank_account": (
-        r"(?:bank|savings|checking|current|member) ?accounts?|account (?:number|no|id|details)|acct|a/c|routing|sort code|swift|\bbic\b|\biban\b|kontonummer|konto|numero de cuenta"
+        r"(?:bank|savings|checking|current|member) ?accounts?|account (?:number|no|id|details)|acct|a/c|routing|sort code|swift|\bbic\b|\biban\b"
+        r"|kontonummer|konto|numero de cuenta"
         r"|compte|conto corrente|credit card|debit card|card (?:number|no)|\bcvv\b|\bcvc\b|bsb"
     ),
-    "medical_record": r"patient(?: id(?:entifier)?| number| no)?|\bmrn\b|medical (?:record|file|id)|health (?:card|record|insurance)|chart (?:number|no)|\bpid\b",
+    "medical_record": (
+        r"patient(?: id(?:entifier)?| number| no)?|\bmrn\b|medical (?:record|file|id)|health (?:card|record|insurance)|chart (?:number|no)|\bpid\b"
+    ),
     "insurance": r"(?:insurance|policy|claim)(?: (?:number|no|id|code|policy))?|policyholder(?: id)?|versicherungsnummer|poliza|polizza|polisa",
     "customer_number": (
-        r"(?:customer|client|member(?:ship)?|employee|staff|student|subscriber|suspect|badge|payroll|registration|case file|matricul\w*|colegiado) ?(?:id|number|no|#|code)s?"
+        r"(?:customer|client|member(?:ship)?|employee|staff|student|subscriber|suspect|badge|payroll|registration|case file|matricul\w*"
+        r"|colegiado) ?(?:id|number|no|#|code)s?"
         r"|(?:order|invoice|ticket|transaction|reference|case|booking|tracking) (?:id|number|no)|stored under id|account"
     ),
 }

@@ -10,28 +10,31 @@ from app.policy.sensitivity.pattern import Pattern, hard, weak
 
 _KEY_OF = r"(?:api|access|private|secret|signing|encryption|account|master|auth|client|app|consumer|service|subscription|license|storage|webhook|session)"
 _WORDS = (
-    rf"(?:pass(?:word|wd|phrase|code)s?|pwd|secrets?|{_KEY_OF}[_. -]?(?:key|token|secret|pass)s?|tokens?|credentials?|db[_-]?pass|conn(?:ection)?[_-]?str(?:ing)?"
+    rf"(?:pass(?:word|wd|phrase|code)s?|pwd|secrets?|{_KEY_OF}[_. -]?(?:key|token|secret|pass)s?|tokens?|credentials?|db[_-]?pass"
+    rf"|conn(?:ection)?[_-]?str(?:ing)?"
     r"|kennwort|passwort|contrasena|mot de passe|haslo|senha|wachtwoord)"
 )
 _ASSIGN = r"[\w.\[\]-]{0,24}\\?[\"'`]?[ \t]{0,4}(?:[:=!]={1,2}|=>|->|[:=])[ \t]{0,4}@?"
-_SERVICES = (
-    "adafruit adobe airtable algolia alibaba asana atlassian auth0 beamer bitbucket bittrex calendly clickup cloudflare codecov coinbase confluent contentful datadog "
-    "deepgram digitalocean discord dnsimple docusign droneci dropbox etsy fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot intercom kraken "
-    "kucoin launchdarkly linkedin lob looker mailchimp mailgun mapbox mattermost meraki messagebird netlify newrelic nytimes okta pagerduty plaid postmark pusher "
-    "rapidapi rollbar sendbird sentry shodan snyk sonar sourcegraph squarespace sumo telegram travis trello twilio twitch twitter typeform vultr yandex zendesk"
-)
+_SERVICES = """
+adafruit adobe airtable algolia alibaba asana atlassian auth0 beamer bitbucket bittrex calendly clickup cloudflare codecov coinbase confluent
+contentful datadog deepgram digitalocean discord dnsimple docusign droneci dropbox etsy fastly finicity finnhub flickr freshbooks gitter gocardless
+heroku hubspot intercom kraken kucoin launchdarkly linkedin lob looker mailchimp mailgun mapbox mattermost meraki messagebird netlify newrelic nytimes
+okta pagerduty plaid postmark pusher rapidapi rollbar sendbird sentry shodan snyk sonar sourcegraph squarespace sumo telegram travis trello twilio
+twitch twitter typeform vultr yandex zendesk
+"""
 _SERVICE = rf"(?:{'|'.join(_SERVICES.split())})"
 
 _FILLER = re.compile(
     r"(?i)^(?:os\.|process\.|env\b|self\.|config|getenv|none$|null$|nil$|true$|false$|undefined|%s|str\b|string|request|data\.|args\.|settings|this\.|function"
     r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token)|enter|insert|changeme|change[_-]me"
     r"|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
-    r"|redacted|\*{3}|placeholder|example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
+    r"|redacted|\*{3}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
 )
 _CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+\(?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
 _NO_SECRET_KEY = re.compile(
     r"(?i)public|csrf|xsrf|keyvault|jsonweb|token(?:s|iz\w*|_?(?:count|limit|type|len\w*|ids?|num\w*|index))$"
-    r"|(?:ids?|names?|urls?|uri|endpoints?|path|files?|types?|fields?|labels?|length|size|hint|policy|expir\w*|count|limit|version|format|prefix|header|provider|manager"
+    r"|(?:ids?|names?|urls?|uri|endpoints?|path|files?|types?|fields?|labels?|length|size|hint|policy|expir\w*|count|limit|version|format"
+    r"|prefix|header|provider|manager"
     r"|class|ttl|results?|keying|regex|pattern|input|error|message|store\w*|reset|rotation|strength|arn|ref)[\"'`\]]?$"
 )
 _PASSWORD = re.compile(r"(?i)pass|pwd|kennwort|contrasena|haslo|senha|wachtwoord")
@@ -48,10 +51,9 @@ _MIN_RANDOM_CHARS = 16
 def assigned(match: re.Match[str]) -> Tier | None:
     """Check `key = value`: names of variables, calls, files and fillers are no secrets."""
     value, quoted = match["value"].rstrip("\\,;"), match["quote"] is not None
-    key = _KEY_START.search(checks.before(match, 24))[0] + _SEPARATOR.split(match[0][: match.start("value") - match.start()])[0]
-    if not quoted and _BRACKETS.search(value):
-        if _EXPRESSION.match(value) or _is_balanced(value):
-            return None
+    key = _KEY_START.findall(checks.before(match, 24))[0] + _SEPARATOR.split(match[0][: match.start("value") - match.start()])[0]
+    if not quoted and _BRACKETS.search(value) and (_EXPRESSION.match(value) or _is_balanced(value)):
+        return None
     if _FILLER.search(value) or _CODE.fullmatch(value) or _NO_SECRET_KEY.search(key) or len(value) < 6:
         return None
     is_password = _PASSWORD.search(key) is not None
@@ -72,7 +74,13 @@ def _is_balanced(text: str) -> bool:
 def spoken(match: re.Match[str]) -> Tier | None:
     """Check "the password is ...": a word of the language is none."""
     value = match["value"].rstrip(".,;!?)")
-    if len(value) < 5 or "(" in value or _FILLER.search(value) or not (_DIGIT.search(value) or _SIGNS.search(value[:-1])) or value.isdigit() and len(value) > 8:
+    if (
+        len(value) < 5
+        or "(" in value
+        or _FILLER.search(value)
+        or not (_DIGIT.search(value) or _SIGNS.search(value[:-1]))
+        or (value.isdigit() and len(value) > 8)
+    ):
         return None
     return Tier.HARD if _DIGIT.search(value) else Tier.LIKELY
 
@@ -80,16 +88,16 @@ def spoken(match: re.Match[str]) -> Tier | None:
 def url_credentials(match: re.Match[str]) -> Tier | None:
     """Check the password in a URL."""
     value = match["value"]
-    return None if _FILLER.search(value) and not _DIGIT.search(value) or value.lower() in {"pass", "pw", "pwd", "password"} else Tier.HARD
+    return None if (_FILLER.search(value) and not _DIGIT.search(value)) or value.lower() in {"pass", "pw", "pwd", "password"} else Tier.HARD
 
 
 def basic_auth(match: re.Match[str]) -> Tier | None:
     """Check `user:password` given to a program."""
     value = match["value"].strip("\"'")
     user, _, password = value.partition(":")
-    if _FILLER.search(password or user) or re.match(r"[<$\[{]", password) and not _DIGIT.search(password) or max(len(user), len(password)) < 6:
+    if _FILLER.search(password or user) or (re.match(r"[<$\[{]", password) and not _DIGIT.search(password)) or max(len(user), len(password)) < 6:
         return None
-    looks_random = _DIGIT.search(value) or _SIGNS.search(password) or checks.entropy(value) > _RANDOM_BITS and not password.islower()
+    looks_random = _DIGIT.search(value) or _SIGNS.search(password) or (checks.entropy(value) > _RANDOM_BITS and not password.islower())
     return Tier.HARD if len(set(value)) > 5 and looks_random else None
 
 
@@ -97,7 +105,9 @@ def header(match: re.Match[str]) -> Tier | None:
     """Check the credentials of an HTTP request's header."""
     value = match["value"]
     return (
-        None if _FILLER.search(value) or checks.entropy(value) < 2.8 or not _DIGIT.search(value) and len(value) < 24 and not value.endswith("=") else Tier.HARD
+        None
+        if _FILLER.search(value) or checks.entropy(value) < 2.8 or (not _DIGIT.search(value) and len(value) < 24 and not value.endswith("="))
+        else Tier.HARD
     )
 
 
@@ -154,16 +164,19 @@ PATTERNS = (
         "secret",
         r"\s(?:-u|--user)[ =]{1,3}[\"']?[^\s:\"']{0,60}[\"']?:",
         re.compile(
-            r"\s(?:-u|--user)[ =]{1,3}(?P<value>\"[^\"\n]{0,60}:[^\"\n]{0,80}\"(?::\"[^\"\n]{1,80}\")?|'[^'\n]{0,60}:[^'\n]{0,80}'|[^\s:\"']{0,60}:[\"']?[^\s\"']{3,80}|\"[^\"\n]{1,60}\":\"[^\"\n]{1,80}\")"
+            r"\s(?:-u|--user)[ =]{1,3}(?P<value>\"[^\"\n]{0,60}:[^\"\n]{0,80}\"(?::\"[^\"\n]{1,80}\")?|'[^'\n]{0,60}:[^'\n]{0,80}'"
+            r"|[^\s:\"']{0,60}:[\"']?[^\s\"']{3,80}|\"[^\"\n]{1,60}\":\"[^\"\n]{1,80}\")"
         ),
         basic_auth,
         ahead=260,
     ),
     Pattern(
         "secret",
-        r"(?:authorization|x-api-key|api-key|x-auth-token|private-token|x-vault-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:basic|bearer|token|api-token|apikey|bot)\s)?[a-z0-9_.~+/=-]{8}",
+        r"(?:authorization|x-api-key|api-key|x-auth-token|private-token|x-vault-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:basic|bearer|token"
+        r"|api-token|apikey|bot)\s)?[a-z0-9_.~+/=-]{8}",
         re.compile(
-            r"(?i)\b(?:authorization|x-api-key|api-key|x-auth-token|private-token|x-vault-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:basic|bearer|token|api-token|apikey|bot)\s+)?"
+            r"(?i)\b(?:authorization|x-api-key|api-key|x-auth-token|private-token|x-vault-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:basic|bearer|token"
+            r"|api-token|apikey|bot)\s+)?"
             r"(?P<value>[A-Za-z0-9_.~+/=-]{8,2000})"
         ),
         header,

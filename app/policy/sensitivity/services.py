@@ -59,7 +59,8 @@ TOKENS = {
     "github": r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,90}",
     "gitlab": (
         r"gl(?:pat|dt|rt|rtr|soat|ffct|ft|wt)-[A-Za-z0-9_-]{20}|glpat-[A-Za-z0-9_-]{27,300}\.[0-9a-z]{9}|glcbt-[A-Za-z0-9]{1,5}_[A-Za-z0-9_-]{20}"
-        r"|glptt-[A-Za-z0-9]{40}|glimt-[A-Za-z0-9_-]{25}|glagent-[A-Za-z0-9_-]{50}|gloas-[A-Za-z0-9_-]{64}|GR1348941[A-Za-z0-9_-]{20}|_gitlab_session=[0-9a-z]{32}"
+        r"|glptt-[A-Za-z0-9]{40}|glimt-[A-Za-z0-9_-]{25}|glagent-[A-Za-z0-9_-]{50}|gloas-[A-Za-z0-9_-]{64}|GR1348941[A-Za-z0-9_-]{20}"
+        r"|_gitlab_session=[0-9a-z]{32}"
     ),
     "bitbucket": r"ATBB[A-Za-z0-9]{24,}|ATCTT3[A-Za-z0-9_=-]{60,}",
     "atlassian": r"ATATT3[A-Za-z0-9_=-]{60,}",
