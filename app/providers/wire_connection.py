@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
         if self._in_body:
             return
         key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
+        text = value.decode("latin-1").rstrip(" ")  # llhttp leaves them; a tab it takes as part of the value
         held = self._headers.get(key)
         self._headers[key] = text if held is None else f"{held}, {text}"
 

@@ -94,14 +94,13 @@ class Dialer:
             await loop.sock_connect(sock, address)
             self._egress.admit_peer(label, target, sock.getpeername()[0])
             on_error.pop_all()  # from here on the transport owns the socket
-        secure = target.scheme == "https"
-        _, connection = await loop.create_connection(
-            lambda: Connection(sock, pool),
-            sock=sock,
-            ssl=self._tls() if secure else None,
-            server_hostname=target.host.partition("%")[0] if secure else None,
-        )
-        return connection
+        if target.scheme != "https":
+            return (await loop.create_connection(lambda: Connection(sock, pool), sock=sock))[1]
+        name = target.host.partition("%")[0]
+        try:
+            return (await loop.create_connection(lambda: Connection(sock, pool), sock=sock, ssl=self._tls(), server_hostname=name))[1]
+        except ConnectionError as exc:  # many servers end a handshake that they do not like with a reset
+            raise ssl.SSLError("the handshake was cut") from exc
 
 
 async def _resolve(target: Address) -> list[_Peer]:

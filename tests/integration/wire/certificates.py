@@ -28,18 +28,17 @@ class Authority:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    def server_context(self, host: str, *, days: int = 1) -> ssl.SSLContext:
-        """Return a server's context whose certificate is for `host`; with negative `days` it has expired."""
-        name = f"{host}{days}"
-        (self._folder / f"{name}.ext").write_text(
+    def server_context(self, host: str) -> ssl.SSLContext:
+        """Return a server's context whose certificate is for `host`."""
+        (self._folder / f"{host}.ext").write_text(
             f"subjectAltName={'IP' if host[0].isdigit() else 'DNS'}:{host}\nbasicConstraints=CA:FALSE\n"
             "authorityKeyIdentifier=keyid\nkeyUsage=critical,digitalSignature\n"
         )
-        self._openssl("req", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={host}")
-        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", f"{name}.ext", "-days", str(days))
-        self._openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
+        self._openssl("req", *_KEY, "-keyout", f"{host}.key", "-out", f"{host}.csr", "-subj", f"/CN={host}")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", f"{host}.ext", "-days", "2")
+        self._openssl("x509", "-req", "-in", f"{host}.csr", "-out", f"{host}.pem", *signing)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        context.load_cert_chain(self._folder / f"{host}.pem", self._folder / f"{host}.key")
         return context
 
     def _openssl(self, *arguments: str) -> None:
