@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from app.domain import CacheState, Facts, Hints, Label, LaneName, Tenant
+from app.errors import GatewayError
+from app.gateway.cache_control import CacheControl, parse_cache_control
+from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
+from app.gateway.receipt import Receipt
+from app.gateway.reply import Reply
+from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
+from tests.unit.gateway.test_reply import FINISH, FakeCache
+from tests.unit.policy.table import deployment, facts, table
+
+HOME = deployment("b", Label.CONFIDENTIAL)
+TABLE = table({"cheap": [deployment("a")], "local": [HOME]}, fallback="local")
+
+
+class FakeAssessor:
+    """Gives the hint's label to everything, and notes in which thread it was asked."""
+
+    def __init__(self) -> None:
+        self.in_loop: list[bool] = []
+
+    def assess(self, body: Any, hints: Hints) -> Facts:  # noqa: ARG002 - the assessor's
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.in_loop.append(False)
+        else:
+            self.in_loop.append(True)
+        return facts(hints.label or Label.PUBLIC)
+
+
+def gateway(lane: FakeLane, cache: FakeCache | None = None) -> ChatGateway:
+    assessor: Any = FakeAssessor()
+    return ChatGateway(TABLE, assessor, {LaneName.RELAY: lane}, cache, b"secret", ChatLimits(timeout_s=5), ThreadPoolExecutor(1))
+
+
+def request(tenant: str = "t", *, label: Label | None = None, control: CacheControl | None = None, size: int = 10, **body: Any) -> ChatRequest:
+    given = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]} | body
+    return ChatRequest(given, size, Tenant(tenant, tenant), Hints(label), control or CacheControl())
+
+
+async def served(chat: ChatGateway, asked: ChatRequest) -> Reply:
+    reply = await chat.run(asked, Receipt())
+    if reply.stream:
+        reply.body = b"".join([data async for data in reply.chunks()])
+    await reply.finish()
+    return reply
+
+
+class Counting(FakeLane):
+    async def open(self, call: Any) -> FakeAnswer:
+        self.outcomes = {name: streamed(TOKEN, FINISH) if call.stream else whole() for name in "ab"}
+        return await super().open(call)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_second_of_two_equal_requests_is_a_hit(*, stream: bool) -> None:
+    lane = Counting({})
+    chat = gateway(lane, FakeCache())
+
+    first = await served(chat, request(stream=stream))
+    second = await served(chat, request(stream=stream))
+
+    assert (first.receipt.cache, second.receipt.cache) == (CacheState.MISS, CacheState.HIT)
+    assert second.body == first.body
+    assert (second.receipt.deployment, second.receipt.attempts, second.receipt.cost_usd) == ("a", 0, 0.0)
+    assert len(lane.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request("another tenant"),
+        request(temperature=0.5),
+        request(stream=True),
+        request(model="local"),
+    ],
+)
+async def test_another_request_is_a_miss(other: ChatRequest) -> None:
+    lane = Counting({})
+    chat = gateway(lane, FakeCache())
+    await served(chat, request())
+
+    reply = await served(chat, other)
+
+    assert reply.receipt.cache is CacheState.MISS
+    assert len(lane.calls) == 2
+
+
+@pytest.mark.parametrize("asked", [request(label=Label.CONFIDENTIAL), request(store=True), request(control=parse_cache_control("no-store"))])
+async def test_some_answers_are_never_stored(asked: ChatRequest) -> None:
+    cache = FakeCache()
+
+    reply = await served(gateway(Counting({}), cache), asked)
+
+    assert reply.receipt.cache is CacheState.BYPASS
+    assert cache.stored == {}
+
+
+async def test_no_cache_asks_anew_and_stores() -> None:
+    lane, cache = Counting({}), FakeCache()
+    chat = gateway(lane, cache)
+    await served(chat, request())
+    cache.stored.clear()
+
+    reply = await served(chat, request(control=parse_cache_control("no-cache")))
+
+    assert reply.receipt.cache is CacheState.BYPASS
+    assert len(cache.stored) == 1
+    assert len(lane.calls) == 2
+
+
+async def test_an_answer_older_than_max_age_is_a_miss() -> None:
+    lane = Counting({})
+    chat = gateway(lane, FakeCache())
+    await served(chat, request())
+
+    assert (await served(chat, request(control=CacheControl(max_age_s=-1.0)))).receipt.cache is CacheState.MISS
+    assert (await served(chat, request(control=CacheControl(max_age_s=60)))).receipt.cache is CacheState.HIT
+
+
+async def test_without_a_cache_everything_passes_by() -> None:
+    assert (await served(gateway(Counting({})), request())).receipt.cache is CacheState.BYPASS
+
+
+async def test_a_long_body_is_scanned_off_the_event_loop() -> None:
+    chat = gateway(Counting({}))
+    await served(chat, request(size=10))
+    await served(chat, request(size=10_000_000))
+
+    assert chat.assessor.in_loop == [True, False]  # type: ignore[attr-defined]
+
+
+async def test_a_failure_leaves_what_was_known_in_the_receipt() -> None:
+    receipt = Receipt()
+
+    with pytest.raises(GatewayError):
+        await gateway(FakeLane({"a": failing(), "b": failing()})).run(request(), receipt)
+
+    assert receipt.facts is not None
+    assert (receipt.rule, receipt.attempts) == ("rule-1", 2)
+
+
+async def test_callers_that_joined_get_the_leaders_answer_and_fail_for_themselves() -> None:
+    class Gate(FakeLane):
+        async def open(self, call: Any) -> FakeAnswer:
+            await asyncio.sleep(0.02)
+            return await super().open(call)
+
+    lane = Gate({"a": whole()})
+    chat = gateway(lane, FakeCache())
+
+    replies = await asyncio.gather(*(chat.run(request(), Receipt()) for _ in range(3)))
+
+    assert [json.loads(reply.body) for reply in replies] == [json.loads(ANSWER)] * 3
+    assert len(lane.calls) == 1
+    assert sorted(str(reply.receipt.cache) for reply in replies) == ["joined", "joined", "miss"]
+
+
+async def test_confidential_callers_never_join() -> None:
+    lane = Counting({})
+    chat = gateway(lane, FakeCache())
+
+    await asyncio.gather(*(chat.run(request(label=Label.CONFIDENTIAL), Receipt()) for _ in range(3)))
+
+    assert len(lane.calls) == 3

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from app import domain
+from app.domain import Address, Deployment, Finding, Label, LaneName, Tier
+from tests.unit.policy.table import facts
+
+
+def test_labels_are_an_ordered_lattice() -> None:
+    assert Label.PUBLIC < Label.INTERNAL < Label.CONFIDENTIAL
+    assert max(Label.INTERNAL, Label.PUBLIC) is Label.INTERNAL
+
+
+@pytest.mark.parametrize("label", Label)
+def test_a_label_is_read_as_it_is_written(label: Label) -> None:
+    assert Label.parse(f" {str(label).title()} ") is label
+
+
+def test_another_word_is_no_label() -> None:
+    with pytest.raises(ValueError, match="expected public, internal or confidential"):
+        Label.parse("secret")
+
+
+@pytest.mark.parametrize(("host", "text"), [("example.com", "https://example.com:443"), ("::1", "https://[::1]:443")])
+def test_an_address_is_written_as_a_url(host: str, text: str) -> None:
+    assert str(Address("https", host, 443)) == text
+
+
+def test_a_deployment_keeps_its_key_to_itself() -> None:
+    deployment = Deployment(name="d", provider="p", model="m", lane=LaneName.RELAY, clearance=Label.PUBLIC, api_key="canary", params={"k": "canary"})
+
+    assert "canary" not in repr(deployment)
+
+
+def test_kinds_are_named_once() -> None:
+    found = tuple(Finding(kind, Tier.HARD, "p", 0, 1) for kind in ("phone", "email", "phone"))
+
+    assert facts(findings=found).kinds == ("email", "phone")
+
+
+def test_every_value_is_frozen() -> None:
+    classes = [value for value in vars(domain).values() if dataclasses.is_dataclass(value)]
+
+    assert classes
+    assert all(cls.__dataclass_params__.frozen and hasattr(cls, "__slots__") for cls in classes)  # type: ignore[union-attr]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.errors import BodyTooLargeError
+from app.http_io import CallerGoneError, Presence, read_body, read_headers
+
+
+def receiver(*messages: dict[str, Any]) -> Any:
+    waiting = list(messages)
+
+    async def receive() -> dict[str, Any]:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    return receive
+
+
+def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+GONE = {"type": "http.disconnect"}
+
+
+def test_a_header_that_is_sent_twice_is_a_list() -> None:
+    assert read_headers({"headers": [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]}) == {"a": "1, 3", "b": "2"}
+
+
+async def test_a_body_is_read_in_its_parts() -> None:
+    assert await read_body(receiver(part(b"ab", more=True), part(b"c")), {}, 3) == b"abc"
+    assert await read_body(receiver(part(b"abc")), {"content-length": "3"}, 3) == b"abc"
+
+
+@pytest.mark.parametrize(("messages", "headers"), [((part(b"ab", more=True), part(b"cd")), {}), ((), {"content-length": "4"})])
+async def test_a_body_over_the_limit_is_refused_as_soon_as_it_is_known(messages: tuple[Any, ...], headers: dict[str, str]) -> None:
+    with pytest.raises(BodyTooLargeError) as caught:
+        await read_body(receiver(*messages), headers, 3)
+
+    assert caught.value.headers == {"connection": "close"}
+
+
+async def test_a_caller_that_leaves_within_its_body_is_gone() -> None:
+    with pytest.raises(CallerGoneError):
+        await read_body(receiver(part(b"ab", more=True), GONE), {}, 3)
+
+
+async def test_a_caller_that_leaves_ends_the_work_and_nothing_is_raised() -> None:
+    ended = False
+    async with Presence(receiver(part(b""), GONE)) as presence:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended = True
+
+    assert ended
+    assert presence.gone
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_caller_that_stays_changes_nothing() -> None:
+    async with Presence(receiver()) as presence:
+        await asyncio.sleep(0.15)
+
+    assert not presence.gone
+
+
+async def test_after_the_end_the_caller_may_leave() -> None:
+    async with Presence(receiver(GONE)) as presence:
+        presence.end()
+        await asyncio.sleep(0.15)
+
+    assert not presence.gone
+
+
+async def test_another_cancellation_passes_through() -> None:
+    async def work() -> None:
+        async with Presence(receiver()):
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(work())
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_passes_through() -> None:
+    with pytest.raises(KeyError):
+        async with Presence(receiver()):
+            raise KeyError
