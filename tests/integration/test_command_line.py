@@ -1,0 +1,148 @@
+"""`python -m app` as a process: what it prints, how it stops, and several workers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+BODY = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")}
+    return kept | {"PYTHONPATH": str(ROOT), "GATEWAY_CONFIG": str(ROOT / "config/gateway.yaml"), "CHROMA_PATH": str(tmp_path / "chroma")} | settings
+
+
+def run(tmp_path: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app", command], cwd=tmp_path, env=environment(tmp_path, **settings), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@contextlib.contextmanager
+def serving(tmp_path: Path, **settings: str) -> Iterator[tuple[str, subprocess.Popen[str], Path]]:
+    port = free_port()
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            cwd=tmp_path,
+            env=environment(tmp_path, PORT=str(port), **settings),
+            stdout=output,
+            stderr=output,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 30
+            while True:
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                    break
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            yield url, process, log
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+def post(url: str, body: Any) -> tuple[int, Any, dict[str, str]]:
+    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.load(response), dict(response.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error), dict(error.headers)
+
+
+def test_serve_says_what_is_active_and_answers_the_line_it_prints(tmp_path: Path) -> None:
+    with serving(tmp_path) as (url, process, log):
+        status, answer, _ = post(url, BODY)
+        printed = log.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+    assert status == 200
+    assert "demo model" in answer["choices"][0]["message"]["content"]
+    assert re.search(r"inactive +gpt-4o-mini +OPENAI_API_KEY is not set", printed)
+    assert f"curl -i {url}/v1/chat/completions" in printed
+    assert "Traceback" not in log.read_text()
+
+
+def test_two_workers_share_the_port_the_secret_and_the_metrics(tmp_path: Path) -> None:
+    with serving(tmp_path, WORKERS="2") as (url, _, log):
+        statuses = {post(url, BODY)[0] for _ in range(20)}
+        metrics = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()
+
+    assert statuses == {200}
+    assert re.search(r'sluice_requests_total\{route="/v1/chat/completions",status="200"\} 20\.0', metrics)
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        result = run(tmp_path, "serve", PORT=str(listener.getsockname()[1]))
+
+    assert result.returncode == 2
+    assert "is in use" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"HOST": "0.0.0.0"}, "GATEWAY_API_KEYS"),
+        ({"HOST": "192.0.2.1", "GATEWAY_API_KEYS": "k"}, "Cannot listen on 192.0.2.1"),
+        ({"PORT": "http"}, "PORT must be a whole number"),
+        ({"GATEWAY_CONFIG": "missing.yaml"}, "missing.yaml"),
+    ],
+)
+def test_what_cannot_be_served_is_said_without_a_traceback(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    result = run(tmp_path, "serve", **settings)
+
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_check_prints_what_each_label_can_reach(tmp_path: Path) -> None:
+    result = run(tmp_path, "check", OPENAI_API_KEY="sk-canary-4711", OLLAMA_BASE_URL="http://127.0.0.1:11434")
+
+    assert result.returncode == 0
+    assert re.search(r"confidential +llama", result.stdout)
+    assert "canary" not in result.stdout + result.stderr
+
+
+def test_check_fails_on_a_file_that_cannot_be_served(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("deployments: {}\npols: {}\n")
+
+    result = run(tmp_path, "check", GATEWAY_CONFIG="broken.yaml")
+
+    assert result.returncode == 2
+    assert 'broken.yaml:2: unknown key "pols"' in result.stderr
