@@ -100,7 +100,7 @@ def test_a_request_is_recorded_whole(sim: OpenAISimulator) -> None:
     assert (request.method, request.path, request.header("Content-Type")) == ("POST", PATH, "application/json")
     assert request.json["messages"][0]["content"] == "wörld"
     assert before <= request.at <= time.monotonic()
-    assert request.finished
+    sim.wait_for(lambda: request.finished)
 
 
 def test_bytes_of_a_request_that_is_never_whole_are_recorded(sim: OpenAISimulator) -> None:

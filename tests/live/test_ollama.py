@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.live.conftest import Ollama
+from tests.live.conftest import URL, Ollama
 
 LONG = "word " * 4000
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}}
@@ -22,6 +21,12 @@ LAST_LINE = {"done_reason", "total_duration", "load_duration", "prompt_eval_coun
 
 def v1_error(message: str, kind: str = "api_error") -> Any:
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+@pytest.mark.live
+@pytest.mark.skipif(not URL, reason="OLLAMA_BASE_URL names no Ollama: set it to one that has the models `tiny` and `tiny-tools`; the simulator alone was asked")
+def test_a_real_ollama_is_asked_too() -> None:
+    assert Ollama(URL).get("/api/version").status == 200
 
 
 def test_it_says_that_it_runs(ollama: Ollama) -> None:

@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("--api-key", help="the key to demand")
     given = parser.parse_args()
     chosen = list(DIALECTS) if given.dialect == "all" else [given.dialect]
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     with contextlib.ExitStack() as stack:
         for i, name in enumerate(chosen):
             port = given.port + i if given.port else 0
@@ -28,9 +31,6 @@ def main() -> None:
             _say(f"{name} {simulator.base_url}")
         if "bedrock" in chosen:
             _say(f"bedrock wants AWS_ACCESS_KEY_ID={BEDROCK_CREDENTIALS.access_key_id} AWS_SECRET_ACCESS_KEY={BEDROCK_CREDENTIALS.secret_access_key}")
-        stopped = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
         stopped.wait()
 
 

@@ -29,7 +29,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends a 
 
 @dataclass(slots=True)
 class Received:
-    """One whole request, and how its answer went."""
+    """One whole request, and how its answer went (`finished` may turn true a moment after the caller has read the end: wait for it)."""
 
     method: str
     target: str
@@ -346,9 +346,9 @@ class _Protocol(asyncio.Protocol):
                 self._chunked = chunked
                 await self._write(data)
             case Part(data, chunk):
+                request.chunks_sent += chunk  # first, so that who has read a chunk finds it counted
                 if data:
                     await self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-                request.chunks_sent += chunk
             case End(close):
                 if self._chunked:
                     self._transport.write(b"0\r\n\r\n")
