@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 
 from tests.integration.gateway_server import GatewayServer, serve
@@ -13,6 +12,8 @@ from tests.integration.gateway_server import GatewayServer, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import aiohttp
 
 DEMO = """
 deployments:

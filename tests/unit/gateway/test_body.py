@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -177,10 +178,10 @@ def test_a_long_number_in_a_text_is_no_infinity() -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text() | st.floats(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_any_json_is_read_or_refused_in_our_own_words(value: Any) -> None:
-    try:
-        read_chat_body(json.dumps({"model": "auto", "messages": value, "tools": value, "x": value}).encode("utf-8", "surrogatepass"))
-    except InvalidRequestError as error:
-        assert error.status == 400
+    raw = json.dumps({"model": "auto", "messages": value, "tools": value, "x": value}).encode("utf-8", "surrogatepass")
+
+    with contextlib.suppress(InvalidRequestError):
+        assert isinstance(read_chat_body(raw), dict)
 
 
 def test_the_gateways_own_field_is_taken_out_of_metadata() -> None:

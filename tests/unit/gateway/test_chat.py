@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,10 +12,12 @@ from app.errors import GatewayError
 from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
 from app.gateway.receipt import Receipt
-from app.gateway.reply import Reply
 from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 from tests.unit.gateway.test_reply import FINISH, FakeCache
 from tests.unit.policy.table import deployment, facts, table
+
+if TYPE_CHECKING:
+    from app.gateway.reply import Reply
 
 HOME = deployment("b", Label.CONFIDENTIAL)
 TABLE = table({"cheap": [deployment("a")], "local": [HOME]}, fallback="local")

@@ -160,7 +160,7 @@ DEPLOYMENTS = st.builds(deployment, st.sampled_from("abcdef"), LABELS, capabilit
     st.sampled_from(["auto", "cheap", "local", "a", "b"]),
     st.booleans(),
 )
-def test_no_plan_holds_a_deployment_below_the_label(pools: dict[str, list[object]], label: Label, model: str, fall_back: bool) -> None:  # noqa: FBT001
+def test_no_plan_holds_a_deployment_below_the_label(pools: dict[str, list[object]], label: Label, model: str, fall_back: bool) -> None:
     routing = table(pools, fallback=next(iter(pools)) if fall_back else None)  # type: ignore[arg-type]
     try:
         plan = make_plan(routing, facts(label), model)

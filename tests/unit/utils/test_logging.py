@@ -56,7 +56,7 @@ def test_readable_lines_are_for_a_terminal() -> None:
 def test_an_exception_is_its_classes_and_frames(output: io.StringIO) -> None:
     def fail() -> None:
         try:
-            raise ValueError("canary-1")
+            int("canary-1")
         except ValueError as exc:
             raise KeyError("canary-2") from exc
 
@@ -80,7 +80,7 @@ def test_a_librarys_logger_is_reduced_to_its_name_and_place(output: io.StringIO)
     library.info("canary-0")
     library.warning("canary-1 %s", "canary-2")
     try:
-        raise ValueError("canary-3")
+        int("canary-3")
     except ValueError:
         library.exception("canary-4")
 
