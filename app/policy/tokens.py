@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from app.policy.collect import Collected
 
-CHARS_PER_TOKEN = 3.6  # English prose has 4.5 and code 3.3 with o200k_base; a round figure between them, nearer to code
-TOKENS_PER_OTHER_CHAR = 1.1  # of Chinese, Japanese and Korean 0.7 to 1.3, of Cyrillic 0.5
+CHARS_PER_TOKEN = 3.2  # with o200k_base, English prose has 4.5, code 3.3 to 4.1, tables of figures 2.5
+TOKENS_PER_EXTRA_BYTE = 0.55  # of UTF-8, beyond one a character: Cyrillic has 0.3 tokens a character and one such byte, Chinese 0.8 and two
 TOKENS_PER_MESSAGE = 3  # OpenAI's chat format, and as many once for the answer's start
 TOKENS_PER_MEDIUM = 1_105  # a 1024 x 1024 image in high detail: 765 by OpenAI's tiles, 1,105 with the largest aspect ratio
 _CHARS_PER_SCHEMA_TOKEN = 3.0  # JSON has more punctuation
@@ -28,13 +28,10 @@ def estimate_tokens(collected: Collected) -> int:
 
 
 def _texts(texts: Sequence[str]) -> int:
-    plain = other = 0
+    plain = extra = 0
     for text in texts:
         size = len(text)
-        if text.isascii():
-            plain += size
-        else:
-            foreign = len(text.encode("utf-8", "surrogatepass")) - size  # at least one for each character beyond ASCII
-            other += min(foreign, size)
-            plain += size - min(foreign, size)
-    return round(plain / CHARS_PER_TOKEN + other * TOKENS_PER_OTHER_CHAR)
+        beyond = 0 if text.isascii() else len(text.encode("utf-8", "surrogatepass")) - size
+        plain += max(0, size - beyond)
+        extra += beyond
+    return round(plain / CHARS_PER_TOKEN + extra * TOKENS_PER_EXTRA_BYTE)

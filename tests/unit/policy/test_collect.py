@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.domain import Capability
+from app.policy.collect import collect
+
+if TYPE_CHECKING:
+    from app.policy.collect import Collected
+
+
+def said(content: Any, role: str = "user") -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": content}]}
+
+
+def positions(collected: Collected) -> dict[str, str]:
+    return {scalar.position: scalar.text for scalar in collected.scalars}
+
+
+def test_a_plain_content_is_one_scalar_at_its_position() -> None:
+    collected = collect(said("How are you?"))
+
+    assert positions(collected) == {"messages[0].content": "How are you?"}
+
+
+def test_every_text_of_a_request_is_collected_with_its_position() -> None:
+    body = {
+        "model": "m0",
+        "messages": [
+            {"role": "user", "name": "n1", "content": [{"type": "text", "text": "t1"}, "t2"]},
+            {
+                "role": "assistant",
+                "content": None,
+                "refusal": "r1",
+                "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f1", "arguments": '{"a": "v1"}'}}],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "o1"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f1", "description": "d1", "parameters": {"properties": {"p1": {"enum": ["e1"], "default": "x1"}}}}}],
+        "metadata": {"k1": "m1"},
+        "user": "u1",
+        "stop": ["s1", "s2"],
+        "prediction": {"type": "content", "content": "p2"},
+        "logit_bias": {"50256": -100},
+    }
+
+    assert positions(collect(body)) == {
+        "model": "m0",
+        "messages[0].name": "n1",
+        "messages[0].content[0].text": "t1",
+        "messages[0].content[1]": "t2",
+        "messages[1].refusal": "r1",
+        "messages[1].tool_calls[0].id": "c1",
+        "messages[1].tool_calls[0].function.name": "f1",
+        "messages[1].tool_calls[0].function.arguments": '{"a": "v1"}',
+        "messages[2].tool_call_id": "c1",
+        "messages[2].content": "o1",
+        "tools[0].function.name": "f1",
+        "tools[0].function.description": "d1",
+        "tools[0].function.parameters.properties.{0}": "p1",
+        "tools[0].function.parameters.properties.{0}.enum[0]": "e1",
+        "tools[0].function.parameters.properties.{0}.default": "x1",
+        "metadata.{0}": "m1",
+        "user": "u1",
+        "stop[0]": "s1",
+        "stop[1]": "s2",
+        "prediction.content": "p2",
+        "logit_bias.{0}": "50256",
+    }
+
+
+def test_a_key_that_is_not_openais_is_a_scalar_and_never_part_of_a_position() -> None:
+    collected = collect({"jane@acme.test": {"deep": 1}})
+
+    assert [(scalar.position, scalar.text) for scalar in collected.scalars] == [("{0}", "jane@acme.test"), ("{0}.{0}", "deep")]
+
+
+def test_words_of_the_schema_are_not_scanned() -> None:
+    assert collect(said([{"type": "text", "text": ""}])).scalars == ()
+
+
+def test_long_numbers_are_texts_as_they_were_written() -> None:
+    collected = collect({"seed": 4111111111111111, "temperature": 0.7, "n": 12, "store": True, "user": None, "top_p": 0.123456789})
+
+    assert positions(collected) == {"seed": "4111111111111111", "top_p": "0.123456789"}
+
+
+def test_json_with_escapes_in_a_string_is_looked_into() -> None:
+    collected = collect({"user": '{"a\\n": ["x\\u0040y", 1234567890.50], "b": null}'})
+
+    assert [scalar.text for scalar in collected.scalars][1:] == ["a\n", "b", "x@y", "1234567890.50"]
+
+
+@pytest.mark.parametrize("text", ['{"a\\n": }', "[" * 100_000 + '"\\n"'])
+def test_text_that_only_looks_like_json_is_text(text: str) -> None:
+    assert [scalar.text for scalar in collect({"user": text}).scalars] == [text]
+
+
+def test_json_within_json_is_looked_into_once() -> None:
+    inner = '{"b": "c\\\\n"}'
+
+    collected = collect({"user": '{"a\\n": "' + inner.replace("\\", "\\\\").replace('"', '\\"') + '"}'})
+
+    assert len(collected.scalars) == 3
+
+
+def test_a_list_of_small_integers_is_read_as_bytes_too() -> None:
+    collected = collect({"data": list(b"jane@acme.test")})
+
+    assert "jane@acme.test" in {scalar.text for scalar in collected.scalars}
+
+
+def test_a_list_of_other_integers_is_no_text() -> None:
+    assert collect({"data": [1, 2, 3, 4, 5, 6, 7, 256]}).scalars == ()
+
+
+def test_a_prompt_of_token_numbers_in_an_unknown_field_cannot_be_scanned() -> None:
+    assert collect({"prompt_token_ids": [9906, 1917, 4, 5]}).unscannable == ("tokens",)
+    assert collect({"prompts": [[9906, 1917, 4, 5]]}).unscannable == ("tokens",)
+
+
+@pytest.mark.parametrize("value", [[], [1, 2], "text", ["a", "b", "c", "d"], [[1], "x"]])
+def test_other_unknown_fields_can_be_scanned(value: Any) -> None:
+    assert collect({"x_field": value}).unscannable == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"type": "image_url", "image_url": {"url": "https://a.test/x.png"}}, "image"),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, "image"),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 600, "format": "wav"}}, "audio"),
+        ({"type": "file", "file": {"file_id": "file-1"}}, "file"),
+        ({"type": "video_url", "video_url": {"url": "https://a.test/x.mp4"}}, "video"),
+        ({"type": "holograph", "x": 1}, "part"),
+        ({"type": 7}, "part"),
+    ],
+)
+def test_a_part_that_is_no_text_cannot_be_scanned(part: dict[str, Any], kind: str) -> None:
+    collected = collect(said([part]))
+
+    assert collected.unscannable == (kind,)
+    assert collected.opaque[0].position == "messages[0].content[0]"
+
+
+def test_what_is_readable_of_a_medium_is_scanned_and_the_medium_is_not() -> None:
+    part = {"type": "file", "file": {"filename": "jane@acme.test.pdf", "file_data": "A" * 600}}
+
+    texts = {scalar.text for scalar in collect(said([part])).scalars}
+
+    assert texts == {"jane@acme.test.pdf"}
+
+
+def test_an_image_beside_the_content_cannot_be_scanned() -> None:
+    body = {"messages": [{"role": "user", "content": "x", "images": ["A" * 600]}]}
+
+    assert collect(body).unscannable == ("image",)
+
+
+@pytest.mark.parametrize(("url", "kind"), [("data:image/gif;base64,AA", "image"), ("data:audio/wav;base64,AA", "audio"), ("data:application/pdf;base64,AA", "file")])
+def test_a_data_url_anywhere_cannot_be_scanned(url: str, kind: str) -> None:
+    assert collect({"user": url}).unscannable == (kind,)
+
+
+def test_text_after_a_data_url_is_scanned() -> None:
+    collected = collect({"user": "data:image/gif;base64,AA and my card"})
+
+    assert [scalar.text for scalar in collected.scalars] == ["data:image/gif;base64,AA and my card"]
+
+
+@pytest.mark.parametrize("messages", ["words", [1234567890], ["words"], [{"role": 5, "content": {"a": "b"}}], [{"role": "user", "content": [["x"], 1234567890]}]])
+def test_a_body_of_the_wrong_shape_is_collected_all_the_same(messages: Any) -> None:
+    assert collect({"messages": messages}).scalars
+
+
+def test_turns_are_joined_all_together_and_by_role() -> None:
+    body = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}
+
+    joins = [join.parts for join in collect(body).joins]
+
+    assert joins == [(0, 1, 2), (0, 2)]
+
+
+def test_turns_of_one_role_are_joined_once() -> None:
+    body = {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}
+
+    assert [join.parts for join in collect(body).joins] == [(0, 1)]
+
+
+def test_a_key_is_joined_with_its_short_value() -> None:
+    collected = collect({"metadata": {"password": "hunter", "pin": 12345678, "note": "x" * 5000}})
+
+    pairs = [tuple(collected.scalars[part].text for part in join.parts) for join in collected.joins]
+
+    assert pairs == [("password", "hunter"), ("pin", "12345678")]
+
+
+@pytest.mark.parametrize(
+    ("body", "needs"),
+    [
+        ({}, set()),
+        ({"tools": [{"type": "function"}]}, {Capability.TOOLS}),
+        ({"functions": [{"name": "f"}]}, {Capability.TOOLS}),
+        ({"messages": [{"role": "tool", "content": "x"}]}, {Capability.TOOLS}),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, {Capability.TOOLS}),
+        ({"messages": [{"role": "assistant", "tool_calls": None}]}, set()),
+        (said([{"type": "image_url", "image_url": {"url": "x"}}]), {Capability.IMAGES}),
+        (said([{"type": "input_audio", "input_audio": {}}]), {Capability.AUDIO}),
+        (said([{"type": "file", "file": {}}]), {Capability.FILES}),
+        (said([{"type": "video"}]), set()),
+        ({"modalities": ["text", "audio"]}, {Capability.AUDIO}),
+        ({"modalities": ["text"]}, set()),
+        ({"response_format": {"type": "json_object"}}, {Capability.JSON_OBJECT}),
+        ({"response_format": {"type": "json_schema"}}, {Capability.JSON_SCHEMA}),
+        ({"response_format": {"type": "text"}}, set()),
+        ({"response_format": "text"}, set()),
+        ({"n": 2}, {Capability.N}),
+        ({"n": 1}, set()),
+        ({"logprobs": True}, {Capability.LOGPROBS}),
+        ({"top_logprobs": 3}, {Capability.LOGPROBS}),
+        ({"stream": True}, {Capability.STREAM}),
+        ({"stream": False}, set()),
+    ],
+)
+def test_the_needs_of_a_request(body: dict[str, Any], needs: set[Capability]) -> None:
+    assert collect(body).needs == needs
+
+
+def test_the_human_turns_are_newest_first_and_three_at_most() -> None:
+    body = {
+        "messages": [
+            *({"role": "user", "content": text} for text in ("one", "two")),
+            {"role": "assistant", "content": "x"},
+            {"role": "user", "content": ""},
+            {"role": "user", "content": [{"type": "text", "text": "three"}, "and", {"type": "image_url"}]},
+            {"role": "user", "content": "four"},
+        ]
+    }
+
+    collected = collect(body)
+
+    assert collected.human_turns == ("four", "three\nand", "two")
+    assert collected.newest_user_text == "four"
+
+
+def test_sizes() -> None:
+    collected = collect({"messages": [{"role": "user", "content": "12345"}, {"role": "assistant", "content": "678"}], "tools": [{"name": "abc"}]})
+
+    assert (collected.prompt_text_chars, collected.messages) == (8, 2)
+    assert collected.schema_chars == len("name") + 4 + len("abc") + 2
+
+
+def test_nothing_said_is_an_empty_text() -> None:
+    assert collect({"messages": []}).newest_user_text == ""
+
+
+def test_the_texts_are_not_shown() -> None:
+    assert "secret words" not in repr(collect(said("secret words")))
