@@ -193,4 +193,9 @@ def test_the_tool_that_stands_for_a_schema_has_its_name() -> None:
 
 
 def test_bedrocks_table_of_renamed_tools_is_where_it_was() -> None:
-    assert isinstance(importlib.import_module("litellm").bedrock_tool_name_mappings.cache_dict, dict)
+    table = importlib.import_module("litellm").bedrock_tool_name_mappings
+    table.set_cache(key="a_now", value="_now")
+
+    assert table.cache_dict == {"a_now": "_now"}
+    table.flush_cache()
+    assert table.cache_dict == {}

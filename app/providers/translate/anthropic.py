@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from litellm.constants import RESPONSE_FORMAT_TOOL_NAME
@@ -13,7 +13,8 @@ from litellm.types.utils import ModelResponse
 from app.providers.translate import facts
 from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
 from app.providers.translate.pieces import Piece, Spoken, piece_of, usage
-from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
+from app.providers.translate.schema_tool import Choice, choice_last, choice_of, downgraded
+from app.providers.translate.thinking import settle_thinking, yield_thinking
 from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from app.domain import Deployment
     from app.providers.translate.wanted import Wanted
 
+_SCHEMA_TOOL: Final[str] = RESPONSE_FORMAT_TOOL_NAME
 _TUNES = frozenset({"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "user", "parallel_tool_calls", "reasoning_effort"})
 _SHOWN_AS = {
     "temperature": frozenset({"temperature"}),
@@ -49,11 +51,12 @@ class AnthropicDialect:
     def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
         """Translate a request."""
         model, params = self._deployment.model, dict(wanted.params)
-        dropped = drop_thinking_without_blocks(wanted, params)
+        dropped = yield_thinking(wanted, params)
         if "max_tokens" not in params and "max_completion_tokens" not in params and self._deployment.max_output_tokens is not None:
             params["max_tokens"] = self._deployment.max_output_tokens
-        mapped = self._config.map_openai_params(params, {}, model, drop_params=True)
-        dropped |= unhonoured(wanted, mapped, _SHOWN_AS) | settle_thinking(mapped, max_tokens="max_tokens", top_p="top_p")
+        mapped = self._config.map_openai_params(choice_last(params), {}, model, drop_params=True)
+        schema_tool = self._settle_schema(params, mapped)
+        dropped |= unhonoured(wanted, mapped, _SHOWN_AS) | downgraded(params, mapped) | settle_thinking(mapped, max_tokens="max_tokens", top_p="top_p")
         internal: dict[str, Any] = {}
         headers = self._config.validate_environment(
             headers={},
@@ -68,8 +71,17 @@ class AnthropicDialect:
             mapped.pop(name, None)
         data = self._config.transform_request(model=model, messages=wanted.messages, optional_params=mapped, litellm_params=internal, headers=headers)
         data["stream"] = stream
-        schema_tool = RESPONSE_FORMAT_TOOL_NAME if any(tool.get("name") == RESPONSE_FORMAT_TOOL_NAME for tool in data.get("tools") or ()) else None
         return Outgoing(self._path, self._wire_headers(headers), dump_json(data), schema_tool=schema_tool, dropped=frozenset(dropped))
+
+    def _settle_schema(self, params: dict[str, Any], mapped: dict[str, Any]) -> str | None:
+        """Return the name of the tool that stands for a schema, where there is one, and make the model call it."""
+        if not any(tool.get("name") == _SCHEMA_TOOL for tool in mapped.get("tools") or ()):
+            return None
+        choice = choice_of(params)
+        if choice is not Choice.CALLERS and not self._config.forced_tool_use_unsupported(self._deployment.model):
+            single = {"disable_parallel_tool_use": True} if params.get("parallel_tool_calls") is False else {}
+            mapped["tool_choice"] = {**({"type": "any"} if choice is Choice.ANY else {"type": "tool", "name": _SCHEMA_TOOL}), **single}
+        return _SCHEMA_TOOL
 
     def _wire_headers(self, headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
         keyless = self._deployment.api_key is None

@@ -9,7 +9,7 @@ never starts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import litellm
@@ -22,14 +22,15 @@ from litellm.constants import RESPONSE_FORMAT_TOOL_NAME
 from litellm.litellm_core_utils.core_helpers import map_finish_reason
 from litellm.llms.bedrock.chat.converse_transformation import AmazonConverseConfig
 
-from app.domain import Failure
+from app.domain import Capability, Failure
 from app.errors import UpstreamError
 from app.providers.faults import failure_in_stream
 from app.providers.translate import facts
 from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
 from app.providers.translate.framing import parse_object
 from app.providers.translate.pieces import Piece, Spoken, ToolPiece, as_text, usage
-from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
+from app.providers.translate.schema_tool import Choice, choice_last, choice_of, downgraded
+from app.providers.translate.thinking import settle_thinking, yield_thinking
 from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from app.domain import Deployment
     from app.providers.translate.wanted import Wanted
 
+_SCHEMA_TOOL: Final[str] = RESPONSE_FORMAT_TOOL_NAME
 _TUNES = frozenset({"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "parallel_tool_calls", "reasoning_effort"})
 _SHOWN_AS = {"temperature": frozenset({"temperature"}), "top_p": frozenset({"topP"}), "stop": frozenset({"stopSequences"})}
 _ROUTES = ("bedrock/", "converse/", "converse_like/")  # LiteLLM's prefixes of a model's name
@@ -55,27 +57,27 @@ class BedrockDialect:
         self._sign = _Signer(deployment)
         supported = frozenset(self._config.get_supported_openai_params(self._model))
         self.limits = Limits(deployment.provider, facts.capabilities("bedrock", self._model), _TUNES & supported)
-        self._chooses = "tool_choice" in supported
+        self._chooses = "tool_choice" in supported or Capability.JSON_SCHEMA in self.limits.able
 
     def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
         """Translate and sign a request."""
+        _take_renamed()  # what a request left behind that failed on the way
         model, params = self._model, dict(wanted.params)
-        dropped = drop_thinking_without_blocks(wanted, params) | self._settle_choice(params)
-        mapped = self._config.map_openai_params(params, {}, model, drop_params=True)
-        dropped |= unhonoured(wanted, mapped, _SHOWN_AS) | settle_thinking(mapped, max_tokens="maxTokens", top_p="topP")
+        dropped = yield_thinking(wanted, params) | self._settle_choice(params)
+        mapped = self._config.map_openai_params(choice_last(params), {}, model, drop_params=True)
+        schema_tool = _settle_schema(params, mapped)
+        dropped |= unhonoured(wanted, mapped, _SHOWN_AS) | downgraded(params, mapped) | settle_thinking(mapped, max_tokens="maxTokens", top_p="topP")
         for name in INTERNAL_PARAMS:
             mapped.pop(name, None)
-        known = set(litellm.bedrock_tool_name_mappings.cache_dict)
         data = self._config.transform_request(model=model, messages=wanted.messages, optional_params=mapped, litellm_params={}, headers={})
-        tools = (data.get("toolConfig") or {}).get("tools") or ()
         path = f"{self._path}/converse-stream" if stream else f"{self._path}/converse"
         body = dump_json(data)
         return Outgoing(
             path,
             self._sign(path, body),
             body,
-            schema_tool=next((RESPONSE_FORMAT_TOOL_NAME for tool in tools if (tool.get("toolSpec") or {}).get("name") == RESPONSE_FORMAT_TOOL_NAME), None),
-            renamed=_take_renamed(known),
+            schema_tool=schema_tool,
+            renamed=_take_renamed(),
             dropped=frozenset(dropped),
         )
 
@@ -109,10 +111,22 @@ class BedrockDialect:
         return _BedrockReader(self._deployment)
 
 
-def _take_renamed(known: set[str]) -> dict[str, str]:
-    """Take this request's renamed tools out of LiteLLM's table: it is the process's, and would rename other callers' tools too."""
-    table = litellm.bedrock_tool_name_mappings.cache_dict
-    return {name: table.pop(name) for name in list(table) if name not in known}
+def _settle_schema(params: dict[str, Any], mapped: dict[str, Any]) -> str | None:
+    """Return the name of the tool that stands for a schema, where there is one, and make the model call it."""
+    if not any(tool["function"]["name"] == _SCHEMA_TOOL for tool in mapped.get("tools") or ()):
+        return None
+    choice = choice_of(params)
+    if choice is not Choice.CALLERS:
+        mapped["tool_choice"] = {"any": {}} if choice is Choice.ANY else {"tool": {"name": _SCHEMA_TOOL}}
+    return _SCHEMA_TOOL
+
+
+def _take_renamed() -> dict[str, str]:
+    """Return which tools LiteLLM renamed since the last call, and forget them: its table is the process's, and would rename other callers' tools too."""
+    table = litellm.bedrock_tool_name_mappings
+    renamed = dict(table.cache_dict)
+    table.flush_cache()
+    return renamed
 
 
 class _Signer:

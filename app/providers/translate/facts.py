@@ -16,8 +16,10 @@ _ANTHROPIC = frozenset({Capability.TOOLS, Capability.IMAGES, Capability.FILES, C
 _GEMINI = frozenset(Capability)
 _COHERE = frozenset({Capability.TOOLS, Capability.IMAGES, Capability.JSON_OBJECT, Capability.JSON_SCHEMA, Capability.STREAM})
 _BEDROCK_TEXT = frozenset({Capability.FILES, Capability.STREAM})
-_BEDROCK_TOOLS = _BEDROCK_TEXT | {Capability.TOOLS, Capability.JSON_SCHEMA}
-_BEDROCK_ALL = _BEDROCK_TOOLS | {Capability.IMAGES}
+_BEDROCK_TOOLS = _BEDROCK_TEXT | {Capability.TOOLS}
+_BEDROCK_SEEING = _BEDROCK_TOOLS | {Capability.IMAGES}
+_BEDROCK_FORCED = _BEDROCK_TOOLS | {Capability.JSON_SCHEMA}  # a schema is a tool that the model is made to call
+_BEDROCK_ALL = _BEDROCK_FORCED | {Capability.IMAGES}
 
 _CAPABILITIES = {
     "anthropic": _ANTHROPIC,
@@ -28,17 +30,18 @@ _CAPABILITIES = {
     "ollama_chat": _OLLAMA,
 }
 
-# "Supported models and model features" of Bedrock's Converse API: what takes tools and images. A name may carry a region first (`us.`, `eu.`, `global.`).
+# "Supported models and model features" of Bedrock's Converse API: what takes tools and images; `ToolChoice`: what can be made to call one. A name may carry
+# a region first (`us.`, `eu.`, `global.`).
 _BEDROCK_BY_PREFIX = (
     ("anthropic.", _BEDROCK_ALL),
-    ("amazon.nova-micro", _BEDROCK_TOOLS),
+    ("amazon.nova-micro", _BEDROCK_FORCED),
     ("amazon.nova", _BEDROCK_ALL),
     ("meta.llama3-1", _BEDROCK_TOOLS),
-    ("meta.llama3-2", _BEDROCK_ALL),
+    ("meta.llama3-2", _BEDROCK_SEEING),
     ("meta.llama3-3", _BEDROCK_TOOLS),
-    ("meta.llama4", _BEDROCK_ALL),
+    ("meta.llama4", _BEDROCK_SEEING),
     ("mistral.mistral-large", _BEDROCK_TOOLS),
-    ("mistral.pixtral", _BEDROCK_ALL),
+    ("mistral.pixtral", _BEDROCK_SEEING),
     ("cohere.command-r", _BEDROCK_TOOLS),
     ("openai.gpt-oss", _BEDROCK_TOOLS),
     ("qwen.", _BEDROCK_TOOLS),

@@ -13,7 +13,7 @@ from app.providers.faults import failure_of, unreachable
 from app.providers.translate import foreign, openai
 from app.providers.translate.dialect import refuse_error
 from app.providers.translate.framing import parse_object
-from app.providers.translate.pieces import Piece, SchemaTool
+from app.providers.translate.schema_tool import SchemaTool
 from app.providers.translate.wanted import want
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.domain import Address, Call, Deployment
     from app.providers.translate.dialect import Dialect, Outgoing, Reader
+    from app.providers.translate.pieces import Piece
     from app.providers.wire import Wire
     from app.providers.wire_response import WireResponse
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.utils.json import dump_json
@@ -102,40 +102,3 @@ def as_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else dump_json(arguments).decode()
-
-
-class SchemaTool:
-    """Turns the call of the tool that stands for a JSON schema back into content.
-
-    Models without structured output are made to call a tool of that schema. What they say before the call is no part of the answer; it is held until the
-    end, because without the call it is the answer.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._index: int | None = None
-        self._held: list[Piece] = []
-        self._others = False
-
-    def take(self, piece: Piece) -> list[Piece]:
-        """Return what a piece becomes."""
-        content = "".join(tool.arguments for tool in piece.tools if self._is_schema(tool))
-        tools = tuple(tool for tool in piece.tools if tool.index != self._index)
-        self._others = self._others or bool(tools)
-        if self._index is None and piece.content:
-            self._held.append(Piece(piece.choice, content=piece.content))
-        out = replace(piece, content=content, tools=tools, finish=None)
-        finished = [] if piece.finish is None else [*self._unheld(), Piece(piece.choice, finish=self._finish(piece.finish))]
-        return [out, *finished] if content or tools or piece.reasoning else finished
-
-    def _is_schema(self, tool: ToolPiece) -> bool:
-        if tool.name == self._name and self._index is None:
-            self._index = tool.index
-        return tool.index == self._index
-
-    def _unheld(self) -> list[Piece]:
-        held, self._held = self._held, []
-        return held if self._index is None else []
-
-    def _finish(self, reason: str) -> str:
-        return "stop" if reason == "tool_calls" and self._index is not None and not self._others else reason

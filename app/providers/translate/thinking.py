@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 _MIN_BUDGET = 1024  # tokens; a smaller budget is refused
 
 
-def drop_thinking_without_blocks(wanted: Wanted, params: dict[str, Any]) -> set[str]:
-    """Leave thinking out while a tool's result is awaited: its turn must repeat the signed thoughts, which OpenAI's messages do not carry."""
+def yield_thinking(wanted: Wanted, params: dict[str, Any]) -> set[str]:
+    """Leave thinking out beside a forced tool, and while a tool's result is awaited: that turn must repeat signed thoughts, which OpenAI's messages lack."""
     if "reasoning_effort" not in params:
         return set()
     last = next((message for message in reversed(wanted.messages) if message["role"] in ("assistant", "user")), None)
-    if last is None or not last.get("tool_calls"):
+    if params.get("tool_choice", "auto") in ("auto", "none") and not (last is not None and last.get("tool_calls")):
         return set()
     del params["reasoning_effort"]
     return {"reasoning_effort"}

@@ -203,3 +203,22 @@ async def test_effort_is_thinking_where_that_is_allowed(body: dict[str, Any], th
 
     assert ("thinking" in wire.body) is thinks
     assert left_out == dropped
+
+
+@pytest.mark.parametrize(
+    ("body", "choice", "dropped"),
+    [
+        ({}, {"type": "tool", "name": "json_tool_call"}, ()),
+        ({"tools": [TOOL]}, {"type": "any"}, ()),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, {"type": "any", "disable_parallel_tool_use": True}, ()),
+        ({"tools": [TOOL], "tool_choice": "required"}, {"type": "any"}, ()),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "get_weather"}}}, {"type": "tool", "name": "get_weather"}, ()),
+        ({"reasoning_effort": "low"}, {"type": "tool", "name": "json_tool_call"}, ("reasoning_effort",)),
+    ],
+)
+async def test_a_schema_stands_beside_the_callers_tools(body: dict[str, Any], choice: dict[str, Any], dropped: tuple[str, ...]) -> None:
+    wire, left_out = await asked(deployment("anthropic", model="claude-3-7-sonnet-20250219"), response_format=SCHEMA, **body)
+
+    assert wire.body["tool_choice"] == choice
+    assert "thinking" not in wire.body
+    assert left_out == dropped

@@ -131,7 +131,7 @@ async def test_a_schema_is_a_tool_whose_call_is_the_answer_where_there_is_no_oth
 
 async def test_a_tools_name_that_bedrock_refuses_is_its_own_again_in_the_answer_and_in_no_other() -> None:
     odd = {"type": "function", "function": {"name": "_now"}}
-    wire, _ = await asked(CLAUDE, tools=[odd])
+    wire, _ = await asked(CLAUDE, tools=[odd], tool_choice={"type": "function", "function": {"name": "_now"}})
     theirs = wire.body["toolConfig"]["tools"][0]["toolSpec"]["name"]
     raw = message({"toolUse": {"toolUseId": "t", "name": theirs, "input": {}}}, reason="tool_use")
 
@@ -141,7 +141,8 @@ async def test_a_tools_name_that_bedrock_refuses_is_its_own_again_in_the_answer_
     assert theirs != "_now"
     assert mine["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "_now"
     assert others["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == theirs
-    assert theirs not in litellm.bedrock_tool_name_mappings.cache_dict
+    assert wire.body["toolConfig"]["toolChoice"] == {"tool": {"name": theirs}}
+    assert litellm.bedrock_tool_name_mappings.cache_dict == {}
 
 
 async def test_no_tools_are_given_where_none_may_be_called() -> None:
@@ -175,3 +176,18 @@ async def test_litellms_prefixes_are_no_part_of_the_model(model: str) -> None:
     wire, _ = await asked(deployment("bedrock", model=model))
 
     assert wire.sent[0]["path"] == "/model/amazon.nova-pro-v1%3A0/converse"
+
+
+@pytest.mark.parametrize(
+    ("body", "choice"),
+    [
+        ({}, {"tool": {"name": "json_tool_call"}}),
+        ({"tools": [TOOL]}, {"any": {}}),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "get_weather"}}}, {"tool": {"name": "get_weather"}}),
+    ],
+)
+@pytest.mark.parametrize("model", ["anthropic.claude-of-tomorrow-v1:0", "amazon.nova-pro-v1:0"])
+async def test_a_schema_is_forced_on_models_that_litellm_does_not_know_too(model: str, body: dict[str, Any], choice: dict[str, Any]) -> None:
+    wire, _ = await asked(deployment("bedrock", model=model), response_format=SCHEMA, **body)
+
+    assert wire.body["toolConfig"]["toolChoice"] == choice

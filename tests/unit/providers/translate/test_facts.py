@@ -43,7 +43,20 @@ def test_a_provider_has_what_its_dialect_can_say(provider: str, lacks: set[Capab
 def test_bedrocks_models_differ(model: str, tools: bool, images: bool) -> None:
     able = capabilities("bedrock", model)
 
-    assert (Capability.TOOLS in able, Capability.JSON_SCHEMA in able, Capability.IMAGES in able) == (tools, tools, images)
+    assert (Capability.TOOLS in able, Capability.IMAGES in able) == (tools, images)
+
+
+@pytest.mark.parametrize(
+    ("model", "keeps"),
+    [
+        ("anthropic.claude-3-haiku-20240307-v1:0", True),
+        ("us.amazon.nova-micro-v1:0", True),
+        ("meta.llama3-1-70b-instruct-v1:0", False),
+        ("qwen.qwen3-32b-v1:0", False),
+    ],
+)
+def test_only_who_can_be_made_to_call_a_tool_keeps_to_a_schema(model: str, keeps: bool) -> None:
+    assert (Capability.JSON_SCHEMA in capabilities("bedrock", model)) is keeps
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.providers.translate.thinking import drop_thinking_without_blocks, settle_thinking
+from app.providers.translate.thinking import settle_thinking, yield_thinking
 from app.providers.translate.wanted import Wanted
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -20,10 +20,17 @@ RESULT = {"role": "tool", "tool_call_id": "c", "content": "1"}
 def test_thinking_waits_while_a_tools_result_is_read(messages: list[dict[str, Any]], dropped: bool) -> None:
     params = {"reasoning_effort": "low"}
 
-    left_out = drop_thinking_without_blocks(Wanted(messages, params, frozenset()), params)
+    left_out = yield_thinking(Wanted(messages, params, frozenset()), params)
 
     assert left_out == ({"reasoning_effort"} if dropped else set())
     assert ("reasoning_effort" not in params) is dropped
+
+
+@pytest.mark.parametrize(("choice", "dropped"), [("auto", False), ("none", False), ("required", True), ({"type": "function"}, True)])
+def test_thinking_yields_to_a_forced_tool(choice: Any, dropped: bool) -> None:
+    params = {"reasoning_effort": "low", "tool_choice": choice}
+
+    assert yield_thinking(Wanted([USER], params, frozenset()), params) == ({"reasoning_effort"} if dropped else set())
 
 
 @pytest.mark.parametrize(
