@@ -187,13 +187,15 @@ class Reply:
         assert served.chunks is not None  # noqa: S101 -- and its bytes
         if served.head:
             yield served.head
-        if not watch.ended:
+        if not watch.ended and watch.broken is None:
             async for data in served.chunks:
                 passed = watch.feed(data)
                 if passed:
                     yield passed
-                if watch.ended:
+                if watch.ended or watch.broken is not None:
                     break
+        if watch.broken is not None:
+            raise watch.broken
         last = watch.finish()
         self._whole = True
         yield watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last

@@ -27,6 +27,7 @@ class StreamWatch:
         self.started = False  # a first token has been seen
         self.usage: Usage | None = None
         self.content_chars = 0
+        self.broken: UpstreamError | None = None
         self._include_usage = include_usage
         self._usage_sent = False
         self._done = False
@@ -37,7 +38,10 @@ class StreamWatch:
         self._last: dict[str, Any] = {}
 
     def feed(self, data: bytes) -> bytes:
-        """Return what may go on to the caller. Raises UpstreamError for an error event, and for what is not the format."""
+        """Return what may go on to the caller.
+
+        Raises UpstreamError for an error event, and for what is not the format; `broken` holds it instead where a token that came before it may still go on.
+        """
         if b"\r" in data or self._after_cr:
             data = self._unify_newlines(data)
         buffer = self._tail + data if self._tail else data
@@ -49,7 +53,13 @@ class StreamWatch:
             return b""
         self._tail = buffer[end + 2 :]
         whole = buffer[: end + 2]
-        passed = [event for event in whole[:-2].split(b"\n\n") if event and self._passes(event)]
+        passed: list[bytes] = []
+        try:
+            passed.extend(event for event in whole[:-2].split(b"\n\n") if event and self._passes(event))
+        except UpstreamError as error:
+            if not (self.started and passed):
+                raise
+            self.broken = error
         return b"\n\n".join([*passed, b""]) if passed else b""
 
     def finish(self) -> bytes:

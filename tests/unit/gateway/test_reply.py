@@ -97,6 +97,17 @@ async def test_a_stream_that_breaks_ends_in_an_error_and_is_not_stored(broken: A
     assert answer.closed
 
 
+@pytest.mark.parametrize("events", [(TOKEN + b"data: {\n\n",), (TOKEN, TOKEN + b"data: {\n\n")])
+async def test_tokens_that_come_with_a_break_are_sent_before_the_error(events: tuple[bytes, ...]) -> None:
+    reply = begun(FakeLane({"a": streamed(*events)}), stream=True)
+
+    await reply.wait_first_token(5)
+    passed = await sent(reply)
+
+    assert passed.startswith(TOKEN * len(events))
+    assert b'"error"' in passed
+
+
 async def test_a_stream_that_ends_without_a_finish_reason_is_a_cut() -> None:
     reply = begun(FakeLane({"a": streamed(TOKEN)}), stream=True)
 

@@ -191,6 +191,15 @@ def test_an_error_inside_the_stream_is_classified_and_not_repeated(error: Any, f
     assert "secret" not in str(caught.value)
 
 
+def test_tokens_that_come_with_an_error_still_go_on() -> None:
+    watch = StreamWatch(include_usage=False)
+
+    passed = watch.feed(b"".join([*WORDS[:2], b"data: {\n\n"]))
+
+    assert passed == b"".join(WORDS[:2])
+    assert watch.broken is not None
+
+
 def test_an_event_without_end_is_bounded() -> None:
     watch = StreamWatch(include_usage=False)
     for _ in range(16):
