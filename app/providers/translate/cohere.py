@@ -52,6 +52,9 @@ class CohereDialect:
             params["stop"] = [params["stop"]]
         if params.pop("parallel_tool_calls", None) is not None:
             dropped.add("parallel_tool_calls")
+        for message in wanted.messages:
+            if message.pop("name", None) is not None:
+                dropped.add("messages.name")
         choice, shape = params.pop("tool_choice", "auto"), params.pop("response_format", None)
         mapped = self._config.map_openai_params(params, {}, model, drop_params=True)
         data = self._config.transform_request(model=model, messages=wanted.messages, optional_params=mapped, litellm_params={}, headers={})

@@ -6,6 +6,7 @@ safety stop. It gives every chunk a finish reason; only the provider's own count
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,11 +17,12 @@ from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import Mod
 from app.providers.translate import facts
 from app.providers.translate.dialect import Outgoing, Reader, joined, unhonoured
 from app.providers.translate.pieces import Piece, Spoken, piece_of, usage_of
-from app.providers.translate.quiet import QuietLog
 from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.domain import Deployment
     from app.providers.translate.framing import Framing
     from app.providers.translate.wanted import Wanted
@@ -31,6 +33,12 @@ _SHOWN_AS = {
     "presence_penalty": frozenset({"presence_penalty"}),
     "stop": frozenset({"stop_sequences"}),
 }
+
+
+class _Log:
+    """What LiteLLM's iterator asks of its logging object: whether the older `functions` were asked for. They are not."""
+
+    optional_params: Mapping[str, Any] = MappingProxyType({})
 
 
 class GeminiDialect:
@@ -74,7 +82,7 @@ class _GeminiReader(Reader):
 
     def __init__(self, deployment: Deployment, framing: Framing | None = None) -> None:
         super().__init__(deployment, framing)
-        self._iterator = ModelResponseIterator(streaming_response=iter(()), sync_stream=True, logging_obj=QuietLog())
+        self._iterator = ModelResponseIterator(streaming_response=iter(()), sync_stream=True, logging_obj=_Log())
         self._seen: set[int] = set()
         self._finished: set[int] = set()
 

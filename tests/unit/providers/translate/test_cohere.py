@@ -67,6 +67,13 @@ async def test_a_tool_that_is_not_there_cannot_be_chosen() -> None:
     assert (caught.value.failure, caught.value.param) == (Failure.REJECTED, "tool_choice")
 
 
+async def test_messages_have_no_names() -> None:
+    wire, dropped = await asked(COMMAND, messages=[{"role": "user", "content": "hi", "name": "ann"}])
+
+    assert wire.body["messages"] == [{"role": "user", "content": "hi"}]
+    assert dropped == ("messages.name",)
+
+
 async def test_a_schema_is_a_json_object_of_that_schema() -> None:
     schema, _ = await asked(COMMAND, response_format=SCHEMA)
     plain, _ = await asked(COMMAND, response_format={"type": "json_object"})
