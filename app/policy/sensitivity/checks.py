@@ -6,15 +6,11 @@ import ipaddress
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import phonenumbers
 from stdnum import iban, luhn
 
 from app.domain import Tier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _BREAK = "\0"
 _CARD_RANGES = re.compile(r"4|5[0-8]|2[2-7]|3[04-9]|6|1800|2131|81|220|9792")  # ISO/IEC 7812 issuers of payment cards
@@ -144,13 +140,3 @@ def _is_valid(raw: str, region: str) -> bool:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(raw, region)))
     except phonenumbers.NumberParseException:
         return False
-
-
-def checked_by(valid: Callable[[str], bool], tier: Tier = Tier.HARD) -> Callable[[re.Match[str]], Tier | None]:
-    """Return a check that asks `valid` about the value."""
-
-    def check(match: re.Match[str]) -> Tier | None:
-        value = match["value"] if "value" in match.re.groupindex else match[0]
-        return tier if valid(value) else None
-
-    return check

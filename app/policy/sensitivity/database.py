@@ -60,25 +60,36 @@ class Database:
         return found
 
 
-def cache_folder() -> Path:
-    """Return the user's own cache folder (XDG base directory specification)."""
+def cache_folder() -> Path | None:
+    """Return the user's own cache folder (XDG base directory specification); None for a user without a home."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "sluice"
+    try:
+        return (Path(base) if base else Path("~/.cache").expanduser()) / "sluice"
+    except RuntimeError:
+        return None
 
 
-def _load(patterns: Sequence[Trigger], folder: Path) -> hyperscan.Database:
+def _load(patterns: Sequence[Trigger], folder: Path | None) -> hyperscan.Database:
     expressions = [expression.encode("ascii") for expression, _ in patterns]
     flags = [hyperscan.HS_FLAG_CASELESS if caseless else 0 for _, caseless in patterns]
-    file = folder / f"patterns-{_fingerprint(expressions, flags)}.hsdb"
-    with suppress(OSError, ValueError, hyperscan.error):
+    file = None if folder is None else folder / f"patterns-{_fingerprint(expressions, flags)}.hsdb"
+    database = None if file is None else _stored(file)
+    if database is None:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(expressions=expressions, ids=list(range(len(expressions))), elements=len(expressions), flags=flags)
+        if file is not None:
+            with suppress(OSError):
+                _write(file, hyperscan.dumpb(database))
+    return database
+
+
+def _stored(file: Path) -> hyperscan.Database | None:
+    """Return the database that a file holds; None where it is missing or damaged."""
+    with suppress(OSError, hyperscan.error):
         digest, _, stored = file.read_bytes().partition(b"\n")
         if digest == _digest(stored):
             return hyperscan.loadb(stored, hyperscan.HS_MODE_BLOCK)
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=expressions, ids=list(range(len(expressions))), elements=len(expressions), flags=flags)
-    with suppress(OSError):
-        _write(file, hyperscan.dumpb(database))
-    return database
+    return None
 
 
 def _write(file: Path, stored: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import re
 from urllib.parse import unquote
@@ -61,10 +60,7 @@ def _hex(run: str) -> str | None:
 def _base64(run: str) -> str | None:
     run = run.rstrip("=").translate(_URL_SAFE)
     run = run[: len(run) - (len(run) % 4 == 1)]
-    try:
-        return _readable(base64.b64decode(run + "=" * (-len(run) % 4)))
-    except binascii.Error:
-        return None
+    return _readable(base64.b64decode(run + "=" * (-len(run) % 4)))
 
 
 def _readable(raw: bytes) -> str | None:

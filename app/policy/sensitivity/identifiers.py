@@ -77,7 +77,9 @@ PATTERNS = (
     Pattern(
         "iban",
         r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11}",
-        re.compile(r"(?i)(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"),
+        re.compile(
+            r"(?i)(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?|(?:[ -]?[A-Z0-9]){11,30})(?![A-Za-z0-9])"
+        ),
         checks.bank_account,
         behind=60,
         ahead=60,
@@ -113,6 +115,7 @@ PATTERNS = (
         ahead=24,
         caseless=True,
     ),
+    Pattern("wallet", r"\b[13][1-9A-HJ-NP-Za-km-z]{25,34}\b", re.compile(r"(?<![\w/+=-])[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![\w/+=-])"), base58_wallet),
     Pattern("wallet", r"\b(?:bc1[a-z0-9]{25}|0x[a-f0-9]{40})", re.compile(r"\b(?:bc1[a-z0-9]{25,62}|0x[a-fA-F0-9]{40})\b"), wallet, caseless=True),
     Pattern(
         "phone",

@@ -73,7 +73,7 @@ PATTERNS = (
     ),
     Pattern(
         "address",
-        rf"\d,? {{0,2}}(?:bis |ter )?,? ?{_FRENCH} ",
+        rf"\d ?(?:bis|ter)?,? {_FRENCH} ",
         re.compile(rf"\b\d{{1,4}}(?: ?(?:bis|ter))?,? {_FRENCH} (?:de la |de l'|de |du |des |d'|la |le |l')?[A-Z][\w'-]{{1,30}}"),
         likely,
         behind=60,
@@ -81,7 +81,7 @@ PATTERNS = (
     ),
     Pattern(
         "address",
-        rf"\b{_ROMANCE} [A-Z][^\n]{{1,60}}\d",
+        rf"\b{_ROMANCE} [A-Za-z][^\n]{{1,60}}\d",
         re.compile(
             rf"(?<![\w/]){_ROMANCE} (?:(?:de la|de los|de las|del|della|delle|dei|dos|das|da|do|de|di|la"
             rf"|el) )?[A-Z][\w'.-]{{1,24}}(?: [A-Za-z][\w'.-]{{0,24}}){{0,4}},? (?:n[.o]{{0,2}} ?)?\d{{1,4}}(?![\d.%])"

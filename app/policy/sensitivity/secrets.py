@@ -64,7 +64,7 @@ def assigned(match: re.Match[str]) -> Tier | None:
         return Tier.HARD
     if is_password and bits >= 2 and (has_digit or signs):
         return Tier.HARD if has_digit or signs >= 2 else Tier.LIKELY
-    return Tier.LIKELY if has_digit and bits >= 2.8 else None
+    return Tier.LIKELY if has_digit and bits >= 2.5 and len(value) >= 8 else None
 
 
 def _is_balanced(text: str) -> bool:

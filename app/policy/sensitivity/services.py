@@ -89,7 +89,7 @@ TOKENS = {
     "easypost": r"EZ[AT]K[A-Za-z0-9]{54}",
     "shippo": r"shippo_(?:live|test)_[a-f0-9]{40}",
     "duffel": r"duffel_(?:test|live)_[A-Za-z0-9_=-]{43}",
-    "npm": r"npm_[A-Za-z0-9]{36}|//[^\s/]{1,80}/:_authToken=[ ]?[A-Za-z0-9_-]{20,}",
+    "npm": r"npm_[A-Za-z0-9]{36}|:_authToken=[ ]?[A-Za-z0-9_-]{20,}",
     "pypi": r"pypi-AgE[A-Za-z0-9_-]{40,}",
     "rubygems": r"rubygems_[a-f0-9]{48}",
     "nuget": r"oy2[a-z0-9]{43}",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 CARD = "4111 1111 1111 1111"
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12), lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=6), children, max_size=4)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=6), children, max_size=4),
 )
 SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -126,7 +127,8 @@ def test_any_other_fault_is_confidential_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "limit"), [({}, None), ({"max_tokens": 5}, 5), ({"max_tokens": 5, "max_completion_tokens": 7}, 7), ({"max_tokens": True}, None), ({"max_tokens": "5"}, None)]
+    ("fields", "limit"),
+    [({}, None), ({"max_tokens": 5}, 5), ({"max_tokens": 5, "max_completion_tokens": 7}, 7), ({"max_tokens": True}, None), ({"max_tokens": "5"}, None)],
 )
 def test_the_answers_limit(fields: dict[str, Any], limit: int | None) -> None:
     assert assessor().assess(said("x") | fields, Hints()).max_output_tokens == limit
@@ -171,7 +173,9 @@ def planted(draw: st.DrawFn) -> dict[str, Any]:
     """Give a body that holds the card number somewhere: as a value, as a key, in a text, in JSON within a string."""
     spot = draw(st.sampled_from([CARD, {CARD: 1}, {"x": f"so {CARD} it is"}, [1, CARD], f'{{"card": "{CARD}"}}', 4111111111111111]))
     for _ in range(draw(st.integers(0, 4))):
-        spot = draw(st.sampled_from([lambda inner: [inner], lambda inner: {"k": inner}, lambda inner: {"content": inner}, lambda inner: ["other", inner, None]]))(spot)
+        spot = draw(
+            st.sampled_from([lambda inner: [inner], lambda inner: {"k": inner}, lambda inner: {"content": inner}, lambda inner: ["other", inner, None]])
+        )(spot)
     place = draw(st.sampled_from(["message", "content", "tool_calls", "metadata", "tools", "unknown"]))
     message: dict[str, Any] = {"role": "user", "content": "hello"}
     body: dict[str, Any] = {"messages": [message]}

@@ -38,7 +38,9 @@ def test_every_text_of_a_request_is_collected_with_its_position() -> None:
             },
             {"role": "tool", "tool_call_id": "c1", "content": "o1"},
         ],
-        "tools": [{"type": "function", "function": {"name": "f1", "description": "d1", "parameters": {"properties": {"p1": {"enum": ["e1"], "default": "x1"}}}}}],
+        "tools": [
+            {"type": "function", "function": {"name": "f1", "description": "d1", "parameters": {"properties": {"p1": {"enum": ["e1"], "default": "x1"}}}}}
+        ],
         "metadata": {"k1": "m1"},
         "user": "u1",
         "stop": ["s1", "s2"],
@@ -159,7 +161,9 @@ def test_an_image_beside_the_content_cannot_be_scanned() -> None:
     assert collect(body).unscannable == ("image",)
 
 
-@pytest.mark.parametrize(("url", "kind"), [("data:image/gif;base64,AA", "image"), ("data:audio/wav;base64,AA", "audio"), ("data:application/pdf;base64,AA", "file")])
+@pytest.mark.parametrize(
+    ("url", "kind"), [("data:image/gif;base64,AA", "image"), ("data:audio/wav;base64,AA", "audio"), ("data:application/pdf;base64,AA", "file")]
+)
 def test_a_data_url_anywhere_cannot_be_scanned(url: str, kind: str) -> None:
     assert collect({"user": url}).unscannable == (kind,)
 
@@ -170,7 +174,9 @@ def test_text_after_a_data_url_is_scanned() -> None:
     assert [scalar.text for scalar in collected.scalars] == ["data:image/gif;base64,AA and my card"]
 
 
-@pytest.mark.parametrize("messages", ["words", [1234567890], ["words"], [{"role": 5, "content": {"a": "b"}}], [{"role": "user", "content": [["x"], 1234567890]}]])
+@pytest.mark.parametrize(
+    "messages", ["words", [1234567890], ["words"], [{"role": 5, "content": {"a": "b"}}], [{"role": "user", "content": [["x"], 1234567890]}]]
+)
 def test_a_body_of_the_wrong_shape_is_collected_all_the_same(messages: Any) -> None:
     assert collect({"messages": messages}).scalars
 

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from app.domain import ComplexityTier
 from app.policy.complexity import SCALE, Scale, score, signals
 
-HARD = "Design a distributed cache with strong consistency: compare three consensus protocols, prove that your choice is optimal, and plan the rollout step by step."
+HARD = (
+    "Design a distributed cache with strong consistency: compare three consensus protocols, prove that your choice is optimal, "
+    "and plan the rollout step by step."
+)
 
 
 @pytest.mark.parametrize(

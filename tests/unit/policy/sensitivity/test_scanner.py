@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import base64
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.domain import Finding, Tier
+from app.policy.collect import Join, Scalar, collect
+from app.policy.sensitivity import database
+from app.policy.sensitivity.database import UnavailableError
+from app.policy.sensitivity.pattern import Pattern, hard, weak
+from app.policy.sensitivity.scanner import Scanner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MAIL = "jane.roe@acme.io"
+
+
+def test_a_finding_has_its_position_and_offsets(scanner: Scanner) -> None:
+    findings = scanner.scan([Scalar("a", "nothing"), Scalar("b", f"mail {MAIL} now")])
+
+    assert findings == (Finding("email", Tier.HARD, "b", 5, 21),)
+
+
+def test_nothing_to_scan_is_nothing_found(scanner: Scanner) -> None:
+    assert scanner.scan([]) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ｊａｎｅ．ｒｏｅ＠ａｃｍｅ．ｉｏ",
+        "jane.r\u200boe@ac\u00adme.io",
+        "jаne.roe@аcme.io",
+        "jane.roe%40acme.io",
+        "jane.roe%2540acme.io",
+        "jane.roe\\u0040acme.io",
+        "jane.roe&#64;acme.io",
+        "jane.roe at acme dot io",
+        "jane.roe (at) acme (dot) io",
+        base64.b64encode(f"mail to {MAIL}".encode()).decode(),
+        base64.b64encode(base64.b64encode(f"mail to {MAIL}".encode())).decode(),
+        base64.encodebytes(f"mail to {MAIL} and then go home, it is late and dark outside".encode()).decode(),
+        f"mail to {MAIL}".encode().hex(),
+        "".join(chr(0xE0000 + ord(char)) for char in MAIL),
+    ],
+)
+def test_a_hidden_value_is_found(scanner: Scanner, text: str) -> None:
+    (finding,) = scanner.scan([Scalar("p", text)])
+
+    assert (finding.kind, finding.tier, finding.position) == ("email", Tier.HARD, "p")
+    assert 0 <= finding.start < finding.end <= len(text)
+
+
+def test_offsets_are_those_of_the_text_as_it_was(scanner: Scanner) -> None:
+    text = f"\u200b\u200bé {MAIL[:5]}\u200b{MAIL[5:]} é"
+
+    (finding,) = scanner.scan([Scalar("p", text)])
+
+    assert text[finding.start : finding.end].replace("\u200b", "") == MAIL
+
+
+def test_what_is_decoded_is_placed_where_it_stood_encoded(scanner: Scanner) -> None:
+    run = base64.b64encode(f"mail to {MAIL}".encode()).decode()
+
+    (finding,) = scanner.scan([Scalar("p", f"é see {run} there")])
+
+    assert (finding.start, finding.end) == (6, 6 + len(run))
+
+
+def test_what_is_found_as_it_stands_is_not_found_again_decoded(scanner: Scanner) -> None:
+    assert len(scanner.scan([Scalar("p", f"{MAIL} %41")])) == 1
+
+
+def test_what_only_looks_encoded_has_no_other_reading(scanner: Scanner) -> None:
+    assert len(scanner.scan([Scalar("a", f"&nosuch; {MAIL} &zzzzzz;"), Scalar("b", "&nosuch;")], [Join((0, 1))])) == 1
+
+
+def test_an_escape_in_a_join_is_read_once(scanner: Scanner) -> None:
+    findings = scanner.scan([Scalar("a", "jane.roe%40acme.io"), Scalar("b", " then")], [Join((0, 1))])
+
+    assert [finding.position for finding in findings] == ["a"]
+
+
+def test_encodings_are_taken_off_to_a_depth_and_no_further(scanner: Scanner) -> None:
+    text = MAIL
+    for _ in range(3):
+        text = base64.b64encode(f"this is {text}".encode()).decode()
+    deeper = base64.b64encode(f"this is {text}".encode()).decode()
+
+    assert scanner.scan([Scalar("p", text)])
+    assert not scanner.scan([Scalar("p", deeper)])
+
+
+def test_a_secret_is_told_by_its_key(scanner: Scanner) -> None:
+    collected = collect({"metadata": {"db_password": "Tr0ub4dor&3"}})
+
+    assert scanner.scan(collected.scalars, collected.joins) == (Finding("secret", Tier.HARD, "metadata.{0}", 0, 11),)
+
+
+def test_a_value_that_is_cut_is_found_and_a_name_that_is_not_one_is_not(scanner: Scanner) -> None:
+    cut = [Scalar("a", "see jane.roe@ac"), Scalar("b", "me.io")]
+    chance = [Scalar("a", "thanks to Sarah "), Scalar("b", "Johnson Street is closed")]
+
+    assert [finding.position for finding in scanner.scan(cut, [Join((0, 1))])] == ["a"]
+    assert scanner.scan(chance, [Join((0, 1))]) == ()
+
+
+def test_a_match_does_not_reach_over_what_a_join_leaves_out(scanner: Scanner) -> None:
+    scalars = [Scalar("a", "x" * 180 + " password: '1a$" + "b" * 600 + "' end"), Scalar("b", "y")]
+
+    assert all(finding.position == "a" and finding.start > 190 for finding in scanner.scan(scalars, [Join((0, 1))]))
+
+
+def test_a_nul_in_a_text_separates_nothing(scanner: Scanner) -> None:
+    findings = scanner.scan([Scalar("a", "x\0y"), Scalar("b", MAIL)])
+
+    assert [finding.position for finding in findings] == ["b"]
+
+
+def test_the_surer_of_two_findings_of_one_place_stays(tmp_path: Path) -> None:
+    sure, unsure = (Pattern("x", "abc", re.compile("abc"), check) for check in (hard, weak))
+
+    for patterns in ((sure, unsure), (unsure, sure)):
+        assert [finding.tier for finding in Scanner(patterns, cache=tmp_path).scan([Scalar("p", "abc")])] == [Tier.HARD]
+
+
+def test_what_the_check_refuses_is_not_found(tmp_path: Path) -> None:
+    pattern = Pattern("x", "abc", re.compile("abc"), lambda _: None)
+
+    assert Scanner((pattern,), cache=tmp_path).scan([Scalar("p", "abc")]) == ()
+
+
+def test_findings_of_one_kind_are_bounded(scanner: Scanner) -> None:
+    assert len(scanner.scan([Scalar("p", "a.b@acme.io " * 1_000)])) == 64
+
+
+def test_a_scanner_that_cannot_run_says_why_and_scans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "hyperscan", None)
+    scanner = Scanner()
+
+    assert scanner.health == "The package hyperscan cannot be imported; install requirements.txt."
+    with pytest.raises(UnavailableError):
+        scanner.scan([Scalar("p", "x")])
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_any_texts_can_be_scanned(scanner: Scanner, texts: list[str]) -> None:
+    scalars = [Scalar(str(index), text) for index, text in enumerate(texts)]
+
+    for finding in scanner.scan(scalars, [Join(tuple(range(len(texts))))] if len(texts) > 1 else []):
+        assert 0 <= finding.start < finding.end <= len(texts[int(finding.position)])
+
+
+HOSTILE = {
+    "newlines": "\n",
+    "digits": "1234567890",
+    "spaced": "1 ",
+    "dashed": "1-",
+    "words": "first ",
+    "brackets": "[",
+    "objects": '{"a":',
+    "dots": "1.",
+    "colons": "a:",
+    "at": "a@",
+    "hosts": "a@b.",
+    "titles": "Aa Bb ",
+    "base64": "QUJD",
+    "lines": "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=\n",
+    "percent": "%41",
+    "entities": "&amp;",
+    "escapes": "\\u0041",
+    "passwords": 'password="',
+    "urls": "http://a:",
+    "jwt": "eyJaaaaaaaaaa.",
+    "keys": "-----BEGIN ",
+    "masks": "XXXX-",
+    "spaces": " ",
+    "ibans": "DE89 ",
+    "wide": "１２",
+    "unseen": "1\u200b",
+    "emoji": "😀",
+    "names": "my name is ",
+    "streets": "1 Ab Cd ",
+    "calls": "call 1",
+    "accounts": "account ",
+}
+
+
+@pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
+def test_time_is_linear_in_hostile_text(scanner: Scanner, unit: str) -> None:
+    def fastest(size: int) -> float:
+        scalars = [Scalar("p", (unit * size)[:size])]
+        took: list[float] = []
+        for _ in range(3):
+            start = time.perf_counter()
+            scanner.scan(scalars)
+            took.append(time.perf_counter() - start)
+        return min(took)
+
+    short, long = fastest(10_000), fastest(40_000)
+
+    assert long < 8 * short + 0.02  # quadratic would be 16
+    assert long < 0.4
+
+
+def test_every_character_is_looked_at_once_by_a_pattern(tmp_path: Path) -> None:
+    looked: list[int] = []
+
+    def count(match: re.Match[str]) -> Tier | None:
+        looked.append(match.start())
+
+    pattern = Pattern("x", "a", re.compile("a"), count, behind=50, ahead=50)
+
+    Scanner((pattern,), cache=tmp_path).scan([Scalar("p", "a" * 1_000 + " " * 300 + "a"), Scalar("q", "a")])
+
+    assert len(looked) == 1_002
+
+
+def test_an_ordinary_text_is_public(spot: Callable[[str], set[tuple[str, str, str]]]) -> None:
+    for text in (
+        "Write a function that returns the n-th prime, with tests, in Python 3.12.1.",
+        "Natalia sold 48 clips in April, and half as many in May. How many did she sell altogether?",
+        "Explain the Krebs cycle to a child of 10 in 3 paragraphs, then list 5 questions.",
+        "Visual Studio Code shows 'Module not found' after I ran pip install -r requirements.txt. What now?",
+        "from app.config import settings\npassword = settings.db_password\ntoken = get_token(request)\n",
+        "SELECT id, name FROM users WHERE created_at > '2024-01-01' ORDER BY 1 LIMIT 100;",
+        "In 1912 the Titanic left Southampton; 1,503 of 2,208 people died. Summarise why.",
+    ):
+        assert spot(text) == set()
