@@ -21,6 +21,11 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 
 
+def _type_name(value: object) -> str:
+    """Stand for a value that is no JSON: its text could be content (an exception's message, say)."""
+    return f"<{type(value).__name__}>"
+
+
 class _Sink:
     """Where events go. One per process, set by `configure`."""
 
@@ -33,10 +38,10 @@ class _Sink:
         now = time.time()
         if self.readable:
             clock = time.strftime("%H:%M:%S", time.localtime(now))
-            pairs = " ".join(f"{key}={value}" for key, value in fields.items())
+            pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
             line = f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip()
         else:
-            line = json.dumps({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields}, default=str)
+            line = json.dumps({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields}, default=_type_name)
         try:
             self.stream.write(line + "\n")
             self.stream.flush()

@@ -72,6 +72,17 @@ def test_an_exception_is_its_classes_and_frames(output: io.StringIO) -> None:
     assert "fail" in written
 
 
+@pytest.mark.parametrize("readable", [False, True])
+def test_a_field_that_is_no_json_is_its_type(*, readable: bool) -> None:
+    stream = io.StringIO()
+    logging.configure("info", readable=readable, stream=stream)
+    logging.get_logger("part").error("failed", cause=ValueError("canary"))
+    logging.configure("info", readable=False)
+
+    assert "<ValueError>" in stream.getvalue()
+    assert "canary" not in stream.getvalue()
+
+
 def test_a_librarys_logger_is_reduced_to_its_name_and_place(output: io.StringIO) -> None:
     library = standard.getLogger("some.library")
     library.addHandler(standard.StreamHandler(output))
