@@ -10,13 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from app.domain import Tier
-from app.policy.collect import collect
-from app.policy.sensitivity.scanner import Scanner
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout, which is not installed
+
+from app.domain import Tier  # noqa: E402
+from app.policy.collect import collect  # noqa: E402
+from app.policy.sensitivity.scanner import Scanner  # noqa: E402
 
 COLUMNS = ("rows", "recall_hard", "recall_all", "flagged_hard", "flagged_all", "p50_us", "p99_us")
 
