@@ -17,9 +17,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout, which is not installed
 
-from app.domain import Tier  # noqa: E402
-from app.policy.collect import collect  # noqa: E402
-from app.policy.sensitivity.scanner import Scanner  # noqa: E402
+from app.domain import Tier
+from app.policy.collect import collect
+from app.policy.sensitivity.scanner import Scanner
 
 COLUMNS = ("rows", "recall_hard", "recall_all", "flagged_hard", "flagged_all", "p50_us", "p99_us")
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout, which is not installed
 
-from app.policy.complexity import score  # noqa: E402
+from app.policy.complexity import score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
