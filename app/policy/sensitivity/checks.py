@@ -14,8 +14,10 @@ from app.domain import Tier
 
 _BREAK = "\0"
 _CARD_RANGES = re.compile(r"4|5[0-8]|2[2-7]|3[04-9]|6|1800|2131|81|220|9792")  # ISO/IEC 7812 issuers of payment cards
-_GROUPED_CARD = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}|\d{13,19}")
+GROUPED_CARD = r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}|\d{13,19})"
+_GROUPED_CARD = re.compile(GROUPED_CARD)
 _CARD_CUE = re.compile(r"(?i)\b(?:card|visa|master|amex|credit|debit|maestro|jcb|discover|diners|kart|carte|tarjeta|carta)\w*[^\n]{0,40}$")
+_SSN_CUE = re.compile(r"(?i)\bssn\b|social security")
 _VERSION_CUE = re.compile(r"(?i)(?:\bv|\bversion|\bver|\brelease|\bbuild|\bsection|\bupgrade|\brev|chapter|==|>=|<=|~=|@|/)[ .:=]*$")
 _PHONE_CUE = re.compile(
     r"(?i)(?:phone|\btel\b|\bt[e\xe9]l[e\xe9]?[f.]|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|cellulare|komork"
@@ -31,6 +33,8 @@ NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 
 """
 _IBAN_CHARS = {entry[:2]: int(entry[2:]) for entry in _IBANS.split()}
 _SEPARATORS = re.compile(r"[ -]")
+_DIGIT_BEFORE = re.compile(r"\d $")
+_DIGIT_AFTER = re.compile(r" \d")
 _NOT_DIGIT = re.compile(r"\D")
 _RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220", "1.2.3.4", "5.6.7.8"})
 
@@ -65,9 +69,10 @@ def card(match: re.Match[str]) -> Tier | None:
     if len(set(number)) < 2 or not _CARD_RANGES.match(number):
         return None
     cued = _CARD_CUE.search(before(match, 60)) is not None
-    if luhn.is_valid(number) and (cued or _GROUPED_CARD.fullmatch(raw)):
+    grouped = _GROUPED_CARD.fullmatch(raw) is not None
+    if luhn.is_valid(number) and (cued or grouped):
         return Tier.HARD if cued or len(number) <= 16 else Tier.LIKELY
-    return Tier.LIKELY if cued and _GROUPED_CARD.fullmatch(raw) else None
+    return Tier.LIKELY if cued and grouped else None
 
 
 def bank_account(match: re.Match[str]) -> Tier | None:
@@ -80,8 +85,9 @@ def bank_account(match: re.Match[str]) -> Tier | None:
 def social_security(match: re.Match[str]) -> Tier | None:
     """Check a US social security number: areas, groups and serials that the administration never issues are none."""
     area, group, serial = match["area"], match["group"], match["serial"]
-    valid = area not in {"000", "666"} and area[0] != "9" and group != "00" and serial != "0000"
-    return Tier.HARD if valid else None
+    if area in {"000", "666"} or area[0] == "9" or group == "00" or serial == "0000":
+        return None
+    return Tier.HARD if match["sep"] == "-" or _SSN_CUE.search(before(match, 40)) else Tier.LIKELY
 
 
 def ip_address(match: re.Match[str]) -> Tier | None:
@@ -112,6 +118,8 @@ def international_phone(match: re.Match[str]) -> Tier | None:
 def american_phone(match: re.Match[str]) -> Tier | None:
     """Check a number of the North American plan: area codes and exchanges begin with 2 to 9."""
     number = digits(match[0])[-10:]
+    if match["sep"] == " " and (_DIGIT_BEFORE.search(before(match, 2)) or _DIGIT_AFTER.match(after(match, 2))):
+        return None  # a row of figures
     return Tier.HARD if number[0] in "23456789" and len(set(number)) > 2 else None
 
 

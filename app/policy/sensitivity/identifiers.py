@@ -72,7 +72,12 @@ PATTERNS = (
         caseless=True,
     ),
     Pattern(
-        "payment_card", r"\b\d(?:[ -]?\d){11}", re.compile(r"(?<![\d.,])(?<!\d[-_/])\d(?:[ -]?\d){11,18}(?![\d]|[.,]\d)"), checks.card, behind=60, ahead=60
+        "payment_card",
+        r"\b\d(?:[ -]?\d){11}",
+        re.compile(rf"(?<!\d)(?<!\d[._/-])(?:{checks.GROUPED_CARD}|\d(?:[ -]?\d){{11,18}})(?!\d|\.\d)"),
+        checks.card,
+        behind=60,
+        ahead=60,
     ),
     Pattern(
         "iban",
@@ -88,7 +93,7 @@ PATTERNS = (
     Pattern(
         "ssn",
         r"\d{3}[- ]\d{2}[- ]\d{4}",
-        re.compile(r"(?<![\d-])(?<!\d[., ])(?P<area>\d{3})(?P<sep>[- ])(?P<group>\d{2})(?P=sep)(?P<serial>\d{4})(?![\d-]|[. ,]\d)"),
+        re.compile(r"(?<![\d-])(?<!\d\.)(?P<area>\d{3})(?P<sep>[- ])(?P<group>\d{2})(?P=sep)(?P<serial>\d{4})(?![\d-]|\.\d)"),
         checks.social_security,
         behind=20,
         ahead=20,
@@ -115,7 +120,7 @@ PATTERNS = (
         ahead=24,
         caseless=True,
     ),
-    Pattern("wallet", r"\b[13][1-9A-HJ-NP-Za-km-z]{25,34}\b", re.compile(r"(?<![\w/+=-])[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![\w/+=-])"), base58_wallet),
+    Pattern("wallet", r"\b[13][1-9A-HJ-NP-Za-km-z]{25,34}\b", re.compile(r"(?<![\w+])[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![\w+])"), base58_wallet),
     Pattern("wallet", r"\b(?:bc1[a-z0-9]{25}|0x[a-f0-9]{40})", re.compile(r"\b(?:bc1[a-z0-9]{25,62}|0x[a-fA-F0-9]{40})\b"), wallet, caseless=True),
     Pattern(
         "phone",
@@ -129,7 +134,7 @@ PATTERNS = (
     Pattern(
         "phone",
         r"\d{3}\)?[ ./-]{1,3}\d{3}[ .-]\d{4}",
-        re.compile(r"(?<![\w.+$-])(?<!\d[ /])(?:1[ .-])?(?:\(\d{3}\)[ ./-]{0,3}|\d{3}(?P<sep>[ ./-])[ ]?)\d{3}[ .-]\d{4}(?![\w-]|[.,/ ]\d)"),
+        re.compile(r"(?<![\w.+$-])(?<!\d[ /])(?:1[ .-])?(?:\(\d{3}\)[ ./-]{0,3}|\d{3}(?P<sep>[ ./-])[ ]?)\d{3}[ .-]\d{4}(?![\w-]|[./]\d)"),
         checks.american_phone,
         behind=30,
         ahead=30,
@@ -137,7 +142,7 @@ PATTERNS = (
     Pattern(
         "phone",
         r"\(\d{3}\)\d{3}[ .-]?\d{4}",
-        re.compile(r"(?<![\w.+$-])(?:1[ .-])?\(\d{3}\)\d{3}[ .-]?\d{4}(?!\d)"),
+        re.compile(r"(?<![\w.+$-])(?:1[ .-])?\(\d{3}\)(?P<sep>)\d{3}[ .-]?\d{4}(?!\d)"),
         checks.american_phone,
         behind=30,
         ahead=30,

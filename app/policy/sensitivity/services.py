@@ -8,8 +8,7 @@ from app.domain import Tier
 from app.policy.sensitivity import checks
 from app.policy.sensitivity.pattern import Pattern
 
-_PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{8}|1{8}|a{8}|redacted|my-(?:bot-)?token|_here")
-_RUN = re.compile(r"(?i)12345678901|abcdefghijk|abc123|123xyz|klmnopq")
+_PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{12}|1{12}|a{12}|redacted|my-(?:bot-)?token|_here")
 _LONG_CHARS = 100  # in a longer one such a run may be chance
 _FILE = re.compile(r"(?i)\.(?:png|jpe?g|gif|svg|js|css|ico|woff2?)\b")
 _MIN_ENTROPY_BITS = 3.0  # of the characters after the prefix: words and fillers are below it, random hex of 20 and more above
@@ -149,7 +148,7 @@ TOKENS = {
 def token(match: re.Match[str]) -> Tier | None:
     """Check a token: fillers and examples of documentation are none."""
     text = match[0]
-    filler = len(text) < _LONG_CHARS and (_RUN.search(text) or _PLACEHOLDER.search(text))
+    filler = len(text) < _LONG_CHARS and _PLACEHOLDER.search(text)
     return None if filler or checks.entropy(text) < _MIN_ENTROPY_BITS or _FILE.match(checks.after(match, 6)) else Tier.HARD
 
 
