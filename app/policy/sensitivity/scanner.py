@@ -14,7 +14,7 @@ from app.policy.sensitivity.fold import Folded, fold
 from app.policy.sensitivity.layout import BREAK, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from app.policy.collect import Join, Scalar
@@ -70,7 +70,7 @@ class Scanner:
                 break
             layer = Layer([text.folded.text for text in texts])
             hits = self._database.hits(layer.buffer.encode("ascii"))
-        return tuple(found[key] for key in sorted(found))
+        return tuple(_merged(found))
 
     def _check(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
         """Run each pattern's exact expression and check around its hits, and add what they confirm."""
@@ -124,6 +124,26 @@ class _Text:
     def offsets(self, start: int, end: int) -> tuple[int, int]:
         """Return the offsets in the scalar for offsets in the folded text."""
         return self.span or (self.folded.original(start), self.folded.original(end - 1) + 1)
+
+
+def _merged(found: Mapping[_Key, Finding]) -> list[Finding]:
+    """Return findings in order; of those of one kind that overlap, the surest, else the longest."""
+    best: dict[_Key, Finding] = {}
+    last: dict[tuple[int, str], _Key] = {}
+    for key in sorted(found):
+        scalar, start, _, kind = key
+        before = last.get((scalar, kind))
+        if before is not None and start < before[2]:
+            if _weight(best[before]) >= _weight(found[key]):
+                continue
+            del best[before]
+        best[key] = found[key]
+        last[scalar, kind] = key
+    return list(best.values())
+
+
+def _weight(finding: Finding) -> tuple[int, int]:
+    return _RANK[finding.tier], finding.end - finding.start
 
 
 def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int]) -> Iterator[tuple[Tier, int, int, int]]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    Check = Callable[[re.Match[str]], Tier | None]
+
 MAIL = "jane.roe@acme.io"
 
 
@@ -130,6 +132,16 @@ def test_the_surer_of_two_findings_of_one_place_stays(tmp_path: Path) -> None:
 
     for patterns in ((sure, unsure), (unsure, sure)):
         assert [finding.tier for finding in Scanner(patterns, cache=tmp_path).scan([Scalar("p", "abc")])] == [Tier.HARD]
+
+
+@pytest.mark.parametrize(("tiers", "kept"), [((hard, hard), (0, 6)), ((weak, hard), (2, 4)), ((hard, weak), (0, 6)), ((weak, weak), (0, 6))])
+def test_of_overlapping_findings_the_surest_stays_else_the_longest(tmp_path: Path, tiers: tuple[Check, Check], kept: tuple[int, int]) -> None:
+    outer, inner = tiers
+    patterns = (Pattern("x", "abcdef", re.compile("abcdef"), outer), Pattern("x", "cd", re.compile("cd"), inner), Pattern("y", "ab", re.compile("ab"), weak))
+
+    found = [finding for finding in Scanner(patterns, cache=tmp_path).scan([Scalar("p", "abcdef")]) if finding.kind == "x"]
+
+    assert [(finding.start, finding.end) for finding in found] == [kept]
 
 
 def test_what_the_check_refuses_is_not_found(tmp_path: Path) -> None:
