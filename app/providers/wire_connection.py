@@ -229,7 +229,7 @@ class Connection(asyncio.Protocol):
             raise _MalformedError
         if coding is not None and (coding.lower() != "chunked" or "content-length" in headers):
             raise _MalformedError
-        self._until_close = coding is None and "content-length" not in headers and status not in (204, 304) and not self._head_only
+        self._until_close = coding is None and "content-length" not in headers
 
     def _parse(self, data: bytes) -> None:
         if not self._started:

@@ -6,6 +6,8 @@ import ssl
 import subprocess
 from typing import TYPE_CHECKING
 
+from app.providers.wire_dial import verified_tls
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,10 +24,9 @@ class Authority:
         self._openssl("req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", f"/CN={name}", *extensions)
 
     def client_context(self) -> ssl.SSLContext:
-        """Return the context that the wire makes, with this authority as the only one that is trusted."""
-        context = ssl.create_default_context(cafile=str(self._certificate))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        """Return the context that the wire makes, with this authority trusted too."""
+        context = verified_tls()
+        context.load_verify_locations(self._certificate)
         return context
 
     def server_context(self, host: str) -> ssl.SSLContext:

@@ -97,7 +97,7 @@ async def test_the_whole_limit_bounds_connecting_too() -> None:
     async def hang(*_: object, **__: object) -> object:
         return await asyncio.Event().wait()
 
-    async with wire_to(target) as wire:
+    async with wire_to(target) as wire, asyncio.timeout(DEADLINE_S):
         asyncio.get_running_loop().getaddrinfo = hang  # type: ignore[assignment,method-assign] # a resolver that hangs
         with pytest.raises(UpstreamError) as caught:
             await ask(wire, target, connect_s=60, timeout_s=SHORT_S)

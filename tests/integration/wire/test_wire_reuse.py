@@ -243,6 +243,16 @@ async def test_closing_the_wire_closes_idle_and_running_connections() -> None:
             await running.read(DEADLINE_S)
 
 
+async def test_nothing_is_connected_after_the_wire_was_closed() -> None:
+    async with serving(answering(OK)) as peer, wire_to(peer.address) as wire:
+        await wire.aclose()
+        with pytest.raises(UpstreamError) as caught:
+            await fetch(wire, peer.address)
+
+        assert (caught.value.failure, caught.value.sent) == (Failure.UNREACHABLE, False)
+        assert peer.sessions == []
+
+
 async def test_nothing_is_left_behind_when_connections_end() -> None:
     gc.collect()
     before = sum(isinstance(thing, wire_connection.Connection) for thing in gc.get_objects())

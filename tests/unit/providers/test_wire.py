@@ -10,6 +10,7 @@ from app.domain import Address, EgressPolicy, Failure, Label
 from app.errors import UpstreamError
 from app.providers.egress import DEFAULT_LOCAL_NETWORKS, Egress
 from app.providers.wire import Wire, _encode_head
+from app.providers.wire_dial import Dialer
 
 TARGET = Address("http", "127.0.0.1", 9)
 
@@ -114,11 +115,21 @@ async def test_an_address_that_is_not_cleared_is_refused_before_anything_else() 
     assert (caught.value.failure, caught.value.sent) == (Failure.NOT_CLEARED, False)
 
 
-async def test_nothing_is_connected_after_the_wire_was_closed() -> None:
-    wire = make_wire()
-    await wire.aclose()
+async def test_a_new_connection_that_ended_before_anything_was_written_is_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        is_open = False
+        aborted = False
 
+        def abort(self) -> None:
+            self.aborted = True
+
+    ended = Ended()
+
+    async def dial(*_: object) -> Ended:
+        return ended
+
+    monkeypatch.setattr(Dialer, "dial", dial)
     with pytest.raises(UpstreamError) as caught:
-        await wire.request(Label.PUBLIC, TARGET, path="/", headers=[], body=b"", connect_s=1, timeout_s=1, idle_s=1)
+        await make_wire().request(Label.PUBLIC, TARGET, path="/", headers=[], body=b"", connect_s=1, timeout_s=1, idle_s=1)
 
-    assert (caught.value.failure, caught.value.sent) == (Failure.UNREACHABLE, False)
+    assert (caught.value.failure, caught.value.sent, ended.aborted) == (Failure.UNREACHABLE, False, True)

@@ -221,6 +221,18 @@ async def test_one_connection_serves_many_exchanges_each_with_its_own_answer() -
         exchange.send()
 
 
+async def test_a_connection_that_was_held_back_reads_again_when_its_answer_is_whole() -> None:
+    exchange = Exchange()
+    raw = by_length(b"a" * 400_000)
+    exchange.feed(raw[:300_000])
+    held_back = not exchange.transport.reading
+    exchange.feed(raw[300_000:])
+
+    assert held_back
+    assert exchange.transport.reading
+    assert exchange.is_reusable
+
+
 async def test_an_idle_connection_that_ends_is_forgotten() -> None:
     exchange = Exchange()
     exchange.feed(by_length(b"abc"))

@@ -172,6 +172,18 @@ async def test_a_body_that_is_over_the_bound_before_it_is_read_is_broken(whole: 
     assert (caught.value.failure, line.aborts) == (Failure.BROKEN, 0 if whole else 1)
 
 
+async def test_a_body_that_goes_over_the_bound_with_its_last_bytes_is_broken() -> None:
+    response, _ = make(max_body_bytes=10)
+    reading = asyncio.create_task(response.read(60))
+    await turn()
+    response.feed(b"a" * 11)
+    response.finish()
+
+    with pytest.raises(UpstreamError) as caught:
+        await reading
+    assert caught.value.failure is Failure.BROKEN
+
+
 async def test_a_stream_is_not_bounded_because_it_is_not_held() -> None:
     response, _ = make(max_body_bytes=10)
     chunks = response.chunks()
