@@ -11,6 +11,8 @@ from app.policy.published import CONSTANTS, KEYS
 
 _PAIR_CHARS = 4096  # a longer value says by itself what it is; joined with its key it would only be scanned twice
 _MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
+_SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
+_BYTE = 256
 _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
 _PAYLOAD_CHARS = 256  # inside a media part, a longer text without a space is the medium itself
 _MEDIA = {
@@ -178,15 +180,21 @@ class Walk:
         self.add(value, position, embedded=True)
 
     def sequence(self, values: list[Any] | tuple[Any, ...], position: str) -> bool:
-        """Take a list of texts or of bytes down; False where it is neither."""
+        """Take a list of nothing but texts or integers down, which may be bytes; False where it is neither."""
         first = values[0] if values else None
         if isinstance(first, str) and len(values) > 1 and all(isinstance(value, str) for value in values):
             parts = tuple(self.take(text, f"{position}[{index}]") for index, text in enumerate(values) if text)
             self.chars += sum(map(len, values)) + 2 * len(values)
             self.joins.append(Join(parts))
             return True
-        if type(first) is int and len(values) >= _MIN_BYTES and all(type(value) is int and 0 <= value < 256 for value in values):
-            self.take(bytes(values).decode("utf-8", "replace"), position)
+        if type(first) is int and all(type(value) is int for value in values):
+            if len(values) >= _MIN_BYTES and min(values) >= 0 and max(values) < _BYTE:
+                self.take(bytes(values).decode("utf-8", "replace"), position)
+            for index, value in enumerate(values):
+                if not -_SHORT_NUMBER < value < _SHORT_NUMBER:
+                    self.number(str(value), f"{position}[{index}]", None)
+            self.chars += 4 * len(values)
+            return True
         return False
 
     def number(self, text: str, position: str, owner: int | None) -> None:

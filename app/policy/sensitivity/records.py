@@ -57,8 +57,8 @@ _KINDS = {
 }
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](?:19|20)?\d\d")
 _WORD = re.compile(r"[a-z]+(?:[-_./][a-z]+)*\d{0,2}", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-")
 _MIN_DIGITS = 4
-_MASKED = re.compile(r"(?:[X*]{3,}[- /]?)+\d{3,4}")
 
 
 def numbered(match: re.Match[str]) -> Tier | None:
@@ -75,7 +75,7 @@ def numbered(match: re.Match[str]) -> Tier | None:
 
 def weakly_numbered(match: re.Match[str]) -> Tier | None:
     """Check a number that says less: of an order, a customer, an account of any kind."""
-    return Tier.WEAK if numbered(match) is not None else None
+    return Tier.WEAK if numbered(match) is not None and not _UUID.match(match["value"]) else None
 
 
 def _pattern(kind: str, words: str) -> Pattern:

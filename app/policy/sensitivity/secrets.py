@@ -28,7 +28,7 @@ _FILLER = re.compile(
     r"(?i)^(?:os\.|process\.|env\b|self\.|config|getenv|none$|null$|nil$|true$|false$|undefined|%s|str\b|string|request|data\.|args\.|settings|this\.|function"
     r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token)|enter|insert|changeme|change[_-]me"
     r"|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
-    r"|redacted|\*{3}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
+    r"|redacted|\*{3}|#{5}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
 )
 _CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+\(?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
 _NO_SECRET_KEY = re.compile(

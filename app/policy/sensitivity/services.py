@@ -8,7 +8,7 @@ from app.domain import Tier
 from app.policy.sensitivity import checks
 from app.policy.sensitivity.pattern import Pattern
 
-_PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{12}|1{12}|a{12}|redacted|my-(?:bot-)?token|_here")
+_PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{12}|1{12}|a{12}|redacted|abc123|123xyz|#{5}|my-(?:bot-)?token|_here")
 _LONG_CHARS = 100  # in a longer one such a run may be chance
 _FILE = re.compile(r"(?i)\.(?:png|jpe?g|gif|svg|js|css|ico|woff2?)\b")
 _MIN_ENTROPY_BITS = 3.0  # of the characters after the prefix: words and fillers are below it, random hex of 20 and more above

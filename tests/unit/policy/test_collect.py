@@ -118,6 +118,10 @@ def test_a_list_of_other_integers_is_no_text() -> None:
     assert collect({"data": [1, 2, 3, 4, 5, 6, 7, 256]}).scalars == ()
 
 
+def test_long_integers_of_a_list_are_texts_at_their_places() -> None:
+    assert positions(collect({"data": [1, 4111111111111111, -2, -1234567]})) == {"data[1]": "4111111111111111", "data[3]": "-1234567"}
+
+
 def test_a_prompt_of_token_numbers_in_an_unknown_field_cannot_be_scanned() -> None:
     assert collect({"prompt_token_ids": [9906, 1917, 4, 5]}).unscannable == ("tokens",)
     assert collect({"prompts": [[9906, 1917, 4, 5]]}).unscannable == ("tokens",)

@@ -45,6 +45,7 @@ def test_a_number_beside_its_word_is_found(spot: Spot, text: str, kind: str, tie
         "RFC 2822",
         "claim 1.2.3.4567",
         "membership renewals",
+        "client id 73082700-1f09-405b-80d0-3131bfd6272d",
         "customer id abc12",
     ],
 )
