@@ -1,16 +1,18 @@
-"""The command line: `python -m app serve` and `python -m app check`."""
+"""The command line: `python -m app serve`, `check` and `explain`."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import errno
+import json
 import os
 import secrets
 import socket
 import sys
 import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -19,6 +21,8 @@ from uvicorn.supervisors import Multiprocess
 from app.config.check import report
 from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
+from app.errors import GatewayError
+from app.gateway.explain_text import to_text
 from app.providers.catalog import load_catalog
 from app.providers.deployments import load_configuration
 
@@ -40,12 +44,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve on HOST:PORT (127.0.0.1:8000)")
     commands.add_parser("check", help="validate the settings and gateway.yaml, and print what each label can reach")
+    explaining = commands.add_parser("explain", help="say how a chat request would be routed, and why; nothing is called")
+    explaining.add_argument("file", help="a file with the request's JSON body, or - for standard input")
+    explaining.add_argument("--json", action="store_true", help="print what POST /v1/route answers")
     arguments = parser.parse_args(argv)
     try:
-        return {"serve": serve, "check": check}[arguments.command]()
+        if arguments.command == "explain":
+            return explain(arguments.file, as_json=arguments.json)
+        return serve() if arguments.command == "serve" else check()
     except ConfigError as exc:
         _say(str(exc))
         return 2
+
+
+def explain(file: str, *, as_json: bool) -> int:
+    """Print how the request in `file` would be routed. Raises ConfigError."""
+    from app import main as root  # noqa: PLC0415 -- the other commands need no scanner
+
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as exc:
+        _say(f"{file} cannot be read: {exc.strerror}.")
+        return 2
+    settings = load_settings()
+    config, assembled = load_configuration(settings.gateway_config, environment(), load_catalog())
+    try:
+        explained = root.explain_offline(settings, config, assembled, raw)
+    except GatewayError as error:
+        _say(error.message)
+        return 2
+    sys.stdout.write(json.dumps(explained, indent=2) + "\n" if as_json else to_text(explained, colour=sys.stdout.isatty()))
+    return 0
 
 
 def check() -> int:

@@ -21,8 +21,9 @@ from app.config.addresses import is_local, parse_base_url
 from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
 from app.dependencies import Guard
-from app.domain import Hints, Label, LaneName
+from app.domain import Hints, Label, LaneName, Tenant
 from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.explain import explain, to_wire
 from app.gateway.search import SearchGateway
 from app.limits import RateLimit
 from app.middleware import BodyLimit, HotRoute, LoopbackGuard, RequestEdge
@@ -35,7 +36,7 @@ from app.providers.deployments import load_configuration
 from app.providers.egress import Egress
 from app.providers.relay import RelayLane, post_json
 from app.providers.wire import Wire
-from app.routers import chat, documents, health, models, search
+from app.routers import chat, documents, health, models, route, search
 from app.routers.chat_openapi import CHAT_OPERATION
 from app.routers.errors import add_error_handlers
 from app.services.cache import MemoryCache, RedisCache
@@ -117,7 +118,7 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
         translate.load()
     wire = Wire(Egress(assembled.egress))
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
-    assessor = Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan.allow, on_fault=_count_scan_fault)
+    assessor = _assessor(settings, file)
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
     cache = _cache(settings)
     gateway = ChatGateway(
@@ -161,7 +162,7 @@ def _fastapi(parts: Parts) -> FastAPI:
     api.state.search = parts.search
     api.state.store = parts.store
     api.state.quota = parts.quota
-    for router in (health.router, models.router, search.router, documents.router):
+    for router in (health.router, models.router, route.router, search.router, documents.router):
         api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
     add_error_handlers(api)
     api.openapi = partial(_describe, api)  # type: ignore[method-assign] # FastAPI's documented way to extend the description
@@ -184,6 +185,10 @@ async def _close(parts: Parts) -> None:
         await parts.quota.aclose()
     await parts.wire.aclose()
     parts.scan_pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _assessor(settings: Settings, file: GatewayFile) -> Assessor:
+    return Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan.allow, on_fault=_count_scan_fault)
 
 
 def _cache(settings: Settings) -> MemoryCache | RedisCache | None:
@@ -230,6 +235,14 @@ def _store(settings: Settings, assembled: Assembled, embedder: Embedder) -> Chro
         return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=clearance)
     except ValueError as exc:
         raise ConfigError(f"CHROMA_URL cannot be used: {exc}") from None
+
+
+def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled, raw: bytes) -> dict[str, Any]:
+    """Return what POST /v1/route would answer to the body `raw`. Raises GatewayError."""
+    request = chat.read_request(raw, {}, Tenant("command line", "command line"))
+    assessor = _assessor(settings, file)
+    facts = assessor.assess(request.body, request.hints)
+    return to_wire(explain(assembled.table, facts, request.body["model"]))
 
 
 def _label_of_text(assessor: Assessor, text: str) -> Label:

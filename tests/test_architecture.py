@@ -83,6 +83,7 @@ UNMIRRORED = {
     "app/routers/chat.py": "speaks HTTP: tests/integration/test_chat_relay.py",
     "app/routers/errors.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/routers/health.py": "speaks HTTP: tests/integration/test_http_edge.py",
+    "app/routers/route.py": "speaks HTTP: tests/integration/test_route.py",
     "app/routers/models.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/main.py": "composition: tests/integration drives the whole application",
     "app/__main__.py": "the command line: tests/integration runs it as a process",

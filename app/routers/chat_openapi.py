@@ -28,6 +28,20 @@ def _header(name: str, description: str, values: list[str] | None = None) -> dic
     return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
+CHAT_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": _BODY,
+            "examples": {
+                "simple": {"summary": "Routed by rules", "value": _SIMPLE},
+                "stream": {"summary": "Streamed, with usage", "value": _STREAM},
+                "local": {"summary": "Kept local", "value": _LOCAL},
+            },
+        },
+    },
+}
+
 CHAT_OPERATION: dict[str, Any] = {
     "tags": ["chat"],
     "summary": "Create a chat completion",
@@ -39,19 +53,7 @@ CHAT_OPERATION: dict[str, Any] = {
         _header("Cache-Control", "`no-cache`, `no-store` or `max-age=N`."),
         _header("X-Request-ID", "Taken over when it is 1 to 64 of A-Z, a-z, 0-9, `_`, `-`."),
     ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _BODY,
-                "examples": {
-                    "simple": {"summary": "Routed by rules", "value": _SIMPLE},
-                    "stream": {"summary": "Streamed, with usage", "value": _STREAM},
-                    "local": {"summary": "Kept local", "value": _LOCAL},
-                },
-            },
-        },
-    },
+    "requestBody": CHAT_BODY,
     "responses": {
         "200": {
             "description": "A `chat.completion`, or a stream of `chat.completion.chunk` events that ends in `[DONE]`.",

@@ -146,3 +146,34 @@ def test_check_fails_on_a_file_that_cannot_be_served(tmp_path: Path) -> None:
 
     assert result.returncode == 2
     assert 'broken.yaml:2: unknown key "pols"' in result.stderr
+
+
+def test_explain_says_how_a_request_would_be_routed(tmp_path: Path) -> None:
+    (tmp_path / "body.json").write_text(json.dumps(BODY | {"messages": [{"role": "user", "content": "My SSN is 536-22-1234."}]}))
+    command = [sys.executable, "-m", "app", "explain", "body.json"]
+    asked: Any = {"cwd": tmp_path, "env": environment(tmp_path), "capture_output": True, "text": True, "timeout": 60}
+
+    readable = subprocess.run(command, check=True, **asked).stdout
+    parsed = json.loads(subprocess.run([*command, "--json"], check=True, **asked).stdout)
+
+    assert re.search(r"ssn +hard +messages\[0\].content \[10:21\]", readable)
+    assert re.search(r"confidential +-> local +matches", readable)
+    assert parsed["label"] == "confidential"
+    assert "536" not in readable + json.dumps(parsed)
+
+
+@pytest.mark.parametrize(("body", "said"), [("{", "could not parse"), ('{"model": "auto"}', "messages")])
+def test_explain_refuses_what_the_gateway_would_refuse(tmp_path: Path, body: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "explain", "-"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        input=body,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert said in done.stderr

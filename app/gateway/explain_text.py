@@ -1,0 +1,60 @@
+"""An explanation for a person's terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_RED, _GREEN, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
+
+
+def to_text(explained: Mapping[str, Any], *, colour: bool) -> str:
+    """Return what `explain.to_wire` said, readable; ANSI colours where `colour`."""
+    text = "\n".join(_lines(explained)) + "\n"
+    if not colour:
+        for code in (_RED, _GREEN, _DIM, _BOLD, _PLAIN):
+            text = text.replace(code, "")
+    return text
+
+
+def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
+    complexity = explained["complexity"]
+    yield f"label        {_BOLD}{explained['label']}{_PLAIN} ({explained['label_reason']})"
+    for found in explained["findings"]:
+        yield f"  {found['kind']:18} {found['tier']:7} {found['position']} [{found['start']}:{found['end']}]"
+    yield f"complexity   {_BOLD}{complexity['tier']}{_PLAIN} ({complexity['score']:.3f})"
+    for name, value in sorted(complexity["contributions"].items(), key=lambda item: -abs(item[1])):
+        if value:
+            yield f"  {name:18} {value:+.3f}"
+    yield f"tokens       about {explained['prompt_tokens']}, at most {explained['max_output_tokens'] or 'as many as the model gives'} out"
+    yield f"needs        {', '.join(explained['needs']) or 'nothing special'}"
+    if explained["rules"]:
+        yield "rules"
+    for rule in explained["rules"]:
+        sign = f"{_GREEN}matches{_PLAIN}" if rule["matched"] else f"{_DIM}no: {rule['why_not']}{_PLAIN}"
+        yield f"  {rule['rule']:18} -> {rule['use']:12} {sign}"
+    yield from _plan(explained)
+
+
+def _plan(explained: Mapping[str, Any]) -> Iterator[str]:
+    plan, error = explained["plan"], explained["error"]
+    if error is not None:
+        yield f"{_RED}refused{_PLAIN}      {error['code']}: {error['message']}"
+        return
+    yield "plan"
+    for place, attempt in enumerate(plan["attempts"], 1):
+        yield f"  {place}. {attempt['deployment']:15} {attempt['lane']:10} {_cost(attempt):12} {attempt['reason']}"
+    planned = {attempt["deployment"] for attempt in plan["attempts"]}
+    for attempt in plan["if_context_exceeded"]:
+        if attempt["deployment"] in planned:
+            continue
+        yield f"  {_DIM}if the prompt is too long: {attempt['deployment']}{_PLAIN}"
+    for entry in plan["excluded"]:
+        yield f"  {_DIM}not {entry['deployment']}: {entry['reason']}{_PLAIN}"
+
+
+def _cost(attempt: Mapping[str, Any]) -> str:
+    cost = attempt["estimated_cost_usd"]
+    return "price ?" if cost is None else f"${cost:.6f}"

@@ -1,0 +1,25 @@
+"""POST /v1/route: how a chat request would be routed, and why. Nothing is called."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from app.dependencies import Caller  # noqa: TC001 -- FastAPI reads the annotations
+from app.gateway.explain import explain, to_wire
+from app.http_io import read_headers
+from app.routers.chat import read_request
+from app.routers.chat_openapi import CHAT_BODY
+
+router = APIRouter(prefix="/v1/route", tags=["chat"])
+
+
+@router.post("", openapi_extra={"requestBody": CHAT_BODY})
+async def explain_route(request: Request, caller: Caller) -> dict[str, Any]:
+    """Take the body of a chat request, with its headers, and answer with facts, findings, every rule tried, and the plan with its reasons."""
+    asked = read_request(await request.body(), read_headers(request.scope), caller)
+    chat = request.app.state.chat
+    facts = await asyncio.get_running_loop().run_in_executor(chat.scan_pool, chat.assessor.assess, asked.body, asked.hints)
+    return to_wire(explain(chat.table, facts, asked.body["model"]))

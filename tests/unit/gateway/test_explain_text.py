@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from app.domain import Complexity, ComplexityTier, Condition, Finding, Label, Tier
+from app.gateway.explain import explain, to_wire
+from app.gateway.explain_text import to_text
+from tests.unit.policy.table import deployment, facts, table
+
+CLOUD, LONG, HOME = deployment("cloud"), deployment("vast"), deployment("home", Label.CONFIDENTIAL)
+TABLE = table({"cheap": [CLOUD], "long": [LONG], "local": [HOME]}, [(Condition(min_tokens=99), "long"), (Condition(), "cheap")], fallback="local")
+
+
+def test_a_plan_is_told_line_by_line() -> None:
+    known = facts(findings=(Finding("email", Tier.WEAK, "user", 0, 9),))
+    text = to_text(to_wire(explain(TABLE, known, "auto")), colour=False)
+
+    assert "email              weak    user [0:9]" in text
+    assert "no: 10 tokens are fewer than 99" in text
+    assert "1. cloud" in text
+    assert "if the prompt is too long: vast" in text
+    assert "\x1b" not in text
+
+
+def test_what_is_left_out_is_told_with_its_reason() -> None:
+    text = to_text(to_wire(explain(TABLE, facts(Label.CONFIDENTIAL), "auto")), colour=True)
+
+    assert "not cloud: cleared for internal, the request is confidential" in text
+    assert "\x1b[" in text
+
+
+def test_signals_that_count_are_told_and_others_not() -> None:
+    explained = to_wire(explain(TABLE, facts(), "cheap"))
+    explained["complexity"]["contributions"] = dict(Complexity(0.3, ComplexityTier.SIMPLE, (("length", 0.3), ("code", 0.0))).contributions)
+
+    text = to_text(explained, colour=False)
+
+    assert "length             +0.300" in text
+    assert "code" not in text
+
+
+def test_a_refusal_is_told() -> None:
+    assert "refused      model_not_found" in to_text(to_wire(explain(TABLE, facts(), "nothing")), colour=False)
