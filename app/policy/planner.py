@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from app.domain import Attempt, Capability, Deployment, Excluded, Label, OnConflict, Plan
+from app.domain import Attempt, Capability, Deployment, Excluded, Label, LaneName, OnConflict, Plan
 from app.errors import ContextExceededError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
+from app.policy.confidential import check_fields, check_urls
 from app.policy.rules import first_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from app.domain import Facts, RoutingTable
 
@@ -40,6 +41,17 @@ def make_plan(table: RoutingTable, facts: Facts, model: str) -> Plan:
     if not attempts and not (overlong and longer):
         raise _nothing_left(table, facts, model, excluded)
     return Plan(rule=rule, pool=pool, attempts=attempts or longer, excluded=excluded, if_context_exceeded=longer)
+
+
+def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Plan:
+    """Return the plan for a request. Raises what `make_plan` raises, and InvalidRequestError for what a confidential request may not carry."""
+    plan = make_plan(table, facts, body["model"])
+    if facts.label >= Label.CONFIDENTIAL:
+        check_urls(body)
+        for attempt in plan.attempts:
+            if attempt.deployment.lane is LaneName.RELAY:
+                check_fields(body, attempt.deployment.allow_fields)
+    return plan
 
 
 def _select(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:

@@ -14,7 +14,7 @@ _MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
 _SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
 _BYTE = 256
 _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
-_PAYLOAD_CHARS = 256  # inside a media part, a longer text without a space is the medium itself
+_PAYLOAD_CHARS = 256  # inside a media part, a longer run of base64 is the medium itself
 _MEDIA = {
     **dict.fromkeys(("image_url", "input_image", "image", "images"), "image"),
     **dict.fromkeys(("input_audio", "audio", "audio_url"), "audio"),
@@ -23,7 +23,8 @@ _MEDIA = {
 }
 _TEXTUAL = frozenset({None, "text", "refusal", "input_text", "output_text", "thinking", "reasoning", "tool_use", "tool_result"})
 _SPOKEN_KEYS = frozenset({"text", "refusal", "thinking"})
-_SPACE = re.compile(r"\s")
+_PAYLOAD = re.compile(r"[A-Za-z0-9+/=_-]*")
+_DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w=.-]{1,60}){0,3};base64,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Walk:
                 self.add(value, path, owner)
 
     def media(self, kind: str, value: object, position: str) -> None:
-        """Walk something that is no text: what is short or has spaces in it (a file's name, a note) is scanned, the medium itself is opaque."""
+        """Walk something that is no text: the medium itself is opaque, what else is there (a file's name, an address) is scanned."""
         self.opaque.append(Opaque(kind, position))
         self.add(value, position, in_media=True)
 
@@ -158,11 +159,13 @@ class Walk:
     def string(self, text: str, position: str, owner: int | None, *, in_media: bool, embedded: bool) -> None:
         """Take a text down unless it is a word of the schema, look into JSON that stands in it, and mark what is a medium."""
         self.chars += len(text) + 2
-        if not text or text in CONSTANTS or (in_media and len(text) > _PAYLOAD_CHARS and not _SPACE.search(text)):
+        if not text or text in CONSTANTS or (in_media and len(text) > _PAYLOAD_CHARS and _PAYLOAD.fullmatch(text)):
             return
-        if text.startswith("data:") and not _SPACE.search(text):
+        if text.startswith("data:"):
             self.opaque.append(Opaque(_MEDIA.get(text[5 : text.find("/")], "file"), position))
-            return
+            head = _DATA_URL.match(text)
+            if head is not None and _PAYLOAD.fullmatch(text, head.end()):
+                return
         index = self.take(text, position)
         if owner is not None and len(text) <= _PAIR_CHARS:
             self.joins.append(Join((owner, index), ": "))

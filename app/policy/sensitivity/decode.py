@@ -15,6 +15,7 @@ BLOB_CHARS = 20
 BLOB_TRIGGER = r"(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}"  # once for each run: its end is BLOB_CHARS after the run's start
 ESCAPE_TRIGGER = r"%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|&#|&[a-z]{2,8};"
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
+_SEPARATORS = re.compile(r"[/_-]")
 _LINE_BREAKS = re.compile(r"[\s]+")
 _URL_SAFE = str.maketrans("-_", "+/")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
@@ -49,8 +50,14 @@ def blob(text: str, start: int, end: int) -> tuple[str, int] | None:
     if match is None:
         return None
     run = _LINE_BREAKS.sub("", match[0])
-    plain = _hex(run) or _base64(run)
+    plain = _hex(run) or _base64(run) or _segments(run)
     return (plain, match.end()) if plain else None
+
+
+def _segments(run: str) -> str | None:
+    """Return what the parts of a path or of a name say: their separators are base64's own characters too."""
+    said = [_hex(part) or _base64(part) for part in _SEPARATORS.split(run) if len(part) >= BLOB_CHARS]
+    return "\n".join(plain for plain in said if plain) or None
 
 
 def _hex(run: str) -> str | None:

@@ -172,10 +172,20 @@ def test_a_data_url_anywhere_cannot_be_scanned(url: str, kind: str) -> None:
     assert collect({"user": url}).unscannable == (kind,)
 
 
-def test_text_after_a_data_url_is_scanned() -> None:
-    collected = collect({"user": "data:image/gif;base64,AA and my card"})
+@pytest.mark.parametrize("text", ["data:image/gif;base64,AA and my card", "data:jane@acme.test", "data:text/plain,jane@acme.test"])
+def test_a_data_url_with_anything_but_base64_is_scanned_too(text: str) -> None:
+    collected = collect({"user": text})
 
-    assert [scalar.text for scalar in collected.scalars] == ["data:image/gif;base64,AA and my card"]
+    assert [scalar.text for scalar in collected.scalars] == [text]
+    assert collected.unscannable
+
+
+def test_a_long_address_of_a_medium_is_scanned() -> None:
+    url = "https://a.test/" + "x" * 300 + "?mail=jane@acme.test"
+
+    collected = collect(said([{"type": "image_url", "image_url": {"url": url}}]))
+
+    assert [scalar.text for scalar in collected.scalars] == [url]
 
 
 @pytest.mark.parametrize(

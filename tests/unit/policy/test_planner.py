@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Capability, Condition, Label, OnConflict, RoutingTable
+from app.domain import Capability, Condition, Label, LaneName, OnConflict, RoutingTable
 from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
-from app.policy.planner import make_plan
+from app.policy.planner import decide, make_plan
 from tests.unit.policy.table import deployment, facts, table
 
 CHEAP = deployment("mini", context_window=1000)
@@ -169,3 +171,21 @@ def test_no_plan_holds_a_deployment_below_the_label(pools: dict[str, list[object
 
     assert plan.attempts
     assert all(attempt.deployment.clearance >= label for attempt in plan.attempts + plan.if_context_exceeded)
+
+
+IMAGE = {"model": "auto", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]}
+
+
+@pytest.mark.parametrize(("body", "code"), [(IMAGE, "remote_url_not_allowed"), ({"model": "auto", "messages": [], "future": 1}, "field_not_cleared")])
+def test_what_a_confidential_request_may_not_carry_is_refused(body: dict[str, object], code: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        decide(TABLE, facts(Label.CONFIDENTIAL), body)
+
+    assert caught.value.code == code
+    assert decide(TABLE, facts(Label.INTERNAL), body).attempts
+
+
+def test_a_translated_request_drops_unknown_fields_by_itself() -> None:
+    ollama = dataclasses.replace(LOCAL, lane=LaneName.TRANSLATE)
+
+    assert decide(table({"local": [ollama]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1}).attempts

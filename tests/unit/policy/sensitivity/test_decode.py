@@ -70,6 +70,12 @@ def test_what_is_no_text_is_not_read(run: str) -> None:
     assert blob(run, 0, len(run)) is None
 
 
+def test_a_segment_of_a_path_is_read() -> None:
+    path = f"verify/{base64.b64encode(SAID.encode()).decode()}/now"
+
+    assert blob(path, 0, len(path)) == (SAID, len(path))
+
+
 def test_a_run_ends_where_its_text_does() -> None:
     run = base64.b64encode(SAID.encode()).decode()
 

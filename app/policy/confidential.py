@@ -1,0 +1,68 @@
+"""What a confidential request may not carry: a server that is cleared could fetch, forward or call for it.
+
+vLLM, for one, has request fields that name another host; llama.cpp, vLLM and others fetch an image that is given by URL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# The top level of `CreateChatCompletionRequest` in OpenAI's published API description.
+PUBLISHED = frozenset(
+    """audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages metadata modalities model moderation n
+    parallel_tool_calls prediction presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format
+    safety_identifier seed service_tier stop store stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity
+    web_search_options""".split(),  # noqa: SIM905 -- forty names read better as a paragraph
+)
+
+# Fields beside OpenAI's by which vLLM, llama.cpp, SGLang and TGI choose the next token; docs/privacy.md lists them.
+SAMPLING = frozenset(
+    """top_k min_p top_a typical_p tfs_z repetition_penalty repeat_penalty repeat_last_n length_penalty no_repeat_ngram_size min_tokens
+    ignore_eos stop_token_ids skip_special_tokens spaces_between_special_tokens include_stop_str_in_output mirostat mirostat_tau mirostat_eta
+    dry_multiplier dry_base dry_allowed_length dry_penalty_last_n xtc_probability xtc_threshold dynatemp_range dynatemp_exponent
+    do_sample use_beam_search best_of grammar guided_json guided_regex guided_choice guided_grammar enable_thinking think""".split(),  # noqa: SIM905 -- likewise
+)
+
+# Where OpenAI's dialect and its relatives put the address of something that the server should fetch or call.
+_URL_KEYS = frozenset({"url", "image_url", "video_url", "audio_url", "file_url", "server_url", "uri", "image", "video"})
+
+
+def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
+    """Refuse every top-level field that is not OpenAI's, a sampling field, or allowed by name. Raises InvalidRequestError (`field_not_cleared`)."""
+    for name in body:
+        if name not in PUBLISHED and name not in SAMPLING and name not in allow_fields:
+            message = "A confidential request may carry only OpenAI's own fields, sampling fields, and those in the deployment's allow_fields."
+            raise InvalidRequestError(message, param=name[:64], code="field_not_cleared")
+
+
+def check_urls(body: Mapping[str, Any]) -> None:
+    """Refuse a URL, other than `data:`, in any media, file or tool-server field. Raises InvalidRequestError (`remote_url_not_allowed`)."""
+    for path, value in _addresses(body):
+        if not value.lstrip().lower().startswith("data:") and _names_a_place(value):
+            message = "A confidential request may not name a URL to fetch: send the content itself as a data: URL."
+            raise InvalidRequestError(message, param=path, code="remote_url_not_allowed")
+
+
+def _names_a_place(value: str) -> bool:
+    start = value.lstrip()[:2048]
+    return "://" in start or start.startswith(("//", "\\\\", "file:", "/"))
+
+
+def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield every string under a key that holds addresses, in messages, tools and fields that are not published; texts and schemas are left alone."""
+    rest: list[tuple[str, Any]] = [(name, value) for name, value in body.items() if name not in {"functions", "response_format", "metadata"}]
+    while rest:
+        path, value = rest.pop()
+        if isinstance(value, list):
+            rest.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                if name in _URL_KEYS and isinstance(item, str):
+                    yield f"{path}.{name}", item
+                elif name not in {"parameters", "arguments"}:
+                    rest.append((f"{path}.{name}", item))

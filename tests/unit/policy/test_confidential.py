@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidRequestError
+from app.policy.confidential import PUBLISHED, SAMPLING, check_fields, check_urls
+
+PLACE = "https://example.com/a.png"
+
+
+def parts(*given: dict[str, Any]) -> dict[str, Any]:
+    return {"model": "auto", "messages": [{"role": "user", "content": list(given)}]}
+
+
+def test_openais_fields_and_sampling_fields_pass() -> None:
+    check_fields(dict.fromkeys(PUBLISHED | SAMPLING), frozenset())
+
+
+@pytest.mark.parametrize("name", ["kv_transfer_params", "chat_template", "future", "Model"])
+def test_another_field_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check_fields({"model": "m", name: 1}, frozenset())
+
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "field_not_cleared", name)
+
+
+def test_a_field_that_the_deployment_allows_passes() -> None:
+    check_fields({"future": 1}, frozenset({"future"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (parts({"type": "image_url", "image_url": {"url": PLACE}}), "messages[0].content[0].image_url.url"),
+        (parts({"type": "image_url", "image_url": PLACE}), "messages[0].content[0].image_url"),
+        (parts({"type": "image_url", "image_url": {"url": " HTTP://10.0.0.1/x"}}), "messages[0].content[0].image_url.url"),
+        (parts({"type": "image_url", "image_url": {"url": "//example.com/x"}}), "messages[0].content[0].image_url.url"),
+        (parts({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}), "messages[0].content[0].image_url.url"),
+        (parts({"type": "image_url", "image_url": {"url": "/etc/passwd"}}), "messages[0].content[0].image_url.url"),
+        (parts({"type": "video_url", "video_url": {"url": PLACE}}), "messages[0].content[0].video_url.url"),
+        (parts({"type": "file", "file": {"file_url": PLACE}}), "messages[0].content[0].file.file_url"),
+        ({"tools": [{"type": "mcp", "server_url": PLACE}]}, "tools[0].server_url"),
+        ({"future": {"deep": [{"url": PLACE}]}}, "future.deep[0].url"),
+    ],
+)
+def test_an_address_that_a_server_could_fetch_is_refused(body: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check_urls(body)
+
+    assert (caught.value.code, caught.value.param) == ("remote_url_not_allowed", param)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        parts({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}),
+        parts({"type": "text", "text": f"See {PLACE}"}),
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"url": {"default": PLACE}}}}}]},
+        {"response_format": {"json_schema": {"schema": {"url": PLACE}}}},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": f'{{"url": "{PLACE}"}}'}}]}]},
+        parts({"type": "note", "image": "a caption"}),
+    ],
+)
+def test_texts_schemas_and_data_urls_pass(body: dict[str, Any]) -> None:
+    check_urls(body)
