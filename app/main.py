@@ -242,7 +242,7 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     request = chat.read_request(raw, {}, Tenant("command line", "command line"))
     assessor = _assessor(settings, file)
     facts = assessor.assess(request.body, request.hints)
-    return to_wire(explain(assembled.table, facts, request.body["model"]))
+    return to_wire(explain(assembled.table, facts, request.body))
 
 
 def _label_of_text(assessor: Assessor, text: str) -> Label:

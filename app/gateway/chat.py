@@ -12,7 +12,7 @@ from app.gateway.attempts import Walk
 from app.gateway.cache_key import cache_key
 from app.gateway.flights import Flights, Landed
 from app.gateway.reply import Reply, StoredAnswer
-from app.policy.planner import make_plan
+from app.policy.planner import decide
 from app.utils.monitoring import CACHE, FINDINGS, ROUTED
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class ChatGateway:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
         table = self.table
         facts = await self._assess(request, receipt)
-        plan = make_plan(table, facts, request.body["model"])
+        plan = decide(table, facts, request.body)
         receipt.rule = plan.rule
         ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
         key = self._cache_key(request, facts, plan)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from app.domain import Usage
 from app.errors import GatewayError
 from app.gateway.receipt import cost_usd
-from app.policy.planner import AUTO, make_plan
+from app.policy.planner import AUTO, decide
 from app.policy.rules import mismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.domain import Attempt, Deployment, Facts, Plan, RoutingTable
 
 
@@ -25,8 +27,9 @@ class Explanation:
     error: GatewayError | None
 
 
-def explain(table: RoutingTable, facts: Facts, model: str) -> Explanation:
-    """Return how `make_plan` comes to its answer for these facts."""
+def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Explanation:
+    """Return how `decide` comes to its answer for these facts."""
+    model = body["model"]
     tried: list[tuple[str, str, str | None]] = []
     if model == AUTO:
         for rule in table.rules:
@@ -35,7 +38,7 @@ def explain(table: RoutingTable, facts: Facts, model: str) -> Explanation:
             if why is None:
                 break
     try:
-        return Explanation(facts, tuple(tried), make_plan(table, facts, model), None)
+        return Explanation(facts, tuple(tried), decide(table, facts, body), None)
     except GatewayError as error:
         return Explanation(facts, tuple(tried), None, error)
 

@@ -22,4 +22,4 @@ async def explain_route(request: Request, caller: Caller) -> dict[str, Any]:
     asked = read_request(await request.body(), read_headers(request.scope), caller)
     chat = request.app.state.chat
     facts = await asyncio.get_running_loop().run_in_executor(chat.scan_pool, chat.assessor.assess, asked.body, asked.hints)
-    return to_wire(explain(chat.table, facts, asked.body["model"]))
+    return to_wire(explain(chat.table, facts, asked.body))

@@ -172,7 +172,7 @@ async def test_a_plan_that_names_the_cloud_is_stopped_by_egress(
     stream: bool,
 ) -> None:
     wrong = Plan("wrong", "cheap", (Attempt(gateway.parts.chat.table.deployments["cloud"], "because"),))
-    monkeypatch.setattr(chat_module, "make_plan", lambda *_: wrong)
+    monkeypatch.setattr(chat_module, "decide", lambda *_: wrong)
 
     status, _, answer = await post(http, gateway, POSITIONS["newest user turn"](EMAIL) | {"stream": stream})
 

@@ -6,13 +6,13 @@ from tests.unit.policy.table import deployment, facts, table
 
 TABLE = table(
     {"cheap": [deployment("a", price=Price(1e-6, 2e-6))], "local": [deployment("home", Label.CONFIDENTIAL)]},
-    [(Condition(min_tokens=99), "local"), (Condition(), "cheap"), (Condition(max_tokens=5), "local")],
+    [(Condition(min_tokens=99), "local"), (Condition(), {"model": "cheap"}), (Condition(max_tokens=5), "local")],
     fallback="local",
 )
 
 
 def test_rules_are_told_up_to_the_one_that_matches() -> None:
-    told = to_wire(explain(TABLE, facts(max_output_tokens=100), "auto"))
+    told = to_wire(explain(TABLE, facts(max_output_tokens=100), {"model": "auto"}))
 
     assert told["rules"] == [
         {"rule": "rule-1", "use": "local", "matched": False, "why_not": "10 tokens are fewer than 99"},
@@ -25,11 +25,11 @@ def test_rules_are_told_up_to_the_one_that_matches() -> None:
 
 
 def test_a_named_model_is_asked_of_no_rule() -> None:
-    assert to_wire(explain(TABLE, facts(), "a"))["rules"] == []
+    assert to_wire(explain(TABLE, facts(), {"model": "a"}))["rules"] == []
 
 
 def test_what_the_real_path_would_refuse_is_told_as_its_error() -> None:
-    told = to_wire(explain(TABLE, facts(Label.INTERNAL), "nothing"))
+    told = to_wire(explain(TABLE, facts(Label.INTERNAL), {"model": "nothing"}))
 
     assert told["plan"] is None
     assert told["error"]["code"] == "model_not_found"
@@ -38,6 +38,6 @@ def test_what_the_real_path_would_refuse_is_told_as_its_error() -> None:
 def test_findings_are_kinds_and_places() -> None:
     found = Finding("email", Tier.HARD, "messages[0].content", 3, 9)
 
-    assert to_wire(explain(TABLE, facts(findings=(found,)), "auto"))["findings"] == [
+    assert to_wire(explain(TABLE, facts(findings=(found,)), {"model": "auto"}))["findings"] == [
         {"kind": "email", "tier": "hard", "position": "messages[0].content", "start": 3, "end": 9},
     ]
