@@ -6,7 +6,7 @@ from tests.unit.policy.table import deployment, facts, table
 
 TABLE = table(
     {"cheap": [deployment("a", price=Price(1e-6, 2e-6))], "local": [deployment("home", Label.CONFIDENTIAL)]},
-    [(Condition(min_tokens=99), "local"), (Condition(), {"model": "cheap"}), (Condition(max_tokens=5), "local")],
+    [(Condition(min_tokens=99), "local"), (Condition(), "cheap"), (Condition(max_tokens=5), "local")],
     fallback="local",
 )
 

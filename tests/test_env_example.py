@@ -8,7 +8,7 @@ from app.config.settings import Settings
 if TYPE_CHECKING:
     import pytest
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
 
 def test_the_example_lists_every_setting_and_nothing_else() -> None:
