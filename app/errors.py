@@ -46,10 +46,12 @@ class GatewayError(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        count_label: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code if code is not None else type(self).code
+        self.count_label = count_label or self.code or self.type  # for the metric: never a word of a provider or a caller
         self.param = param
         self.headers: Mapping[str, str] = headers or {}
 
@@ -164,7 +166,8 @@ class UpstreamError(GatewayError):
     """One attempt that failed.
 
     `provider_text` is the provider's own message about the caller's request: for that caller and for nobody else (no log, metric or trace). `remedy` is a
-    sentence for the operator's log; `tell_caller` marks one that the caller may read too (a local server to start). `retry_after_s` is what the provider asked for. `sent` says whether any byte of the request may have left.
+    sentence for the operator's log; `tell_caller` marks one that the caller may read too (a local server to start). `retry_after_s` is what the provider
+    asked for. `sent` says whether any byte of the request may have left.
     """
 
     status = 502

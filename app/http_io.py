@@ -63,7 +63,7 @@ def too_large(max_bytes: int) -> BodyTooLargeError:
 
 async def send_error(send: Send, error: GatewayError, headers: Iterable[Header] = ()) -> None:
     """Answer with OpenAI's error body."""
-    ERRORS.labels(error.code or error.type).inc()
+    ERRORS.labels(error.count_label).inc()
     own = [(name.encode(), value.encode()) for name, value in error.headers.items()]
     await send_json(send, error.status, error.body(), [*own, *headers])
 

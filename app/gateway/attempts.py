@@ -82,9 +82,9 @@ class Walk:
         raise AttemptsFailedError(self.tried)
 
     async def _try(self, attempt: Attempt, *, left: int) -> Served:
-        """Make one attempt within its share of the time that remains."""
+        """Make one attempt: half of the time that remains is its own, or all of it where it is the last."""
         loop = asyncio.get_running_loop()
-        share = max(0.0, self.deadline - loop.time()) / left
+        share = max(0.0, self.deadline - loop.time()) / min(left, 2)
         self.current = attempt.deployment
         call = replace(self.call, deployment=attempt.deployment, timeout_s=share, connect_s=min(self.call.connect_s, share))
         answer: Answer | None = None
@@ -105,13 +105,15 @@ class Walk:
         if not stream:
             body = await answer.body()
             return Served(deployment, answer, body=body, usage=_usage_of(body))
-        watch = StreamWatch(include_usage=self.include_usage)
+        watch = StreamWatch(include_usage=self.include_usage, classify=answer.error_inside)
         chunks = answer.events()
         head = b""
         async for data in chunks:
             head += watch.feed(data)
             if watch.started:
                 return Served(deployment, answer, head=head, watch=watch, chunks=chunks)
+            if watch.ended:
+                break
         raise UpstreamError(Failure.BROKEN)  # ended before any token: a cut, whatever it looked like
 
     def _note(self, attempt: Attempt, error: UpstreamError) -> None:
@@ -140,7 +142,7 @@ def _usage_of(body: bytes) -> Usage | None:
 
 def _caller_fault(error: UpstreamError) -> InvalidRequestError:
     message = error.provider_text or "The provider refused the request without saying why."
-    return InvalidRequestError(message, code=error.provider_code, param=error.param)
+    return InvalidRequestError(message, code=error.provider_code, param=error.param, count_label="refused_by_provider")
 
 
 def _context_exceeded(error: UpstreamError) -> ContextExceededError:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.domain import CacheState, Call, Label, Usage
+from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import cache_key
-from app.gateway.flights import Flights, Landed
-from app.gateway.reply import Reply, StoredAnswer
+from app.gateway.flights import Flights
+from app.gateway.reply import Reply, StreamReply, WholeReply
+from app.gateway.stored import Place
 from app.policy.planner import decide
 from app.utils.monitoring import CACHE, FINDINGS, ROUTED
 
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from app.gateway.cache_control import CacheControl
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt
+    from app.gateway.stored import StoredAnswer
     from app.policy.assess import Assessor
 
-# Above this a scan takes milliseconds and leaves the event loop.
-_SCAN_INLINE_BYTES = 64 * 1024
+# Above this parsing and scanning take milliseconds, and leave the event loop.
+SCAN_INLINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,47 +70,35 @@ class ChatGateway:
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
+        deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
         table = self.table
+        stream = bool(request.body.get("stream"))
         facts = await self._assess(request, receipt)
         plan = decide(table, facts, request.body)
         receipt.rule = plan.rule
         ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
-        key = self._cache_key(request, facts, plan)
-        stream = bool(request.body.get("stream"))
-        stored = await self._look_up(key, request, receipt)
-        lead = None
-        if stored is None and key is not None and receipt.cache is CacheState.MISS and not stream:
-            seat = await self.flights.board(key, wait_s=self.limits.timeout_s)
-            stored, lead = (seat.value, None) if isinstance(seat, Landed) else (None, seat)
-            receipt.cache = CacheState.JOINED if stored is not None else CacheState.MISS
-        CACHE.labels(receipt.cache).inc()
+        place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
+        stored = await self._find(place, receipt, stream=stream)
         if stored is not None:
-            receipt.deployment, receipt.attempts, receipt.cost_usd = stored.deployment, 0, 0.0
-            return Reply.of_stored(stored, receipt, stream=stream)
-        reply = Reply(receipt, stream=stream)
-        if key is not None and self.cache is not None and not request.cache_control.no_store:
-            reply.store_in(self.cache, key, self.limits.cache_ttl_s)
-        try:
-            await self._attempt(request, facts, plan, reply)
-            if lead is not None and reply.stored is not None:
-                lead.land(reply.stored)
-        except BaseException:
-            reply.drop()
-            raise
-        finally:
-            if lead is not None:
-                lead.abandon()
-        return reply
+            receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
+            return Reply(receipt, stream=stream, body=stored.body)
+        walk = self._walk(request, facts, plan, deadline, stream=stream)
+        if stream:
+            return await _begun(StreamReply(receipt, walk, place, prompt_tokens=facts.prompt_tokens), self.limits.commit_s)
+        return await _begun(WholeReply(receipt, walk, place), self.limits.commit_s)
+
+    async def assess(self, request: ChatRequest) -> Facts:
+        """Return what is known of a request; a long one is scanned off the event loop."""
+        if request.size_bytes <= SCAN_INLINE_BYTES:
+            return self.assessor.assess(request.body, request.hints)
+        context = contextvars.copy_context()  # so that what is logged there carries the request's id
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.scan_pool, context.run, self.assessor.assess, request.body, request.hints)
 
     async def _assess(self, request: ChatRequest, receipt: Receipt) -> Facts:
         start = time.perf_counter()
-        if request.size_bytes > _SCAN_INLINE_BYTES:
-            loop = asyncio.get_running_loop()
-            facts = await loop.run_in_executor(self.scan_pool, self.assessor.assess, request.body, request.hints)
-        else:
-            facts = self.assessor.assess(request.body, request.hints)
+        receipt.facts = facts = await self.assess(request)
         receipt.assess_s = time.perf_counter() - start
-        receipt.facts = facts
         for kind in facts.kinds:
             FINDINGS.labels(kind).inc()
         return facts
@@ -119,23 +110,17 @@ class ChatGateway:
         names = "\x1f".join(f"{attempt.deployment.name}\x1e{attempt.deployment.model}\x1e{attempt.deployment.base_url}" for attempt in plan.attempts)
         return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=names, body=request.body, headers=request.headers)
 
-    async def _look_up(self, key: bytes | None, request: ChatRequest, receipt: Receipt) -> StoredAnswer | None:
-        if key is None or self.cache is None or request.cache_control.no_cache:
-            receipt.cache = CacheState.BYPASS
-            return None
+    async def _find(self, place: Place, receipt: Receipt, *, stream: bool) -> StoredAnswer | None:
         start = time.perf_counter()
-        raw = await self.cache.get(key)
-        receipt.cache_s = time.perf_counter() - start
-        stored = StoredAnswer.load(raw) if raw is not None else None
-        if stored is not None and stored.age_s() > request.cache_control.max_age_s:
-            stored = None
-        receipt.cache = CacheState.MISS if stored is None else CacheState.HIT
+        stored = await place.find(join=not stream, wait_s=self.limits.timeout_s)
+        receipt.cache = place.state
+        if place.state is not CacheState.BYPASS:
+            receipt.cache_s = time.perf_counter() - start
+        CACHE.labels(place.state).inc()
         return stored
 
-    async def _attempt(self, request: ChatRequest, facts: Facts, plan: Plan, reply: Reply) -> None:
-        loop = asyncio.get_running_loop()
+    def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, deadline: float, *, stream: bool) -> Walk:
         limits = self.limits
-        stream = bool(request.body.get("stream"))
         call = Call(
             deployment=plan.attempts[0].deployment,
             label=facts.label,
@@ -149,6 +134,14 @@ class ChatGateway:
             rule=plan.rule,
         )
         include_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
-        walk = Walk(plan, call, self.lanes, deadline=loop.time() + limits.timeout_s, include_usage=include_usage)
-        reply.begin(walk, Usage(facts.prompt_tokens, 0, estimated=True))
-        await (reply.wait_first_token(limits.commit_s) if stream else reply.wait_whole())
+        return Walk(plan, call, self.lanes, deadline=deadline, include_usage=include_usage)
+
+
+async def _begun(reply: StreamReply | WholeReply, commit_s: float) -> Reply:
+    """Begin a reply; one that fails, or whose caller leaves, holds nothing."""
+    try:
+        await (reply.begin(commit_s) if isinstance(reply, StreamReply) else reply.begin())
+    except BaseException:
+        reply.drop()
+        raise
+    return reply

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from app.domain import Call, Label, Window
+    from app.errors import UpstreamError
 
 
 class Answer(Protocol):
@@ -24,6 +25,10 @@ class Answer(Protocol):
 
         A lane raises UpstreamError when its upstream breaks, or ends without its dialect's own end.
         """
+        ...
+
+    def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
+        """Return what an error object inside the stream means."""
         ...
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ class Receipt:
     deployment: str | None = None
     attempts: int | None = None
     dropped: tuple[str, ...] = ()
+    ended: str | None = None  # `cut` or `failed`, for a stream that did not end well
     usage: Usage | None = None
     cost_usd: float | None = None
     assess_s: float | None = None
@@ -57,7 +58,14 @@ class Receipt:
         fields: dict[str, Any] = {}
         if self.facts is not None:
             fields |= {"label": str(self.facts.label), "complexity": str(self.facts.complexity.tier), "findings": len(self.facts.findings)}
-        pairs = {"rule": self.rule, "deployment": self.deployment, "cache": self.cache, "attempts": self.attempts, "cost_usd": self.cost_usd}
+        pairs = {
+            "rule": self.rule,
+            "deployment": self.deployment,
+            "cache": self.cache,
+            "attempts": self.attempts,
+            "cost_usd": self.cost_usd,
+            "ended": self.ended,
+        }
         fields |= {name: value for name, value in pairs.items() if value is not None}
         if self.usage is not None:
             fields |= {"prompt_tokens": self.usage.prompt_tokens, "completion_tokens": self.usage.completion_tokens}

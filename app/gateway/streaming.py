@@ -6,13 +6,16 @@ nothing else (U+2028 is content). Format: WHATWG HTML, "Server-sent events", and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jiter
 import orjson
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": waiting for the first token\n\n"
@@ -21,17 +24,22 @@ _MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 class StreamWatch:
-    """The state of one stream. `include_usage` says whether the caller asked for the usage chunk, which the gateway always asks for."""
+    """The state of one stream. `include_usage` says whether the caller asked for the usage chunk, which the gateway always asks for.
 
-    def __init__(self, *, include_usage: bool) -> None:
+    `classify` says what an error object inside the stream means.
+    """
+
+    def __init__(self, *, include_usage: bool, classify: Callable[[Mapping[str, Any]], UpstreamError] | None = None) -> None:
         self.started = False  # a first token has been seen
         self.usage: Usage | None = None
         self.content_chars = 0
         self.broken: UpstreamError | None = None
         self._include_usage = include_usage
+        self._classify = classify
         self._usage_sent = False
         self._done = False
-        self._tail = b""
+        self._waiting: list[bytes] = []  # the parts of an event that is not yet whole
+        self._waiting_bytes = 0
         self._after_cr = False
         self._seen: set[int] = set()  # the indexes of choices
         self._finished: set[int] = set()
@@ -44,27 +52,43 @@ class StreamWatch:
         """
         if b"\r" in data or self._after_cr:
             data = self._unify_newlines(data)
-        buffer = self._tail + data if self._tail else data
-        end = buffer.rfind(b"\n\n")
-        if end < 0:
-            self._tail = buffer
-            if len(buffer) > _MAX_EVENT_BYTES:
-                raise UpstreamError(Failure.BROKEN)
-            return b""
-        self._tail = buffer[end + 2 :]
-        whole = buffer[: end + 2]
+        whole = self._whole_events(data)
         passed: list[bytes] = []
         try:
-            passed.extend(event for event in whole[:-2].split(b"\n\n") if event and self._passes(event))
+            passed.extend(event for event in whole.split(b"\n\n") if event and self._passes(event))
         except UpstreamError as error:
             if not (self.started and passed):
                 raise
             self.broken = error
         return b"\n\n".join([*passed, b""]) if passed else b""
 
+    def _whole_events(self, data: bytes) -> bytes:
+        """Return the events that `data` completes, and keep what follows. Each byte is looked at once, however small the pieces are."""
+        closes = bool(self._waiting) and self._waiting[-1].endswith(b"\n") and data.startswith(b"\n")
+        end = data.rfind(b"\n\n")
+        cut = end + 2 if end >= 0 else int(closes)
+        if cut == 0:
+            self._wait_for_more(data)
+            return b""
+        whole = b"".join([*self._waiting, data[:cut]])
+        self._waiting = []
+        self._waiting_bytes = 0
+        self._wait_for_more(data[cut:])
+        return whole
+
+    def _wait_for_more(self, part: bytes) -> None:
+        if not part:
+            return
+        self._waiting.append(part)
+        self._waiting_bytes += len(part)
+        if self._waiting_bytes > _MAX_EVENT_BYTES:
+            raise UpstreamError(Failure.BROKEN)
+
     def finish(self) -> bytes:
         """Return the last bytes of a stream whose upstream ended cleanly. Raises UpstreamError where a choice lacks its finish reason."""
-        rest = self.feed(b"\n\n") if self._tail.strip() else b""
+        rest = self.feed(b"\n\n") if self._waiting else b""
+        if self.broken is not None:
+            raise self.broken
         if not self._seen or self._seen != self._finished:
             raise UpstreamError(Failure.BROKEN)
         return rest + DONE
@@ -114,8 +138,9 @@ class StreamWatch:
             raise UpstreamError(Failure.BROKEN) from None
         if not isinstance(chunk, dict):
             raise UpstreamError(Failure.BROKEN)
-        if chunk.get("error"):
-            raise _error_inside(chunk["error"])
+        error = chunk.get("error")
+        if error:
+            raise self._classify(error) if self._classify is not None and isinstance(error, dict) else UpstreamError(Failure.BROKEN)
         choices = chunk.get("choices")
         usage = chunk.get("usage")
         if usage:
@@ -136,6 +161,8 @@ class StreamWatch:
         if not isinstance(choice, dict):
             raise UpstreamError(Failure.BROKEN)
         index = choice.get("index") or 0
+        if type(index) is not int:
+            raise UpstreamError(Failure.BROKEN)
         self._seen.add(index)
         delta = choice.get("delta")
         if isinstance(delta, dict):
@@ -151,30 +178,18 @@ class StreamWatch:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the counts of an OpenAI `usage` object, or None where it has none."""
-    if not isinstance(usage, dict):
+    """Return the counts of an OpenAI `usage` object, or None where it has none that can be one."""
+    if not isinstance(usage, dict) or not _is_count(usage.get("prompt_tokens")):
         return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(prompt) is not int:
-        return None
-    details = usage.get("prompt_tokens_details")
+    completion, details = usage.get("completion_tokens"), usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Usage(prompt, completion if type(completion) is int else 0, cached if type(cached) is int else 0)
+    return Usage(usage["prompt_tokens"], completion if _is_count(completion) else 0, cached if _is_count(cached) else 0)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 2**53
 
 
 def error_event(error: GatewayError) -> bytes:
     """Return the event that ends a stream dishonestly begun; SDKs raise APIError on a truthy `error`."""
     return b"data: " + orjson.dumps(error.body()) + b"\n\n"
-
-
-def _error_inside(error: Any) -> UpstreamError:
-    """Classify an error object inside a 200 stream, by OpenAI's type and code."""
-    fields = error if isinstance(error, dict) else {}
-    words = f"{fields.get('code')} {fields.get('type')}"
-    if "context_length_exceeded" in words:
-        return UpstreamError(Failure.CONTEXT_EXCEEDED, param="messages")
-    if "rate_limit" in words or "429" in words:
-        return UpstreamError(Failure.RATE_LIMITED)
-    if "overloaded" in words or "unavailable" in words:
-        return UpstreamError(Failure.UNAVAILABLE)
-    return UpstreamError(Failure.BROKEN)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from app.domain import Failure
+from app.errors import UpstreamError
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from app.domain import Call, Facts
 
@@ -45,6 +48,10 @@ class DemoAnswer:
             yield self._chunk(index, {}, "stop")
         yield self._event({"choices": [], "usage": self._usage})
         yield b"data: [DONE]\n\n"
+
+    def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:  # noqa: ARG002 -- the port's
+        """Return a fault of ours: the demo model's streams hold no errors."""
+        return UpstreamError(Failure.BROKEN)
 
     def close(self) -> None:
         """Nothing is held."""

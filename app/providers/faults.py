@@ -151,7 +151,7 @@ def _failure(status: int, said: _Said) -> Failure:  # noqa: PLR0911 - a table of
         return Failure.UNAVAILABLE
     if status >= 500 or status == 424:  # 424: Bedrock's model failed behind it (ModelErrorException)
         return Failure.BROKEN
-    if status in (401, 402, 403, 404) or status < 400:  # a redirect, which is never followed, is a wrong address
+    if status in (401, 402, 403, 404, 405, 407, 410) or status < 400:  # a redirect, which is never followed, is a wrong address; so is 405
         return Failure.OPERATOR
     if _RATE_CODES.intersection(said.codes):
         return Failure.RATE_LIMITED

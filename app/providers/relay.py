@@ -1,6 +1,7 @@
 """The relay lane: the upstream speaks OpenAI's dialect, so the body goes out as it came in and the answer's bytes come back as they arrive.
 
-What is changed: `model`, and `stream_options.include_usage` on streams. Everything that the gateway does not know reaches the provider.
+What is changed: `model`, and `stream_options.include_usage` on streams (Mistral takes no `stream_options`). Everything that the gateway does not know reaches
+the provider.
 """
 
 from __future__ import annotations
@@ -8,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from app.domain import Failure
-from app.errors import UpstreamError
-from app.providers.faults import failure_of, unreachable
+from app.providers.ask import ask
+from app.providers.faults import failure_in_stream
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
-    from app.domain import Address, Call, Deployment, Label
+    from app.domain import Call, Deployment, Label
+    from app.errors import UpstreamError
     from app.providers.wire import Wire
     from app.providers.wire_response import WireResponse
 
-# Providers that refuse `stream_options` or send usage without being asked.
+# Providers that refuse `stream_options`, and send usage without being asked.
 _USAGE_UNASKED = frozenset({"mistral"})
 
 _USER_AGENT = ("user-agent", "sluice")
@@ -40,8 +41,12 @@ class RelayAnswer:
         return await self._response.read(self._call.timeout_s)
 
     def events(self) -> AsyncIterator[bytes]:
-        """Yield the stream's bytes as they arrive. An upstream that answers a stream with JSON is broken."""
+        """Yield the stream's bytes as they arrive."""
         return self._response.chunks()
+
+    def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
+        """Return what an error object inside the stream means."""
+        return failure_in_stream(error, provider=self._call.deployment.provider, deployment=self._call.deployment)
 
     def close(self) -> None:
         """Give up what is left."""
@@ -56,34 +61,18 @@ class RelayLane:
 
     async def open(self, call: Call) -> RelayAnswer:
         """Send the call. Raises UpstreamError."""
-        deployment = call.deployment
-        address = _address(deployment)
-        try:
-            response = await self._wire.request(
-                call.label,
-                address,
-                path=_path(deployment),
-                headers=_headers(call),
-                body=_body(call),
-                connect_s=call.connect_s,
-                timeout_s=call.timeout_s,
-                idle_s=call.idle_s,
-            )
-        except UpstreamError as error:
-            raise unreachable(error, provider=deployment.provider) from error
-        if 200 <= response.status < 300:
-            return RelayAnswer(response, call)
-        try:
-            body = await response.read(call.timeout_s)
-        finally:
-            response.close()
-        raise failure_of(response.status, response.headers, body, provider=deployment.provider, deployment=deployment)
-
-
-def _address(deployment: Deployment) -> Address:
-    if deployment.address is None:
-        raise UpstreamError(Failure.BROKEN, sent=False)
-    return deployment.address
+        response = await ask(
+            self._wire,
+            call.label,
+            call.deployment,
+            path=_path(call.deployment),
+            headers=_headers(call),
+            body=_body(call),
+            connect_s=call.connect_s,
+            timeout_s=call.timeout_s,
+            idle_s=call.idle_s,
+        )
+        return RelayAnswer(response, call)
 
 
 def _path(deployment: Deployment) -> str:
@@ -108,7 +97,9 @@ def _credentials(deployment: Deployment) -> list[tuple[str, str]]:
 
 def _body(call: Call) -> bytes:
     body: dict[str, Any] = {**call.body, "model": call.deployment.model}
-    if call.stream and call.deployment.provider not in _USAGE_UNASKED:
+    if call.deployment.provider in _USAGE_UNASKED:
+        body.pop("stream_options", None)
+    elif call.stream:
         body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
     return dump_json(body)
 
@@ -117,24 +108,8 @@ async def post_json(wire: Wire, label: Label, deployment: Deployment, path: str,
     """Send `body` to `path` below the deployment's base URL and return the 2xx answer. Raises UpstreamError."""
     base = urlsplit(deployment.base_url).path.rstrip("/")
     headers = [("content-type", "application/json"), ("accept", "application/json"), _USER_AGENT, *_credentials(deployment)]
-    address = _address(deployment)
+    response = await ask(wire, label, deployment, path=f"{base}{path}", headers=headers, body=body, connect_s=connect_s, timeout_s=timeout_s, idle_s=timeout_s)
     try:
-        response = await wire.request(
-            label,
-            address,
-            path=f"{base}{path}",
-            headers=headers,
-            body=body,
-            connect_s=connect_s,
-            timeout_s=timeout_s,
-            idle_s=timeout_s,
-        )
-    except UpstreamError as error:
-        raise unreachable(error, provider=deployment.provider) from error
-    try:
-        answer = await response.read(timeout_s)
+        return await response.read(timeout_s)
     finally:
         response.close()
-    if not 200 <= response.status < 300:
-        raise failure_of(response.status, response.headers, answer, provider=deployment.provider, deployment=deployment)
-    return answer

@@ -53,6 +53,6 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 
 def _answer(request: Request, error: GatewayError, headers: dict[str, str]) -> Response:
-    ERRORS.labels(error.code or error.type).inc()
+    ERRORS.labels(error.count_label).inc()
     limits = {name.decode(): value.decode() for name, value in getattr(request.state, "limit_headers", ())}
     return Response(dump_json(error.body()), status_code=error.status, headers={**limits, **headers}, media_type="application/json")

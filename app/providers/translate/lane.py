@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from app.domain import Failure
 from app.errors import UpstreamError
-from app.providers.faults import failure_of, unreachable
+from app.providers.ask import ask
+from app.providers.faults import failure_in_stream
 from app.providers.translate import foreign, openai
 from app.providers.translate.dialect import refuse_error
 from app.providers.translate.framing import parse_object
@@ -17,9 +18,9 @@ from app.providers.translate.schema_tool import SchemaTool
 from app.providers.translate.wanted import want
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-    from app.domain import Address, Call, Deployment
+    from app.domain import Call, Deployment
     from app.providers.translate.dialect import Dialect, Outgoing, Reader
     from app.providers.translate.pieces import Piece
     from app.providers.wire import Wire
@@ -36,7 +37,7 @@ _DIALECTS = {
     "ollama": ("ollama", "OllamaDialect"),
     "ollama_chat": ("ollama", "OllamaDialect"),
 }
-_DRAIN_S = 1.0  # how long a whole stream's connection may take to end, so that it can be used again
+_DRAIN_S = 0.05  # how long a whole stream's connection may take to end, so that it can be used again
 
 
 class TranslateLane:
@@ -49,35 +50,23 @@ class TranslateLane:
     async def open(self, call: Call) -> TranslatedAnswer:
         """Send the call and return its answer once the status is known to be 2xx. Raises UpstreamError."""
         deadline = asyncio.get_running_loop().time() + call.timeout_s
-        address, dialect, outgoing, dropped = self._build(call)
-        provider = call.deployment.provider
-        try:
-            response = await self._wire.request(
-                call.label,
-                address,
-                method="POST",
-                path=outgoing.path,
-                headers=outgoing.headers,
-                body=outgoing.body,
-                connect_s=call.connect_s,
-                timeout_s=call.timeout_s,
-                idle_s=call.idle_s,
-            )
-        except UpstreamError as error:
-            raise unreachable(error, provider=provider) from error
-        if 200 <= response.status < 300:
-            return TranslatedAnswer(response, call.deployment, dialect, outgoing, dropped_params=dropped, deadline=deadline)
-        try:
-            body = await response.read(_left(deadline))
-        finally:
-            response.close()
-        raise failure_of(response.status, response.headers, body, provider=provider, deployment=call.deployment)
+        dialect, outgoing, dropped = self._build(call)
+        response = await ask(
+            self._wire,
+            call.label,
+            call.deployment,
+            path=outgoing.path,
+            headers=outgoing.headers,
+            body=outgoing.body,
+            connect_s=call.connect_s,
+            timeout_s=call.timeout_s,
+            idle_s=call.idle_s,
+        )
+        return TranslatedAnswer(response, call.deployment, dialect, outgoing, dropped_params=dropped, deadline=deadline)
 
-    def _build(self, call: Call) -> tuple[Address, Dialect, Outgoing, tuple[str, ...]]:
+    def _build(self, call: Call) -> tuple[Dialect, Outgoing, tuple[str, ...]]:
         """Return the request and what is left out of it. This edge catches whatever LiteLLM raises."""
         deployment = call.deployment
-        if deployment.address is None:
-            raise UpstreamError(Failure.BROKEN, sent=False)
         try:
             dialect = self._dialect(deployment)
             wanted = want(call.body, dialect.limits)
@@ -86,7 +75,7 @@ class TranslateLane:
             raise
         except Exception as exc:  # noqa: BLE001 - foreign code; counted in `building`
             raise foreign.building(exc, deployment.provider) from None
-        return deployment.address, dialect, outgoing, tuple(sorted(wanted.dropped | outgoing.dropped))
+        return dialect, outgoing, tuple(sorted(wanted.dropped | outgoing.dropped))
 
     def _dialect(self, deployment: Deployment) -> Dialect:
         known = self._dialects.get(deployment.name)
@@ -182,6 +171,10 @@ class TranslatedAnswer:
             raise
         except Exception as exc:  # noqa: BLE001 - foreign code; counted in `reading`
             raise foreign.reading(exc, self._deployment.provider) from None
+
+    def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
+        """Return what an error object means; this lane's own streams hold none, it raises instead."""
+        return failure_in_stream(error, provider=self._deployment.provider, deployment=self._deployment)
 
     def close(self) -> None:
         """Give up what is left. Idempotent."""

@@ -11,7 +11,7 @@ from app.errors import AttemptsFailedError, ContextExceededError, GatewayError, 
 from app.gateway.attempts import Served, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
 ANSWER = json.dumps({"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
 TOKEN = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
@@ -36,6 +36,9 @@ class FakeAnswer:
             if isinstance(event, UpstreamError):
                 raise event
             yield event
+
+    def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
+        return UpstreamError(Failure(error["means"]), provider_text=error.get("message"))
 
     def close(self) -> None:
         self.closed = True
@@ -185,7 +188,17 @@ async def test_a_stream_is_served_with_its_first_token() -> None:
     assert [chunk async for chunk in served.chunks] == [TOKEN]
 
 
-@pytest.mark.parametrize("events", [(), (ROLE,), (ROLE, UpstreamError(Failure.BROKEN)), (b'data: {"error": {"message": "x"}}\n\n',), (b"data: x\n\n",)])
+@pytest.mark.parametrize(
+    "events",
+    [
+        (),
+        (ROLE,),
+        (ROLE, UpstreamError(Failure.BROKEN)),
+        (b'data: {"error": {"means": "unavailable"}}\n\n',),
+        (b"data: [DONE]\n\n", UpstreamError(Failure.REJECTED)),
+        (b"data: x\n\n",),
+    ],
+)
 async def test_a_stream_that_fails_before_its_first_token_goes_to_the_next(events: tuple[bytes | UpstreamError, ...]) -> None:
     first = streamed(*events)
 
@@ -194,6 +207,22 @@ async def test_a_stream_that_fails_before_its_first_token_goes_to_the_next(event
     assert served.deployment.name == "b"
     assert served.head == TOKEN
     assert first.closed
+
+
+async def test_a_refusal_inside_a_stream_ends_the_walk_with_the_providers_words() -> None:
+    refused = streamed(b'data: {"error": {"means": "rejected", "message": "no such tool"}}\n\n')
+
+    error = await failed(walk(FakeLane({"a": refused, "b": streamed(TOKEN)}), "ab", stream=True))
+
+    assert (error.status, error.message) == (400, "no such tool")
+
+
+async def test_half_of_the_time_is_the_first_attempts_own() -> None:
+    lane = FakeLane({"a": failing(), "b": failing(), "c": whole()})
+
+    await walk(lane, "abc", timeout_s=8).run()
+
+    assert [round(call.timeout_s) for call in lane.calls] == [4, 4, 8]
 
 
 async def test_once_committed_nothing_else_is_tried() -> None:

@@ -5,12 +5,16 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.domain import Attempt, Call, Deployment, Failure, Label, LaneName, Plan, Price, Usage
 from app.errors import GatewayError, UpstreamError
 from app.gateway.attempts import Walk
+from app.gateway.cache_control import CacheControl
+from app.gateway.flights import Flights
 from app.gateway.receipt import Receipt
-from app.gateway.reply import Reply, StoredAnswer
+from app.gateway.reply import Reply, StreamReply, WholeReply
+from app.gateway.stored import Place, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE
 from tests.unit.gateway.test_attempts import ANSWER, ROLE, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 
@@ -33,15 +37,19 @@ def deployment(name: str) -> Deployment:
     return Deployment(name=name, provider="openai", model=name, lane=LaneName.RELAY, clearance=Label.INTERNAL, price=Price(1.0, 2.0))
 
 
-def begun(lane: FakeLane, *, stream: bool, cache: FakeCache | None = None, names: str = "ab") -> Reply:
+def made(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab", *, stream: bool) -> tuple[Receipt, Walk, Place]:
     plan = Plan("rule", "pool", tuple(Attempt(deployment(name), "") for name in names))
     call = Call(deployment=plan.attempts[0].deployment, label=Label.PUBLIC, body={}, stream=stream)
     walk = Walk(plan, call, {LaneName.RELAY: lane}, deadline=asyncio.get_running_loop().time() + 5)
-    reply = Reply(Receipt(), stream=stream)
-    if cache is not None:
-        reply.store_in(cache, b"key", 60)
-    reply.begin(walk, Usage(3, 0, estimated=True))
-    return reply
+    return Receipt(), walk, Place(cache, Flights(), None if cache is None else b"key", CacheControl(), 60)
+
+
+def streaming(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab") -> StreamReply:
+    return StreamReply(*made(lane, cache, names, stream=True), prompt_tokens=3)
+
+
+def waiting(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab") -> WholeReply:
+    return WholeReply(*made(lane, cache, names, stream=False))
 
 
 async def sent(reply: Reply) -> bytes:
@@ -50,9 +58,9 @@ async def sent(reply: Reply) -> bytes:
 
 async def test_a_whole_answer_is_sent_accounted_and_stored() -> None:
     cache, answer = FakeCache(), whole()
-    reply = begun(FakeLane({"a": answer}), stream=False, cache=cache)
+    reply = waiting(FakeLane({"a": answer}), cache)
 
-    await reply.wait_whole()
+    await reply.begin()
     await reply.finish()
 
     assert reply.body == ANSWER
@@ -65,9 +73,9 @@ async def test_a_whole_answer_is_sent_accounted_and_stored() -> None:
 
 async def test_a_whole_stream_is_sent_accounted_and_stored() -> None:
     cache = FakeCache()
-    reply = begun(FakeLane({"a": streamed(ROLE, TOKEN, FINISH, DONE)}), stream=True, cache=cache)
+    reply = streaming(FakeLane({"a": streamed(ROLE, TOKEN, FINISH, DONE)}), cache)
 
-    await reply.wait_first_token(5)
+    await reply.begin(5)
     passed = await sent(reply)
     await reply.finish()
 
@@ -79,13 +87,13 @@ async def test_a_whole_stream_is_sent_accounted_and_stored() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [UpstreamError(Failure.BROKEN), UpstreamError(Failure.TIMEOUT), b"data: {\n\n", b'data: {"error": {"message": "secret"}}\n\n']
+    "broken", [UpstreamError(Failure.BROKEN), UpstreamError(Failure.TIMEOUT), b"data: {\n\n", b'data: {"error": {"means": "broken", "message": "secret"}}\n\n']
 )
 async def test_a_stream_that_breaks_ends_in_an_error_and_is_not_stored(broken: Any) -> None:
     cache, answer = FakeCache(), streamed(TOKEN, broken)
-    reply = begun(FakeLane({"a": answer}), stream=True, cache=cache)
+    reply = streaming(FakeLane({"a": answer}), cache)
 
-    await reply.wait_first_token(5)
+    await reply.begin(5)
     passed = await sent(reply)
     await reply.finish()
 
@@ -99,9 +107,9 @@ async def test_a_stream_that_breaks_ends_in_an_error_and_is_not_stored(broken: A
 
 @pytest.mark.parametrize("events", [(TOKEN + b"data: {\n\n",), (TOKEN, TOKEN + b"data: {\n\n")])
 async def test_tokens_that_come_with_a_break_are_sent_before_the_error(events: tuple[bytes, ...]) -> None:
-    reply = begun(FakeLane({"a": streamed(*events)}), stream=True)
+    reply = streaming(FakeLane({"a": streamed(*events)}))
 
-    await reply.wait_first_token(5)
+    await reply.begin(5)
     passed = await sent(reply)
 
     assert passed.startswith(TOKEN * len(events))
@@ -109,9 +117,9 @@ async def test_tokens_that_come_with_a_break_are_sent_before_the_error(events: t
 
 
 async def test_a_stream_that_ends_without_a_finish_reason_is_a_cut() -> None:
-    reply = begun(FakeLane({"a": streamed(TOKEN)}), stream=True)
+    reply = streaming(FakeLane({"a": streamed(TOKEN)}))
 
-    await reply.wait_first_token(5)
+    await reply.begin(5)
 
     assert b'"error"' in await sent(reply)
 
@@ -122,9 +130,9 @@ async def test_a_slow_first_token_commits_and_the_stream_goes_on() -> None:
             await asyncio.sleep(0.05)
             return await super().open(call)
 
-    reply = begun(Slow({"a": streamed(TOKEN, FINISH)}), stream=True)
+    reply = streaming(Slow({"a": streamed(TOKEN, FINISH)}))
 
-    await reply.wait_first_token(0.01)
+    await reply.begin(0.01)
 
     assert reply.receipt.deployment == "a"
     assert await sent(reply) == KEEP_ALIVE + TOKEN + FINISH + DONE
@@ -137,9 +145,9 @@ async def test_after_commitment_no_other_deployment_is_tried() -> None:
             return await super().open(call)
 
     lane = Slow({"a": failing(Failure.UNAVAILABLE), "b": streamed(TOKEN, FINISH)})
-    reply = begun(lane, stream=True)
+    reply = streaming(lane)
 
-    await reply.wait_first_token(0.01)
+    await reply.begin(0.01)
     passed = await sent(reply)
 
     assert passed.startswith(KEEP_ALIVE)
@@ -148,16 +156,16 @@ async def test_after_commitment_no_other_deployment_is_tried() -> None:
 
 
 async def test_a_failure_before_the_first_token_is_raised() -> None:
-    reply = begun(FakeLane({"a": failing(Failure.UNAVAILABLE)}), stream=True, names="a")
+    reply = streaming(FakeLane({"a": failing(Failure.UNAVAILABLE)}), names="a")
 
     with pytest.raises(GatewayError):
-        await reply.wait_first_token(5)
+        await reply.begin(5)
 
 
 async def test_dropping_a_reply_cancels_what_is_still_waited_for() -> None:
     lane = FakeLane({})
-    reply = begun(lane, stream=True, names="a")
-    await reply.wait_first_token(0.01)
+    reply = streaming(lane, names="a")
+    await reply.begin(0.01)
 
     await reply.finish()
     await asyncio.sleep(0.01)
@@ -167,22 +175,22 @@ async def test_dropping_a_reply_cancels_what_is_still_waited_for() -> None:
 
 
 async def test_a_cancelled_wait_cancels_the_attempt() -> None:
-    reply = begun(FakeLane({}), stream=True, names="a")
-    waiting = asyncio.ensure_future(reply.wait_first_token(5))
+    reply = streaming(FakeLane({}), names="a")
+    beginning = asyncio.ensure_future(reply.begin(5))
     await asyncio.sleep(0.01)
 
-    waiting.cancel()
+    beginning.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiting
+        await beginning
     reply.drop()
 
 
 async def test_an_answer_too_large_for_the_cache_is_served_all_the_same() -> None:
     cache = FakeCache()
     large = json.dumps({"choices": [{"message": {"content": "x" * 5_000_000}}]}).encode()
-    reply = begun(FakeLane({"a": whole(large)}), stream=False, cache=cache)
+    reply = waiting(FakeLane({"a": whole(large)}), cache)
 
-    await reply.wait_whole()
+    await reply.begin()
     await reply.finish()
 
     assert reply.body == large
@@ -195,18 +203,38 @@ async def test_the_end_of_a_stream_is_drained_for_the_connections_sake() -> None
             yield TOKEN + FINISH + DONE
             await asyncio.Event().wait()
 
-    reply = begun(FakeLane({"a": Late(b"", ())}), stream=True)
-    await reply.wait_first_token(5)
+    reply = streaming(FakeLane({"a": Late(b"", ())}))
+    await reply.begin(5)
 
     assert (await sent(reply)).endswith(DONE)
 
 
-def test_what_is_stored_is_read_back() -> None:
-    answer = StoredAnswer("d", 1.5, b"two\nlines")
+async def test_what_a_fallback_says_is_served_and_not_kept() -> None:
+    for make, answer in ((waiting, whole()), (streaming, streamed(TOKEN, FINISH))):
+        cache = FakeCache()
+        reply = make(FakeLane({"a": failing(Failure.UNAVAILABLE), "b": answer}), cache)
+        await (reply.begin(5) if isinstance(reply, StreamReply) else reply.begin())
+        await sent(reply)
+        await reply.finish()
 
-    assert StoredAnswer.load(answer.dump()) == answer
+        assert reply.receipt.deployment == "b"
+        assert cache.stored == {}
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]\nx", b"nonsense\nx", b'{"deployment": "d"}\nx', b'{"deployment": "d", "stored_at": null}\nx'])
-def test_anything_else_in_the_cache_is_a_miss(raw: bytes) -> None:
-    assert StoredAnswer.load(raw) is None
+async def test_a_cut_stream_is_counted_and_said_in_the_log() -> None:
+    before = REGISTRY.get_sample_value("sluice_attempts_total", {"deployment": "a", "outcome": "cut"}) or 0
+    reply = streaming(FakeLane({"a": streamed(TOKEN)}))
+
+    await reply.begin(5)
+    await sent(reply)
+
+    assert REGISTRY.get_sample_value("sluice_attempts_total", {"deployment": "a", "outcome": "cut"}) == before + 1
+    assert reply.receipt.log_fields()["ended"] == "cut"
+
+
+async def test_a_reply_from_the_cache_is_there_already() -> None:
+    reply = Reply(Receipt(), stream=True, body=b"data: [DONE]\n\n")
+
+    assert await sent(reply) == b"data: [DONE]\n\n"
+    reply.drop()
+    await reply.finish()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
 from app.gateway.streaming import StreamWatch, error_event, read_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -164,7 +167,17 @@ def test_chunks_without_choices_wait_for_the_first_token() -> None:
     assert run(filters, *WORDS, filters) == b"".join([*WORDS, filters, DONE])
 
 
-@pytest.mark.parametrize("raw", [b"data: {\n\n", b"data: 1\n\n", b'data: {"choices": 1}\n\n', b'data: {"choices": [1]}\n\n', b"data: nonsense\n\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"data: {\n\n",
+        b"data: 1\n\n",
+        b'data: {"choices": 1}\n\n',
+        b'data: {"choices": [1]}\n\n',
+        b'data: {"choices": [{"index": [1]}]}\n\n',
+        b"data: nonsense\n\n",
+    ],
+)
 def test_what_is_not_the_format_is_broken(raw: bytes) -> None:
     with pytest.raises(UpstreamError) as caught:
         StreamWatch(include_usage=False).feed(raw)
@@ -172,23 +185,37 @@ def test_what_is_not_the_format_is_broken(raw: bytes) -> None:
     assert caught.value.failure is Failure.BROKEN
 
 
-@pytest.mark.parametrize(
-    ("error", "failure"),
-    [
-        ({"message": "secret text", "type": "server_error", "code": None}, Failure.BROKEN),
-        ({"code": "context_length_exceeded"}, Failure.CONTEXT_EXCEEDED),
-        ({"type": "rate_limit_error"}, Failure.RATE_LIMITED),
-        ({"code": 429}, Failure.RATE_LIMITED),
-        ({"type": "overloaded_error"}, Failure.UNAVAILABLE),
-        ("secret text", Failure.BROKEN),
-    ],
-)
-def test_an_error_inside_the_stream_is_classified_and_not_repeated(error: Any, failure: Failure) -> None:
+def test_an_error_inside_the_stream_is_what_its_provider_means_by_it() -> None:
+    meant: list[Any] = []
+
+    def classify(error: Mapping[str, Any]) -> UpstreamError:
+        meant.append(error)
+        return UpstreamError(Failure.RATE_LIMITED)
+
+    with pytest.raises(UpstreamError) as caught:
+        StreamWatch(include_usage=False, classify=classify).feed(b'data: {"error": {"code": 429}}\n\n')
+
+    assert caught.value.failure is Failure.RATE_LIMITED
+    assert meant == [{"code": 429}]
+
+
+@pytest.mark.parametrize("error", [{"message": "secret text"}, "secret text"])
+def test_an_error_that_nobody_can_classify_is_broken_and_not_repeated(error: Any) -> None:
     with pytest.raises(UpstreamError) as caught:
         StreamWatch(include_usage=False).feed(b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
 
-    assert caught.value.failure is failure
+    assert caught.value.failure is Failure.BROKEN
     assert "secret" not in str(caught.value)
+
+
+def test_a_large_event_in_small_pieces_costs_each_byte_once() -> None:
+    watch = StreamWatch(include_usage=False)
+    event = delta("stop", content="x" * 4_000_000)
+
+    passed = [watch.feed(event[at : at + 512]) for at in range(0, len(event), 512)]
+
+    assert b"".join(passed) == event
+    assert passed.count(b"") == len(passed) - 1
 
 
 def test_tokens_that_come_with_an_error_still_go_on() -> None:
@@ -209,7 +236,7 @@ def test_an_event_without_end_is_bounded() -> None:
         watch.feed(b"x")
 
 
-@pytest.mark.parametrize("usage", [None, [], {}, {"prompt_tokens": "3"}, {"prompt_tokens": True}])
+@pytest.mark.parametrize("usage", [None, [], {}, {"prompt_tokens": "3"}, {"prompt_tokens": True}, {"prompt_tokens": -5}, {"prompt_tokens": 10**400}])
 def test_what_is_no_usage_is_none(usage: Any) -> None:
     assert read_usage(usage) is None
 

@@ -69,14 +69,14 @@ async def test_the_body_goes_out_as_it_came_with_the_deployments_model() -> None
     assert await answer.body() == b'{"id": 1}'
 
 
-@pytest.mark.parametrize(("provider", "expected"), [("openai", {"include_usage": True, "x": 1}), ("mistral", {"x": 1})])
-async def test_usage_is_asked_for_on_streams_where_the_provider_takes_it(provider: str, expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("provider", "expected"), [("openai", {"include_usage": True, "x": 1}), ("mistral", None)])
+async def test_usage_is_asked_for_on_streams_where_the_provider_takes_it(provider: str, expected: dict[str, Any] | None) -> None:
     wire = FakeWire(FakeResponse())
     asked = call(deployment(provider), stream=True, stream_options={"x": 1})
 
     answer = await lane(wire).open(asked)
 
-    assert json.loads(wire.asked["body"])["stream_options"] == expected
+    assert json.loads(wire.asked["body"]).get("stream_options") == expected
     assert asked.body["stream_options"] == {"x": 1}
     assert [chunk async for chunk in answer.events()] == [b"{}"]
 

@@ -1,0 +1,100 @@
+"""A request's place in the cache: look up, join an identical call in flight, keep the answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import jiter
+import orjson
+
+from app.domain import CacheState
+from app.gateway.flights import Landed
+
+if TYPE_CHECKING:
+    from app.gateway.cache_control import CacheControl
+    from app.gateway.flights import Flights, Lead
+    from app.gateway.ports import Cache
+
+MAX_STORED_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer in the cache: who gave it, when (seconds since the epoch), what it could not take, and its bytes as they went to the caller."""
+
+    deployment: str
+    stored_at: float
+    body: bytes = field(repr=False)
+    dropped: tuple[str, ...] = ()
+
+    def dump(self) -> bytes:
+        """Return one JSON line of what is known of the answer, then its bytes."""
+        return orjson.dumps({"deployment": self.deployment, "stored_at": self.stored_at, "dropped": self.dropped}) + b"\n" + self.body
+
+    @classmethod
+    def load(cls, raw: bytes) -> StoredAnswer | None:
+        """Return what `dump` wrote, or None for anything else."""
+        head, _, body = raw.partition(b"\n")
+        try:
+            known = jiter.from_json(head)
+            return cls(str(known["deployment"]), float(known["stored_at"]), body, tuple(str(name) for name in known["dropped"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def age_s(self) -> float:
+        """Return the seconds since the answer was stored."""
+        return time.time() - self.stored_at
+
+
+class Place:
+    """Where one request's answer is looked for and kept. Without a key it is nowhere: the request may not be cached."""
+
+    def __init__(self, cache: Cache | None, flights: Flights[StoredAnswer], key: bytes | None, control: CacheControl, ttl_s: float) -> None:
+        self.state = CacheState.BYPASS
+        self._cache = cache if key is not None else None
+        self._flights = flights
+        self._key = key or b""
+        self._control = control
+        self._ttl_s = ttl_s
+        self._lead: Lead[StoredAnswer] | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether an answer would be kept."""
+        return self._cache is not None and not self._control.no_store
+
+    async def find(self, *, join: bool, wait_s: float) -> StoredAnswer | None:
+        """Return a stored answer, or with `join` the one that an identical call in flight brings within `wait_s`."""
+        if self._cache is None or self._control.no_cache:
+            return None
+        raw = await self._cache.get(self._key)
+        stored = StoredAnswer.load(raw) if raw is not None else None
+        if stored is not None and stored.age_s() <= self._control.max_age_s:
+            self.state = CacheState.HIT
+            return stored
+        self.state = CacheState.MISS
+        if not join:
+            return None
+        seat = await self._flights.board(self._key, wait_s=wait_s)
+        if isinstance(seat, Landed):
+            self.state = CacheState.JOINED
+            return seat.value
+        self._lead = seat
+        return None
+
+    def land(self, answer: StoredAnswer) -> None:
+        """Give the answer to those that joined."""
+        if self._lead is not None:
+            self._lead.land(answer)
+
+    def abandon(self) -> None:
+        """Say that no answer will come. Does nothing after `land`."""
+        if self._lead is not None:
+            self._lead.abandon()
+
+    async def keep(self, answer: StoredAnswer) -> None:
+        """Store the answer."""
+        if self._cache is not None and self.keeps and len(answer.body) <= MAX_STORED_BYTES:
+            await self._cache.put(self._key, answer.dump(), self._ttl_s)

@@ -1,0 +1,46 @@
+"""One request to a deployment: sent by the wire, its failures classified."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from app.domain import Failure
+from app.errors import UpstreamError
+from app.providers.faults import failure_of, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.domain import Deployment, Label
+    from app.providers.wire import Wire
+    from app.providers.wire_response import WireResponse
+
+
+async def ask(
+    wire: Wire,
+    label: Label,
+    deployment: Deployment,
+    *,
+    path: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    connect_s: float,
+    timeout_s: float,
+    idle_s: float,
+) -> WireResponse:
+    """Return the deployment's 2xx response, unread. Raises UpstreamError, also for every other status."""
+    if deployment.address is None:
+        raise UpstreamError(Failure.BROKEN, sent=False)
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    try:
+        response = await wire.request(label, deployment.address, path=path, headers=headers, body=body, connect_s=connect_s, timeout_s=timeout_s, idle_s=idle_s)
+    except UpstreamError as error:
+        raise unreachable(error, provider=deployment.provider) from error
+    if 200 <= response.status < 300:
+        return response
+    try:
+        said = await response.read(max(0.001, deadline - asyncio.get_running_loop().time()))
+    finally:
+        response.close()
+    raise failure_of(response.status, response.headers, said, provider=deployment.provider, deployment=deployment)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.domain import CacheState
+from app.gateway.cache_control import CacheControl
+from app.gateway.flights import Flights
+from app.gateway.stored import MAX_STORED_BYTES, Place, StoredAnswer
+from tests.unit.gateway.test_reply import FakeCache
+
+ANSWER = StoredAnswer("d", 1.5, b"two\nlines", ("seed",))
+
+
+def place(cache: FakeCache | None = None, key: bytes | None = b"key", flights: Flights[StoredAnswer] | None = None, **control: bool) -> Place:
+    return Place(cache or FakeCache(), Flights() if flights is None else flights, key, CacheControl(**control), 60)
+
+
+def test_what_is_stored_is_read_back() -> None:
+    assert StoredAnswer.load(ANSWER.dump()) == ANSWER
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{}", b"[]\nx", b"nonsense\nx", b'{"deployment": "d"}\nx', b'{"deployment": "d", "stored_at": null}\nx', b'{"deployment": "d", "stored_at": 1}\nx'],
+)
+def test_anything_else_in_the_cache_is_a_miss(raw: bytes) -> None:
+    assert StoredAnswer.load(raw) is None
+
+
+async def test_without_a_key_nothing_is_found_or_kept() -> None:
+    cache = FakeCache()
+    nowhere = place(cache, key=None)
+    await nowhere.keep(ANSWER)
+
+    assert await nowhere.find(join=True, wait_s=1) is None
+    assert (nowhere.state, nowhere.keeps, cache.stored) == (CacheState.BYPASS, False, {})
+
+
+async def test_what_is_kept_is_found() -> None:
+    cache = FakeCache()
+    await place(cache).keep(ANSWER)
+    again = place(cache)
+
+    assert await again.find(join=False, wait_s=1) == ANSWER
+    assert again.state is CacheState.HIT
+
+
+async def test_no_store_keeps_nothing_and_a_large_answer_is_not_kept() -> None:
+    cache = FakeCache()
+    await place(cache, no_store=True).keep(ANSWER)
+    await place(cache).keep(StoredAnswer("d", 1.5, b"x" * (MAX_STORED_BYTES + 1)))
+
+    assert cache.stored == {}
+
+
+async def test_callers_that_join_get_what_lands() -> None:
+    flights: Flights[StoredAnswer] = Flights()
+    leader, follower = place(flights=flights), place(flights=flights)
+    assert await leader.find(join=True, wait_s=1) is None
+    joining = asyncio.ensure_future(follower.find(join=True, wait_s=1))
+    await asyncio.sleep(0)
+
+    leader.land(ANSWER)
+    leader.abandon()
+
+    assert await joining == ANSWER
+    assert (leader.state, follower.state) == (CacheState.MISS, CacheState.JOINED)
+
+
+async def test_a_leader_that_abandons_lets_the_next_one_lead() -> None:
+    flights: Flights[StoredAnswer] = Flights()
+    leader, follower = place(flights=flights), place(flights=flights)
+    await leader.find(join=True, wait_s=1)
+    joining = asyncio.ensure_future(follower.find(join=True, wait_s=1))
+    await asyncio.sleep(0)
+
+    leader.abandon()
+
+    assert await joining is None
+    assert follower.state is CacheState.MISS
+    follower.abandon()
