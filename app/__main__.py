@@ -154,7 +154,7 @@ def _uvicorn(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
 
 def _serve_workers(settings: Settings, listener: socket.socket) -> int:
     """Serve from several processes that share the listener, a secret (so that they share cache keys) and a folder for metrics."""
-    os.environ.setdefault("GATEWAY_SECRET", secrets.token_hex(32))
+    os.environ["GATEWAY_SECRET"] = settings.gateway_secret.get_secret_value() if settings.gateway_secret else secrets.token_hex(32)
     with tempfile.TemporaryDirectory(prefix="sluice-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = _uvicorn("app.main:worker_app", settings)

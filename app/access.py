@@ -46,15 +46,19 @@ class Access:
 
 def check_loopback(host: str | None, origin: str | None, allowed_origins: Collection[str]) -> None:
     """Refuse a request that a web page could have made through DNS rebinding: its Host and Origin must be this machine's. Raises NotAllowedError."""
-    if host is None or not _is_loopback(urlsplit(f"//{host}").hostname):
+    if host is None or not _is_loopback(f"//{host}"):
         message = "This gateway has no API keys and answers only to localhost. Call it as localhost or 127.0.0.1, or set GATEWAY_API_KEYS."
         raise NotAllowedError(message, code="host_not_allowed")
-    if origin is not None and origin not in allowed_origins and not _is_loopback(urlsplit(origin).hostname):
+    if origin is not None and origin not in allowed_origins and not _is_loopback(origin):
         message = "This gateway has no API keys and refuses requests from web pages of other hosts. Set GATEWAY_API_KEYS and ALLOWED_ORIGINS."
         raise NotAllowedError(message, code="origin_not_allowed")
 
 
-def _is_loopback(name: str | None) -> bool:
+def _is_loopback(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname
+    except ValueError:
+        return False
     if name is None:
         return False
     if name.rstrip(".").lower() == "localhost":

@@ -96,6 +96,7 @@ def configure_logging(settings: Settings) -> None:
     """Send events to standard output, readable where that is a terminal."""
     readable = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     logging.configure(settings.log_level, readable=readable)
+    logging.muzzle()
 
 
 def build_app(parts: Parts) -> ASGIApp:

@@ -29,7 +29,7 @@ SAMPLING = frozenset(
 )
 
 # Where OpenAI's dialect and its relatives put the address of something that the server should fetch or call.
-_URL_KEYS = frozenset({"url", "image_url", "video_url", "audio_url", "file_url", "server_url", "uri", "image", "video"})
+_URL_KEYS = frozenset("url urls uri image image_url images video video_url videos audio_url audios file_url file_urls server_url".split())  # noqa: SIM905 -- likewise
 
 
 def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
@@ -55,14 +55,14 @@ def _names_a_place(value: str) -> bool:
 
 def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield every string under a key that holds addresses, in messages, tools and fields that are not published; texts and schemas are left alone."""
-    rest: list[tuple[str, Any]] = [(name, value) for name, value in body.items() if name not in {"functions", "response_format", "metadata"}]
+    rest: list[tuple[str, Any, bool]] = [
+        (name, value, name in _URL_KEYS) for name, value in body.items() if name not in {"functions", "response_format", "metadata"}
+    ]
     while rest:
-        path, value = rest.pop()
-        if isinstance(value, list):
-            rest.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
+        path, value, is_address = rest.pop()
+        if isinstance(value, str) and is_address:
+            yield path, value
+        elif isinstance(value, list):
+            rest.extend((f"{path}[{index}]", item, is_address) for index, item in enumerate(value))
         elif isinstance(value, dict):
-            for name, item in value.items():
-                if name in _URL_KEYS and isinstance(item, str):
-                    yield f"{path}.{name}", item
-                elif name not in {"parameters", "arguments"}:
-                    rest.append((f"{path}.{name}", item))
+            rest.extend((f"{path}.{name}", item, name in _URL_KEYS) for name, item in value.items() if name not in {"parameters", "arguments"})

@@ -48,7 +48,7 @@ def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Plan:
     plan = make_plan(table, facts, body["model"])
     if facts.label >= Label.CONFIDENTIAL:
         check_urls(body)
-        for attempt in plan.attempts:
+        for attempt in plan.attempts + plan.if_context_exceeded:
             if attempt.deployment.lane is LaneName.RELAY:
                 check_fields(body, attempt.deployment.allow_fields)
     return plan

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
 from app.gateway.cache_control import parse_cache_control
-from app.gateway.chat import ChatRequest
+from app.gateway.chat import SCAN_INLINE_BYTES, ChatRequest
 from app.gateway.hints import read_hints
 from app.gateway.receipt import Receipt
 from app.http_io import CallerGoneError, Presence, read_body, read_headers, send_error, send_json
@@ -51,7 +52,7 @@ class ChatEndpoint:
                 headers = read_headers(scope)
                 tenant = await self.guard.admit(scope, headers, limits)
                 raw = await read_body(receive, headers, self.max_body_bytes)
-                request = read_request(raw, headers, tenant)
+                request = await self._read(raw, headers, tenant)
                 async with Presence(receive) as presence:
                     reply = await self.gateway.run(request, receipt)
                     await _send(reply, send, limits)
@@ -64,6 +65,11 @@ class ChatEndpoint:
                 if reply is not None:
                     await reply.finish()
                 scope["sluice"].update(receipt.log_fields())
+
+    async def _read(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:
+        if len(raw) <= SCAN_INLINE_BYTES:
+            return read_request(raw, headers, tenant)
+        return await asyncio.get_running_loop().run_in_executor(self.gateway.scan_pool, read_request, raw, headers, tenant)
 
 
 def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,5 +20,4 @@ async def explain_route(request: Request, caller: Caller) -> dict[str, Any]:
     """Take the body of a chat request, with its headers, and answer with facts, findings, every rule tried, and the plan with its reasons."""
     asked = read_request(await request.body(), read_headers(request.scope), caller)
     chat = request.app.state.chat
-    facts = await asyncio.get_running_loop().run_in_executor(chat.scan_pool, chat.assessor.assess, asked.body, asked.hints)
-    return to_wire(explain(chat.table, facts, asked.body))
+    return to_wire(explain(chat.table, await chat.assess(asked), asked.body))

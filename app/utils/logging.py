@@ -1,7 +1,7 @@
 """Structured events, and a muzzle for every other logger of the process.
 
 An event is a name and fields: identifiers, counts, durations, enums. Content never: third-party loggers are reduced to their name, level and the place of
-the call (their messages hold prompts, URLs and keys), exceptions to classes and frames.
+the call (their messages hold prompts, URLs and keys), exceptions to classes and frames, warnings to the place that gave them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 import traceback
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ def _type_name(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The request that is being served; every event written meanwhile carries it."""
+
+
 class _Sink:
     """Where events go. One per process, set by `configure`."""
 
@@ -36,6 +42,9 @@ class _Sink:
 
     def emit(self, level: str, name: str, event: str, fields: Mapping[str, Any]) -> None:
         now = time.time()
+        serving = request_id.get()
+        if serving is not None:
+            fields = {"request_id": serving, **fields}
         if self.readable:
             clock = time.strftime("%H:%M:%S", time.localtime(now))
             pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
@@ -105,32 +114,41 @@ def _place(tb: TracebackType | None) -> str:
     return "".join(f" < {'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
-class _Muzzle(logging.Handler):
-    """Turns a standard-library record into an event without its message, arguments or exception text."""
+def _muzzled(_: logging.Logger, record: logging.LogRecord) -> None:
+    """Turn a standard-library record into an event without its message, arguments or exception text, whatever handlers its logger has."""
+    if record.levelno < logging.WARNING:
+        return
+    level = record.levelname.lower() if record.levelname.lower() in _LEVELS else "error"
+    fields: dict[str, Any] = {"source": record.name, "where": f"{record.module}:{record.lineno}"}
+    if record.exc_info and record.exc_info[1] is not None:
+        fields["exception"] = describe(record.exc_info[1])
+    if _LEVELS[level] >= _sink.threshold:
+        _sink.emit(level, "third_party", "library_log", fields)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        level = record.levelname.lower() if record.levelname.lower() in _LEVELS else "error"
-        fields: dict[str, Any] = {"source": record.name, "where": f"{record.module}:{record.lineno}"}
-        if record.exc_info and record.exc_info[1] is not None:
-            fields["exception"] = describe(record.exc_info[1])
-        if _LEVELS[level] >= _sink.threshold:
-            _sink.emit(level, "third_party", "library_log", fields)
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    if unraisable.exc_value is not None:
+        get_logger("process").fault("exception_ignored", unraisable.exc_value)
+
+
+def _in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        get_logger("process").fault("thread_failed", args.exc_value)
 
 
 def configure(level: str, *, readable: bool, stream: TextIO | None = None) -> None:
-    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal.
-
-    Every standard-library logger, present and future, is muzzled: only WARNING and above, only where it was called.
-    """
+    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal."""
     _sink.threshold = _LEVELS[level.lower()]
     _sink.readable = readable
     _sink.stream = stream if stream is not None else sys.stdout
-    root = logging.getLogger()
-    root.handlers = [_Muzzle()]
-    root.setLevel(logging.WARNING)
-    for name in list(logging.root.manager.loggerDict):
-        logger = logging.getLogger(name)
-        logger.handlers = []
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
-    logging.raiseExceptions = False
+
+
+def muzzle() -> None:
+    """Hold every other way to the output to names, levels and places: library loggers, warnings, and exceptions that nobody catches.
+
+    Loggers are muzzled where their records are handed out, so that a handler that a library adds later sees none.
+    """
+    setattr(logging.Logger, "callHandlers", _muzzled)  # noqa: B010 -- mypy knows no assignment to a method
+    logging.captureWarnings(capture=True)
+    sys.unraisablehook = _unraisable
+    threading.excepthook = _in_thread

@@ -189,3 +189,11 @@ def test_a_translated_request_drops_unknown_fields_by_itself() -> None:
     ollama = dataclasses.replace(LOCAL, lane=LaneName.TRANSLATE)
 
     assert decide(table({"local": [ollama]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1}).attempts
+
+
+def test_what_stands_by_for_a_long_prompt_is_held_to_the_same_fields() -> None:
+    ollama = dataclasses.replace(LOCAL, lane=LaneName.TRANSLATE)
+    relay = deployment("vllm", Label.CONFIDENTIAL)
+
+    with pytest.raises(InvalidRequestError):
+        decide(table({"local": [ollama], "long": [relay]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1})

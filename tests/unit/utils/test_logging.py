@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import json
 import logging as standard
+import sys
+import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,15 +17,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def output() -> Iterator[io.StringIO]:
-    root = standard.getLogger()
-    handlers, level = root.handlers, root.level
+def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     stream = io.StringIO()
     logging.configure("info", readable=False, stream=stream)
+    monkeypatch.setattr(standard.Logger, "callHandlers", standard.Logger.callHandlers)
+    for owner, hook in ((sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, hook, getattr(owner, hook))
+    logging.muzzle()
     yield stream
+    standard.captureWarnings(capture=False)
     logging.configure("info", readable=False)
-    root.handlers, root.level = handlers, level
-    standard.raiseExceptions = True
 
 
 def events(output: io.StringIO) -> list[dict[str, Any]]:
@@ -86,7 +90,7 @@ def test_a_field_that_is_no_json_is_its_type(*, readable: bool) -> None:
 def test_a_librarys_logger_is_reduced_to_its_name_and_place(output: io.StringIO) -> None:
     library = standard.getLogger("some.library")
     library.addHandler(standard.StreamHandler(output))
-    logging.configure("info", readable=False, stream=output)
+    library.propagate = False
 
     library.info("canary-0")
     library.warning("canary-1 %s", "canary-2")
@@ -97,6 +101,43 @@ def test_a_librarys_logger_is_reduced_to_its_name_and_place(output: io.StringIO)
 
     assert "canary" not in output.getvalue()
     assert [event["source"] for event in events(output)] == ["some.library", "some.library"]
+
+
+def test_a_warning_is_reduced_to_its_place(output: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        standard.captureWarnings(capture=False)
+        standard.captureWarnings(capture=True)
+        warnings.warn("canary", UserWarning, stacklevel=1)
+        standard.captureWarnings(capture=False)
+
+    assert "canary" not in output.getvalue()
+    assert events(output)[0]["source"] == "py.warnings"
+
+
+def test_an_exception_that_nobody_catches_is_its_classes(output: io.StringIO) -> None:
+    class Bad:
+        def __del__(self) -> None:
+            raise ValueError("canary-1")
+
+    def fail() -> None:
+        raise ValueError("canary-2")
+
+    Bad()
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+    assert "canary" not in output.getvalue()
+    assert [event["event"] for event in events(output)] == ["exception_ignored", "thread_failed"]
+
+
+def test_an_event_carries_the_request_that_is_served(output: io.StringIO) -> None:
+    token = logging.request_id.set("req_1")
+    logging.get_logger("part").info("began")
+    logging.request_id.reset(token)
+
+    assert events(output)[0]["request_id"] == "req_1"
 
 
 def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
