@@ -67,7 +67,7 @@ def explain(file: str, *, as_json: bool) -> int:
         _say(f"{file} cannot be read: {exc.strerror}.")
         return 2
     settings = load_settings()
-    config, assembled = load_configuration(settings.gateway_config, environment(), load_catalog())
+    config, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
     try:
         explained = root.explain_offline(settings, config, assembled, raw)
     except GatewayError as error:
@@ -79,7 +79,11 @@ def explain(file: str, *, as_json: bool) -> int:
 
 def check() -> int:
     """Print what the configuration comes to. Raises ConfigError."""
-    file, assembled = load_configuration(load_settings().gateway_config, environment(), load_catalog())
+    settings = load_settings()
+    from app import main as root  # noqa: PLC0415 -- the scanner says whether it takes the file's own patterns
+
+    file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
+    root.check_scan(file)
     sys.stdout.write(report(file, assembled) + "\n")
     return 0
 
@@ -95,7 +99,9 @@ def serve() -> int:
 
     root.configure_logging(settings)
     if settings.workers > 1:
-        _announce(settings, load_configuration(settings.gateway_config, environment(), load_catalog())[1])
+        file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
+        root.check_scan(file)
+        _announce(settings, assembled)
         return _serve_workers(settings, listener)
     parts = root.compose(settings, environment())
     _announce(settings, parts.assembled)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 
 from app.domain import Tenant
-from app.http_io import read_headers
 from app.limits import client_address, limit_headers, refusal
 
 if TYPE_CHECKING:
@@ -39,18 +38,15 @@ class Guard:
             answer.extend(limit_headers(window))
             if not window.allowed:
                 raise refusal(window)
-        return self.access.tenant(headers.get("authorization"), client)
+        tenant = self.access.tenant(headers.get("authorization"), client)
+        scope["sluice"]["tenant"] = tenant.name
+        return tenant
 
 
-async def _caller(request: Request, response: Response) -> Tenant:
-    guard: Guard = request.app.state.guard
-    headers: list[Header] = []
-    try:
-        return await guard.admit(request.scope, read_headers(request.scope), headers)
-    finally:
-        request.state.limit_headers = headers
-        for name, value in headers:
-            response.headers[name.decode()] = value.decode()
+def _caller(request: Request) -> Tenant:
+    """Return whom middleware.Gate admitted."""
+    tenant: Tenant = request.scope["sluice_tenant"]
+    return tenant
 
 
 Caller = Annotated[Tenant, Depends(_caller)]

@@ -18,17 +18,20 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.access import Access
 from app.config.addresses import is_local, parse_base_url
-from app.config.faults import ConfigError
+from app.config.faults import ConfigError, suggestion
 from app.config.settings import environment, load_settings
 from app.dependencies import Guard
-from app.domain import Hints, Label, LaneName, Tenant
+from app.domain import Hints, Label, LaneName, Tenant, Tier
 from app.gateway.chat import ChatGateway, ChatLimits
 from app.gateway.explain import explain, to_wire
 from app.gateway.search import SearchGateway
 from app.limits import RateLimit
-from app.middleware import BodyLimit, HotRoute, LoopbackGuard, RequestEdge
+from app.middleware import BodyLimit, Gate, HotRoute, LoopbackGuard, RequestEdge
 from app.models import ErrorResponse
-from app.policy.assess import Assessor
+from app.policy.assess import LABELS, Assessor
+from app.policy.sensitivity.catalogue import PATTERNS
+from app.policy.sensitivity.custom import Expression, Wanted, complaint
+from app.policy.sensitivity.scanner import Scanner
 from app.providers import translate
 from app.providers.catalog import load_catalog
 from app.providers.demo import DemoLane
@@ -38,7 +41,7 @@ from app.providers.relay import RelayLane, post_json
 from app.providers.wire import Wire
 from app.routers import chat, documents, health, models, route, search
 from app.routers.chat_openapi import CHAT_OPERATION
-from app.routers.errors import add_error_handlers
+from app.routers.errors import add_error_handlers, refuse_method
 from app.services.cache import MemoryCache, RedisCache
 from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
 from app.services.quota import RedisQuota
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
     from app.gateway.ports import Embedder
 
 VERSION = "0.1.0"
+_SUMMARY = "An OpenAI-compatible gateway that keeps confidential requests local."
+
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a whole answer is parsed in one go: more would stop the event loop for over a second
 
 _SCAN_THREADS = 2  # a scan holds the interpreter for parts of its time: more would only take turns
 
@@ -104,20 +110,21 @@ def build_app(parts: Parts) -> ASGIApp:
     settings = parts.settings
     api = _fastapi(parts)
     endpoint = chat.ChatEndpoint(parts.chat, parts.guard, settings.max_body_bytes)
-    app: ASGIApp = HotRoute(BodyLimit(api, settings.max_body_bytes), path=chat.PATH, endpoint=endpoint)
+    gated = Gate(BodyLimit(api, settings.max_body_bytes), parts.guard, health.OPEN_PATHS)
+    app: ASGIApp = HotRoute(gated, path=chat.PATH, endpoint=endpoint)
     if settings.allowed_origins:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
     if parts.guard.access.open and not settings.allow_anonymous:
         app = LoopbackGuard(app, settings.allowed_origins)
-    return RequestEdge(app)
+    return RequestEdge(app, partial(_holds_content, parts.chat.assessor))
 
 
 def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
     """Build every part and wire them; nothing is connected yet. Raises ConfigError."""
-    file, assembled = load_configuration(settings.gateway_config, env, load_catalog())
+    file, assembled = load_configuration(settings.gateway_config, {**env, **settings.variables()}, load_catalog())
     if assembled.needs_litellm:
         translate.load()
-    wire = Wire(Egress(assembled.egress))
+    wire = Wire(Egress(assembled.egress), max_body_bytes=_MAX_ANSWER_BYTES)
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     assessor = _assessor(settings, file)
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
@@ -156,7 +163,7 @@ def _fastapi(parts: Parts) -> FastAPI:
         yield
         await _close(parts)
 
-    api = FastAPI(title="Sluice", version=VERSION, summary="An OpenAI-compatible gateway that keeps confidential requests local.", lifespan=lifespan)
+    api = FastAPI(title="Sluice", version=VERSION, summary=_SUMMARY, lifespan=lifespan, redirect_slashes=False)
     api.state.started_at = time.time()
     api.state.guard = parts.guard
     api.state.chat = parts.chat
@@ -165,6 +172,7 @@ def _fastapi(parts: Parts) -> FastAPI:
     api.state.quota = parts.quota
     for router in (health.router, models.router, route.router, search.router, documents.router):
         api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
+    api.add_api_route(chat.PATH, refuse_method, methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     add_error_handlers(api)
     api.openapi = partial(_describe, api)  # type: ignore[method-assign] # FastAPI's documented way to extend the description
     return api
@@ -189,7 +197,37 @@ async def _close(parts: Parts) -> None:
 
 
 def _assessor(settings: Settings, file: GatewayFile) -> Assessor:
-    return Assessor(max_scan_bytes=settings.max_scan_bytes, allow_unscannable=file.scan.allow, on_fault=_count_scan_fault)
+    """Return the assessor that the file describes. Raises ConfigError."""
+    check_scan(file)
+    scan = file.scan
+    tiers = {tier: scan.labels.get(tier, label) for tier, label in LABELS.items()}
+    patterns = tuple(Expression(spec.kind, spec.regex, spec.tier) for spec in scan.patterns)
+    wanted = Wanted(patterns, scan.words, scan.allow_values, scan.allow_domains)
+    return Assessor(
+        scanner=Scanner(wanted=wanted if wanted != Wanted() else None),
+        max_scan_bytes=settings.max_scan_bytes,
+        allow_unscannable=scan.allow,
+        default_label=scan.default,
+        labels=tiers,
+        kind_labels={key: label for key, label in scan.labels.items() if key not in tiers},
+        on_fault=_count_scan_fault,
+    )
+
+
+def check_scan(file: GatewayFile) -> None:
+    """Refuse patterns that the scanner cannot take, and labels of kinds that nothing finds. Raises ConfigError."""
+    scan = file.scan
+    own = {*(spec.kind for spec in scan.patterns), *(kind for kind, _ in scan.words)}
+    known = [*Tier, *sorted({pattern.kind for pattern in PATTERNS} | own)]
+    faults = [
+        file.fault(scan.label_lines[key], f'labels names "{key}", which is no tier and no kind that anything finds{suggestion(key, known)}')
+        for key in scan.labels
+        if key not in known
+    ]
+    complaints = [(spec.line, complaint(spec.regex)) for spec in scan.patterns]
+    faults += [file.fault(line, f"regex {sentence}") for line, sentence in complaints if sentence is not None]
+    if faults:
+        raise ConfigError(faults)
 
 
 def _cache(settings: Settings) -> MemoryCache | RedisCache | None:
@@ -244,6 +282,11 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     assessor = _assessor(settings, file)
     facts = assessor.assess(request.body, request.hints)
     return to_wire(explain(assembled.table, facts, request.body))
+
+
+def _holds_content(assessor: Assessor, text: str) -> bool:
+    """Say whether a text that would go to the log is more than a name."""
+    return _label_of_text(assessor, text) > Label.PUBLIC
 
 
 def _label_of_text(assessor: Assessor, text: str) -> Label:

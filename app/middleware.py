@@ -6,7 +6,8 @@ From the outside in (main.py builds them in this order):
 2. LoopbackGuard: only while no API keys are configured
 3. starlette's CORSMiddleware: only where ALLOWED_ORIGINS is set
 4. HotRoute: POST /v1/chat/completions leaves here
-5. BodyLimit, then FastAPI
+5. Gate: everything but /health and /readyz wants a caller
+6. BodyLimit, then FastAPI
 """
 
 from __future__ import annotations
@@ -17,31 +18,35 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.access import check_loopback
-from app.errors import GatewayError, MethodNotAllowedError
+from app.errors import GatewayError
 from app.http_io import internal_error, read_headers, send_error, too_large
-from app.utils.logging import get_logger
+from app.utils import logging
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-log = get_logger("access")
+    from app.dependencies import Guard
+    from app.http_io import Header
+
+log = logging.get_logger("access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _UNROUTED = "unrouted"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-_POST_ONLY = MethodNotAllowedError("This path takes POST only: try another method.", headers={"allow": "POST"})
-
-
 class RequestEdge:
-    """Gives each request its id, logs it when it is over, and answers 500 for what nobody else caught."""
+    """Gives each request its id, logs it when it is over, and answers 500 for what nobody else caught.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A caller's own id is taken over when it has the form of one and `holds_content` finds nothing in it: it goes to the log.
+    """
+
+    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool]) -> None:
         self._app = app
+        self._holds_content = holds_content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -49,7 +54,8 @@ class RequestEdge:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = self._id(scope)
+        token = logging.request_id.set(request_id.decode())
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -59,17 +65,25 @@ class RequestEdge:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
             await send(message)
 
-        scope["sluice"] = fields = {"request_id": request_id.decode()}
+        fields: dict[str, Any] = {}
+        scope["sluice"] = fields
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as exc:
             FAULTS.labels("edge").inc()
-            log.fault("request_failed", exc, request_id=fields["request_id"])
+            log.fault("request_failed", exc)
             if status:  # the head has left: only a broken connection tells the truth now
                 raise
             await send_error(send_with_id, internal_error())
         finally:
             _account(scope, status, time.perf_counter() - start, fields)
+            logging.request_id.reset(token)
+
+    def _id(self, scope: Scope) -> bytes:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value) and not self._holds_content(value.decode()):
+                return bytes(value)
+        return b"req_" + secrets.token_hex(12).encode()
 
 
 class LoopbackGuard:
@@ -105,10 +119,35 @@ class HotRoute:
             await self._app(scope, receive, send)
             return
         scope["sluice"]["route"] = self._path
-        if scope["method"] == "POST":
-            await self._endpoint(scope, receive, send)
-        else:
-            await send_error(send, _POST_ONLY)
+        await (self._endpoint if scope["method"] == "POST" else self._app)(scope, receive, send)
+
+
+class Gate:
+    """Limits and authenticates every request but those to `open_paths`; the tenant stands in the scope for dependencies.Caller."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, open_paths: Collection[str]) -> None:
+        self._app = app
+        self._guard = guard
+        self._open_paths = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http" or scope["path"] in self._open_paths:
+            await self._app(scope, receive, send)
+            return
+        limits: list[Header] = []
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *limits]
+            await send(message)
+
+        try:
+            scope["sluice_tenant"] = await self._guard.admit(scope, read_headers(scope), limits)
+        except GatewayError as error:
+            await send_error(send_with_limits, error)
+            return
+        await self._app(scope, receive, send_with_limits)
 
 
 class BodyLimit:
@@ -144,13 +183,6 @@ class BodyLimit:
                 await send_error(send, too_large(self._max_bytes))
 
         await self._app(scope, receive_bounded, send_unless_refused)
-
-
-def _request_id(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return bytes(value)
-    return b"req_" + secrets.token_hex(12).encode()
 
 
 def _account(scope: Scope, status: int, seconds: float, fields: dict[str, Any]) -> None:

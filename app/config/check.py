@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from app.config.closure import reachable
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.config.assembled import Assembled
-    from app.config.specs import GatewayFile
+    from app.config.specs import GatewayFile, ScanSpec
     from app.domain import Deployment, Price
 
 _COLUMNS: Final = ("deployment", "model", "lane", "address", "clearance", "window", "$/million in", "out", "abilities")
@@ -70,7 +71,21 @@ def _also(file: GatewayFile, assembled: Assembled) -> list[tuple[str, str]]:
         ("trusted_hosts", ", ".join(f"{host} ({network or 'by TLS'})" for host, network in file.trusted_hosts.items()) or "none"),
         ("search", f"embedder {embedder}, collection up to {assembled.search_clearance}"),
         ("scan", f"let through unscanned: {', '.join(sorted(file.scan.allow))}" if file.scan.allow else "what cannot be scanned is confidential"),
+        *_scan(file.scan),
     ]
+
+
+def _scan(scan: ScanSpec) -> list[tuple[str, str]]:
+    """Say what the file changes of the scanner; values and words are counted, for they may be somebody's."""
+    words = Counter(kind for kind, _ in scan.words)
+    rows = [
+        ("  labels", ", ".join(f"{key}: {label}" for key, label in scan.labels.items())),
+        ("  default", str(scan.default) if scan.default else ""),
+        ("  patterns", ", ".join(f"{pattern.kind} ({pattern.tier})" for pattern in scan.patterns)),
+        ("  words", ", ".join(f"{kind} ({count})" for kind, count in words.items())),
+        ("  left alone", ", ".join([*([f"{len(scan.allow_values)} values"] if scan.allow_values else []), *(f"@{domain}" for domain in scan.allow_domains)])),
+    ]
+    return [row for row in rows if row[1]]
 
 
 def _closure(file: GatewayFile, assembled: Assembled) -> list[tuple[str, str]]:

@@ -8,7 +8,8 @@ from app.config.faults import ConfigError, Fault, suggestion
 from app.config.reach import reach
 from app.config.reading import Reader
 from app.config.rules import describe, read_rules
-from app.config.sections import read_deployments, read_networks, read_pools, read_scan, read_search, read_trusted
+from app.config.scan import read_scan
+from app.config.sections import read_deployments, read_networks, read_pools, read_search, read_trusted
 from app.config.specs import DeploymentSpec, GatewayFile, Named, PoolSpec, ScanSpec, SearchSpec
 from app.config.yaml_tree import Table, parse_yaml
 from app.domain import OnConflict

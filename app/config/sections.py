@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from app.config.reading import Reader, echo, missing_variables
-from app.config.specs import DeploymentSpec, Named, PoolSpec, ScanSpec, SearchSpec
+from app.config.specs import DeploymentSpec, Named, PoolSpec, SearchSpec
 from app.config.yaml_tree import Scalar, Table
 from app.domain import Capability, Label, Price
 
@@ -26,7 +26,6 @@ LOCAL_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
 _OPEN_PARAMS: Final = ("api_version", "aws_region_name")
 _SECRET_PARAMS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _PARAMS: Final = _OPEN_PARAMS + _SECRET_PARAMS
-_UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part")
 _PER_MILLION: Final = 1_000_000
 _DEFAULT_CLEARANCE: Final = Label.INTERNAL  # never confidential unless the file says so
 
@@ -223,18 +222,3 @@ def read_search(reader: Reader, node: Node | None) -> SearchSpec:
     clearance = reader.label(entries["clearance"][1], "clearance") if "clearance" in entries else None
     named = Named(embedder, entries["embedder"][0]) if embedder not in (None, "builtin") else None
     return SearchSpec(named, clearance, entries["clearance"][0] if "clearance" in entries else node.line)
-
-
-def read_scan(reader: Reader, node: Node | None) -> ScanSpec:
-    """Return the `scan` section."""
-    if node is None:
-        return ScanSpec()
-    entries = reader.table(node, "scan", ("allow",))
-    kinds = []
-    for item in reader.sequence(entries["allow"][1], "allow") if "allow" in entries else ():
-        kind = reader.text(item, "allow")
-        if kind is not None and kind not in _UNSCANNABLE:
-            reader.fault(item.line, f"allow does not know{echo(kind)}; expected {', '.join(_UNSCANNABLE)}")
-        elif kind is not None:
-            kinds.append(kind)
-    return ScanSpec(frozenset(kinds))

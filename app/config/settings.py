@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         """The callers' keys; none means that everybody on this machine may call. Raises ConfigError."""
         return parse_api_keys(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
 
+    def variables(self) -> dict[str, str]:
+        """Return the provider settings that are set, as `${NAME}` names them in gateway.yaml."""
+        secrets = {"OPENAI_API_KEY": self.openai_api_key, "ANTHROPIC_API_KEY": self.anthropic_api_key}
+        found = {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+        return found | ({"OLLAMA_BASE_URL": self.ollama_base_url} if self.ollama_base_url is not None else {})
+
     @property
     def loopback_only(self) -> bool:
         """Whether `host` can be reached from this machine alone."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.config.faults import Fault
-from app.domain import OnConflict
+from app.domain import Label, OnConflict, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Network, IPv6Network
 
     from app.config.rules import RuleSpec
-    from app.domain import Capability, Label, Price
+    from app.domain import Capability, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,31 @@ class SearchSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpressionSpec:
+    """A pattern that the operator wants found, and where it is written."""
+
+    kind: str
+    regex: str = field(repr=False)
+    tier: Tier
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScanSpec:
-    """What cannot be scanned and yet does not make a request confidential, by kind."""
+    """What findings mean, and what else to find and to leave alone.
+
+    `allow` are the kinds of what cannot be scanned and yet does not make a request confidential. `default` is the label where nothing is found. `labels`
+    are by tier or kind, with the line of each (`label_lines`). `words` are (kind, word or phrase).
+    """
 
     allow: frozenset[str] = frozenset()
+    default: Label = Label.PUBLIC
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    label_lines: Mapping[str, int] = field(default_factory=dict)
+    allow_values: tuple[str, ...] = field(default=(), repr=False)
+    allow_domains: tuple[str, ...] = ()
+    patterns: tuple[ExpressionSpec, ...] = ()
+    words: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
     from app.domain import Attempt, Call, Deployment, LaneName, Plan, Usage
     from app.gateway.ports import Answer, Lane
+    from app.gateway.vitals import Vitals
 
 log = get_logger("attempts")
 
 # What ends a request at once: the caller's own fault, which another provider would only repeat.
 _FINAL = frozenset({Failure.REJECTED})
+
+# What says nothing of the deployment's health.
+_OF_THE_REQUEST = frozenset({Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.RATE_LIMITED, Failure.NOT_CLEARED})
+
+_MAX_HEAD_BYTES = 1024 * 1024  # what may come before the first token
 
 
 @dataclass(slots=True)
@@ -48,6 +54,7 @@ class Walk:
     lanes: Mapping[LaneName, Lane]
     deadline: float  # of the event loop's clock, for a whole answer or a stream's first token
     include_usage: bool = False
+    vitals: Vitals | None = None
     committed: bool = False
     current: Deployment | None = None
     tried: list[tuple[str, UpstreamError]] = field(default_factory=list)
@@ -76,6 +83,8 @@ class Walk:
                     break
                 continue
             ATTEMPTS.labels(attempt.deployment.name, "ok").inc()
+            if self.vitals is not None:
+                self.vitals.answered(attempt.deployment.name)
             if self.tried:
                 FALLBACKS.labels(attempt.deployment.name).inc()
             return served
@@ -110,6 +119,8 @@ class Walk:
         head = b""
         async for data in chunks:
             head += watch.feed(data)
+            if len(head) > _MAX_HEAD_BYTES and not watch.started:
+                break
             if watch.started:
                 return Served(deployment, answer, head=head, watch=watch, chunks=chunks)
             if watch.ended:
@@ -120,6 +131,8 @@ class Walk:
         name = attempt.deployment.name
         self.tried.append((name, error))
         self.current = None
+        if self.vitals is not None and error.failure not in _OF_THE_REQUEST:
+            self.vitals.failed(name)
         ATTEMPTS.labels(name, str(error.failure)).inc()
         remedy = {"remedy": error.remedy} if error.remedy else {}
         log.warning("attempt_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)

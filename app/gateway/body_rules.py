@@ -51,10 +51,10 @@ def _number(low: float | None, high: float | None, *, whole: bool) -> Check:
         if type(value) is not int and (whole or type(value) is not float):
             raise _wrong_type(param, f"{'an' if whole else 'a'} {word}", value)
         if low is not None and value < low:
-            message = f"Invalid '{param}': {word} below minimum value. Expected a value >= {low}, but got {value} instead."
+            message = f"Invalid '{param}': {word} below minimum value. Expected a value >= {low}."
             raise Invalid(message, param=param, code=f"{word}_below_min_value")
         if high is not None and value > high:
-            message = f"Invalid '{param}': {word} above maximum value. Expected a value <= {high}, but got {value} instead."
+            message = f"Invalid '{param}': {word} above maximum value. Expected a value <= {high}."
             raise Invalid(message, param=param, code=f"{word}_above_max_value")
 
     return check

@@ -14,6 +14,7 @@ from app.gateway.cache_key import cache_key
 from app.gateway.flights import Flights
 from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.stored import Place
+from app.gateway.vitals import Vitals
 from app.policy.planner import decide
 from app.utils.monitoring import CACHE, FINDINGS, ROUTED
 
@@ -67,6 +68,7 @@ class ChatGateway:
     limits: ChatLimits
     scan_pool: Executor
     flights: Flights[StoredAnswer] = field(default_factory=Flights)
+    vitals: Vitals = field(default_factory=Vitals)
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
@@ -88,12 +90,13 @@ class ChatGateway:
         return await _begun(WholeReply(receipt, walk, place), self.limits.commit_s)
 
     async def assess(self, request: ChatRequest) -> Facts:
-        """Return what is known of a request; a long one is scanned off the event loop."""
+        """Return what is known of a request, its forwarded headers included; a long one is scanned off the event loop."""
+        going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
         if request.size_bytes <= SCAN_INLINE_BYTES:
-            return self.assessor.assess(request.body, request.hints)
+            return self.assessor.assess(going_out, request.hints)
         context = contextvars.copy_context()  # so that what is logged there carries the request's id
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.scan_pool, context.run, self.assessor.assess, request.body, request.hints)
+        return await loop.run_in_executor(self.scan_pool, context.run, self.assessor.assess, going_out, request.hints)
 
     async def _assess(self, request: ChatRequest, receipt: Receipt) -> Facts:
         start = time.perf_counter()
@@ -134,7 +137,7 @@ class ChatGateway:
             rule=plan.rule,
         )
         include_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
-        return Walk(plan, call, self.lanes, deadline=deadline, include_usage=include_usage)
+        return Walk(plan, call, self.lanes, deadline=deadline, include_usage=include_usage, vitals=self.vitals)
 
 
 async def _begun(reply: StreamReply | WholeReply, commit_s: float) -> Reply:

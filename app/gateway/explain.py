@@ -31,8 +31,10 @@ def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Expla
     """Return how `decide` comes to its answer for these facts."""
     model = body["model"]
     tried: list[tuple[str, str, str | None]] = []
-    if model == AUTO:
+    if model not in table.pools and model not in table.deployments:
         for rule in table.rules:
+            if model != AUTO and rule.when.model is None:
+                continue
             why = mismatch(rule.when, facts, model)
             tried.append((rule.name, rule.use, why))
             if why is None:

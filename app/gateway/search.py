@@ -79,9 +79,9 @@ class SearchGateway:
         if not can_exist or not await self._store.delete(document_id, max_label=tenant.clearance):
             raise NotFoundError("There is no document of that id.", code="document_not_found", param="id")
 
-    async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant) -> list[FoundDocument]:
-        """Return up to `limit` documents that are nearest in meaning and whose metadata equals `where`, best first."""
-        label = await asyncio.to_thread(self._assess, _all_text(query, where))
+    async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant, hint: Label = Label.PUBLIC) -> list[FoundDocument]:
+        """Return up to `limit` documents that are nearest in meaning and whose metadata equals `where`, best first. `hint` can raise the query's label."""
+        label = max(hint, await asyncio.to_thread(self._assess, _all_text(query, where)))
         self._check_clearance(label, "query")
         (vector,) = await self._embedder.embed([query], label)
         found = await self._store.search(vector, limit=limit, max_label=tenant.clearance, where=where or None)

@@ -14,7 +14,7 @@ from app.policy.tokens import estimate_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from app.domain import Finding, Hints
+    from app.domain import Capability, Finding, Hints
     from app.policy.collect import Collected
     from app.policy.complexity import Scale
 
@@ -58,8 +58,10 @@ class Assessor:
 
     def assess(self, body: Mapping[str, Any], hints: Hints) -> Facts:
         """Return the facts of a request."""
+        needs: frozenset[Capability] = frozenset()
         try:
             collected = collect(body)
+            needs = collected.needs  # whatever fails after this, tools and images are known
             label, reason, findings = self._label(collected, hints)
             return Facts(
                 label=label,
@@ -68,11 +70,11 @@ class Assessor:
                 complexity=score(collected.human_turns, scale=self._scale, hint=hints.complexity),
                 prompt_tokens=estimate_tokens(collected),
                 max_output_tokens=_max_output_tokens(body),
-                needs=collected.needs,
+                needs=needs,
             )
         except Exception as exc:  # noqa: BLE001 whatever fails here, the request stays where confidential ones stay
             self._tell(exc)
-            return Facts(Label.CONFIDENTIAL, "scanner_error", (), Complexity(1.0, hints.complexity or ComplexityTier.COMPLEX), 0, None, frozenset())
+            return Facts(Label.CONFIDENTIAL, "scanner_error", (), Complexity(1.0, hints.complexity or ComplexityTier.COMPLEX), 0, None, needs)
 
     def _label(self, collected: Collected, hints: Hints) -> tuple[Label, str, tuple[Finding, ...]]:
         if self._scanner.health is not None:

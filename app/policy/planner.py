@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Attempt, Capability, Deployment, Excluded, Label, LaneName, OnConflict, Plan
@@ -62,7 +63,7 @@ def _select(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tu
     elif model in table.deployments:
         named, pool = (table.deployments[model],), ""
     else:
-        raise _not_found(table, model)
+        return _by_alias(table, facts, model)
     if any(member.clearance >= facts.label for member in named) or not named:
         _refuse_lacking(named, facts, model)
         return "model", pool, named
@@ -71,6 +72,14 @@ def _select(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tu
     if LOCAL in table.pools:
         return "not_cleared", LOCAL, table.pools[LOCAL]
     return _by_rule(table, facts, AUTO)
+
+
+def _by_alias(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:
+    """Return what a rule with a matching `model:` glob gives a name that is neither pool nor deployment."""
+    named = [rule for rule in table.rules if rule.when.model is not None]
+    if model in table.inactive or first_match(named, facts, model) is None:
+        raise _not_found(table, model)
+    return _by_rule(replace(table, rules=tuple(named)), facts, model)
 
 
 def _by_rule(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:

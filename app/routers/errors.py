@@ -23,23 +23,23 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-async def _gateway_error(request: Request, exc: Exception) -> Response:
+async def _gateway_error(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, GatewayError)  # noqa: S101 -- it was registered for this class
-    return _answer(request, exc, dict(exc.headers))
+    return _answer(exc, dict(exc.headers))
 
 
-async def _invalid(request: Request, exc: Exception) -> Response:
+async def _invalid(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 -- likewise
     first: dict[str, Any] = exc.errors()[0]
     place = first["loc"][1:]  # behind FastAPI's word for where it was: body, query, path
     param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".") or None
     if first["type"] == "json_invalid":
-        return _answer(request, InvalidRequestError("We could not parse the JSON body of your request: it must be valid JSON.", code="invalid_json"), {})
+        return _answer(InvalidRequestError("We could not parse the JSON body of your request: it must be valid JSON.", code="invalid_json"), {})
     message = f"Invalid '{param}': {first['msg']}." if param else f"Invalid request: {first['msg']}."
-    return _answer(request, InvalidRequestError(message, param=param, code=first["type"]), {})
+    return _answer(InvalidRequestError(message, param=param, code=first["type"]), {})
 
 
-async def _http(request: Request, exc: Exception) -> Response:
+async def _http(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 -- likewise
     error: GatewayError
     if exc.status_code == 405:
@@ -49,10 +49,14 @@ async def _http(request: Request, exc: Exception) -> Response:
     else:
         error = InvalidRequestError("The request cannot be served as it stands.", code="invalid_request")
     error.status = exc.status_code
-    return _answer(request, error, dict(exc.headers or {}))
+    return _answer(error, dict(exc.headers or {}))
 
 
-def _answer(request: Request, error: GatewayError, headers: dict[str, str]) -> Response:
+def _answer(error: GatewayError, headers: dict[str, str]) -> Response:
     ERRORS.labels(error.count_label).inc()
-    limits = {name.decode(): value.decode() for name, value in getattr(request.state, "limit_headers", ())}
-    return Response(dump_json(error.body()), status_code=error.status, headers={**limits, **headers}, media_type="application/json")
+    return Response(dump_json(error.body()), status_code=error.status, headers=headers, media_type="application/json")
+
+
+def refuse_method() -> None:
+    """Answer for a path that is served outside FastAPI, by another method. Raises MethodNotAllowedError."""
+    raise MethodNotAllowedError("This path takes POST only: try another method.", headers={"allow": "POST"})

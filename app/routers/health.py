@@ -13,6 +13,8 @@ from app.utils.monitoring import exposition
 
 router = APIRouter(tags=["operations"])
 
+OPEN_PATHS = ("/health", "/readyz")  # the only ones that ask for no key
+
 
 @router.get("/health")
 async def health(request: Request) -> Health:
@@ -46,14 +48,21 @@ def _health(request: Request) -> Health:
     state: Any = request.app.state
     table = state.chat.table
     active = [name for name, deployment in table.deployments.items() if deployment.address is not None]
+    failing = state.chat.vitals.failing(active)
     checks = {
         "cache": "off" if state.chat.cache is None else state.chat.cache.status,
         "limits": state.quota.status if state.quota is not None else "ok",
         "store": state.store.state,
         "scanner": state.chat.assessor.health or "ok",
-        "deployments": f"{len(active)} active" if active else "none active: the demo model answers",
+        "deployments": _deployments(active, failing),
     }
     well = all(value in {"ok", "off", "idle", "ready"} for name, value in checks.items() if name != "deployments")
-    if not table.deployments:
+    if active and len(failing) == len(active):
         return Health(status="unavailable", checks=checks, timestamp=datetime.now(UTC).isoformat())
-    return Health(status="ok" if well else "degraded", checks=checks, timestamp=datetime.now(UTC).isoformat())
+    return Health(status="ok" if well and not failing else "degraded", checks=checks, timestamp=datetime.now(UTC).isoformat())
+
+
+def _deployments(active: list[str], failing: list[str]) -> str:
+    if not active:
+        return "none active: the demo model answers"
+    return f"{len(active)} active" + (f", failing when last asked: {', '.join(failing)}" if failing else "")

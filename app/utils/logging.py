@@ -36,7 +36,7 @@ class _Sink:
     """Where events go. One per process, set by `configure`."""
 
     def __init__(self) -> None:
-        self.stream: TextIO = sys.stdout
+        self.stream: TextIO | None = None  # standard output, whatever that is by then
         self.threshold = _LEVELS["info"]
         self.readable = False
 
@@ -52,8 +52,9 @@ class _Sink:
         else:
             line = json.dumps({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields}, default=_type_name)
         try:
-            self.stream.write(line + "\n")
-            self.stream.flush()
+            stream = self.stream if self.stream is not None else sys.stdout
+            stream.write(line + "\n")
+            stream.flush()
         except (OSError, ValueError):  # the reader of the log is gone; serving goes on
             return
 
@@ -140,7 +141,7 @@ def configure(level: str, *, readable: bool, stream: TextIO | None = None) -> No
     """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal."""
     _sink.threshold = _LEVELS[level.lower()]
     _sink.readable = readable
-    _sink.stream = stream if stream is not None else sys.stdout
+    _sink.stream = stream
 
 
 def muzzle() -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.simulators import OpenAISimulator
+
     import aiohttp
 
 DEMO = """
@@ -104,7 +106,14 @@ async def test_a_request_id_is_taken_over_when_it_is_harmless(http: aiohttp.Clie
     assert (response.headers["x-request-id"] == given) is taken
 
 
-@pytest.mark.parametrize("host", ["evil.example.com", "127.0.0.1.evil.example.com", "10.0.0.1:8000", "localhost.evil.example.com"])
+@pytest.mark.parametrize("given", ["4111111111111111", "sk-proj-" + "Zq7Rt2Lw9Xk4Vb6N" * 3])
+async def test_a_request_id_that_holds_content_is_not_taken_over(http: aiohttp.ClientSession, demo: GatewayServer, given: str) -> None:
+    response = await http.get(f"{demo.url}/health", headers={"X-Request-ID": given[:64]})
+
+    assert response.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("host", ["[", "evil.example.com", "127.0.0.1.evil.example.com", "10.0.0.1:8000", "localhost.evil.example.com"])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/health", "/documents"])
 async def test_without_keys_another_host_name_is_refused(http: aiohttp.ClientSession, demo: GatewayServer, host: str, path: str) -> None:
     response = await http.post(demo.url + path, json=BODY, headers={"Host": host})
@@ -174,7 +183,23 @@ def keyed(tmp_path: Path) -> Iterator[GatewayServer]:
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Bearer ", "Basic key-one", "key-one"])
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("POST", "/search"), ("GET", "/metrics"), ("GET", "/")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
+        ("POST", "/v1/route"),
+        ("POST", "/search"),
+        ("POST", "/documents"),
+        ("DELETE", "/documents/x"),
+        ("GET", "/metrics"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("GET", "/nothing"),
+        ("GET", "/"),
+    ],
+)
 async def test_without_a_known_key_it_is_401(http: aiohttp.ClientSession, keyed: GatewayServer, authorization: str | None, method: str, path: str) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
 
@@ -231,3 +256,34 @@ async def test_invalid_documents_are_refused_without_an_echo(http: aiohttp.Clien
     error = await error_of(response)
     assert error["param"] == "limit"
     assert "canary" not in json.dumps(error)
+
+
+async def test_the_callers_name_is_in_the_access_log(http: aiohttp.ClientSession, keyed: GatewayServer, capsys: pytest.CaptureFixture[str]) -> None:
+    await http.get(f"{keyed.url}/v1/models", headers={"Authorization": "Bearer key-one", "X-Request-ID": "mine-1"})
+
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(event["tenant"], event["request_id"]) for event in logged if event["event"] == "request"] == [("team", "mine-1")]
+
+
+async def test_a_provider_that_fails_shows_in_readiness(http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator) -> None:
+    config = f"""
+    deployments:
+      first: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k, clearance: confidential}}
+      second: {{model: openai/gpt, api_base: "{other.url}/v1", api_key: k, clearance: confidential}}
+    pools: {{local: [first, second]}}
+    rules: [{{use: local}}]
+    """
+    cloud.kill()
+    with serve(tmp_path, config, cache_ttl=0) as gateway:
+        states = []
+        for _ in range(2):
+            await http.post(f"{gateway.url}/v1/chat/completions", json=BODY)
+            ready = await http.get(f"{gateway.url}/readyz")
+            states.append((ready.status, (await ready.json())["status"]))
+            other.kill()
+        cloud.revive()
+        await http.post(f"{gateway.url}/v1/chat/completions", json=BODY)
+        ready = await http.get(f"{gateway.url}/readyz")
+
+    assert states == [(200, "degraded"), (503, "unavailable")]
+    assert ready.status == 200

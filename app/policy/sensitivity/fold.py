@@ -30,10 +30,14 @@ _MAX_KEPT = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A folded text, and where code points that are not seen were left out of it (their offsets in it, ascending)."""
+    """A folded text, and where code points that are not seen were left out of it (their offsets in it, ascending).
+
+    `seen` is the text in its own letters, one code point for each character of `text`; "" where that is the same.
+    """
 
     text: str = field(repr=False)
     gaps: tuple[int, ...] = ()
+    seen: str = field(default="", repr=False)
 
     def original(self, offset: int) -> int:
         """Return the offset in the text as it was, for one in the folded text."""
@@ -47,7 +51,12 @@ def fold(text: str) -> Folded:
     gaps = tuple(match.start() - ordinal for ordinal, match in enumerate(_UNSEEN.finditer(text)))
     if gaps:
         text = _UNSEEN.sub("", text)
-    return Folded(text.translate(_TABLE), gaps)
+    return Folded(text.translate(_TABLE), gaps, text)
+
+
+def is_lossy(text: str) -> bool:
+    """Say whether folding makes other words of the same letters equal to this one: of scripts that do not look like Latin letters."""
+    return any(_fold_one(ord(char)) == OTHER or (ord(char) in _LETTERS and char not in _ALIKE) for char in _UNSEEN.sub("", text))
 
 
 def _fold_one(code: int) -> str:

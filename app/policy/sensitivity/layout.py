@@ -61,6 +61,12 @@ class Layer:
             self._lay_out()
         return bisect_right(self._starts, offset) - 1
 
+    def start(self, region: int) -> int:
+        """Return where a region starts."""
+        if not self._starts:
+            self._lay_out()
+        return self._starts[region]
+
     def bounds(self, offset: int) -> tuple[int, int]:
         """Return where the region that holds an offset of the buffer starts and ends."""
         region = self.region(offset)

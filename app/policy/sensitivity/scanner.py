@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import Finding, Tier
 from app.policy.sensitivity.catalogue import PATTERNS, prepare
+from app.policy.sensitivity.custom import Allowed, Custom
 from app.policy.sensitivity.database import Database, UnavailableError
 from app.policy.sensitivity.decode import BLOB_CHARS, BLOB_TRIGGER, ESCAPE_TRIGGER, blob, escapes
 from app.policy.sensitivity.fold import Folded, fold
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.policy.collect import Join, Scalar
+    from app.policy.sensitivity.custom import Wanted
     from app.policy.sensitivity.database import Hit
     from app.policy.sensitivity.pattern import Pattern
 
@@ -26,28 +28,35 @@ _ESCAPE_REACH = 256  # code points around an escaped character that can belong t
 _MAX_FINDINGS = 64  # of one kind in one layer: more say nothing new, and their checks would cost
 _RANK = {Tier.WEAK: 0, Tier.LIKELY: 1, Tier.HARD: 2}
 _Key = tuple[int, int, int, str]  # scalar, start, end, kind
+_Place = tuple[str, Tier, int, int, int]  # kind, tier, number of the text, start, end
+_NOTHING_ALLOWED = Allowed()
 
 
 class Scanner:
-    """Scans the scalars of a request. `health` is None while it can; else it is a sentence for the operator, and `scan` raises."""
+    """Scans the scalars of a request. `health` is None while it can; else it is a sentence for the operator, and `scan` raises.
 
-    def __init__(self, patterns: Sequence[Pattern] = PATTERNS, *, cache: Path | None = None) -> None:
+    `wanted` is what the operator adds to the patterns.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern] = PATTERNS, *, wanted: Wanted | None = None, cache: Path | None = None) -> None:
         self._patterns = tuple(patterns)
         self._blob = len(self._patterns)
         self._escape = self._blob + 1
         self._database: Database | None = None
+        self._custom: Custom | None = None
         self.health: str | None = None
         prepare()
         try:
             self._database = Database(
                 [*((pattern.trigger, pattern.caseless) for pattern in patterns), (BLOB_TRIGGER, False), (ESCAPE_TRIGGER, True)], cache=cache
             )
+            self._custom = None if wanted is None else Custom(wanted, cache=cache)
         except UnavailableError as exc:
             self.health = str(exc)
 
     def scan(self, scalars: Sequence[Scalar], joins: Sequence[Join] = ()) -> tuple[Finding, ...]:
         """Return what was found, in the order of the scalars. Raises UnavailableError where `health` says why."""
-        if self._database is None:
+        if self._database is None or self.health is not None:
             raise UnavailableError(self.health)
         folds: dict[int, Folded] = {}
         strings = []
@@ -59,7 +68,7 @@ class Scanner:
             strings.append(text)
         layer = Layer(strings, joins)
         hits = self._database.hits(layer.buffer.encode("ascii"))
-        if not hits:
+        if not hits and self._custom is None:
             return ()
         found: dict[_Key, Finding] = {}
         texts = [_Text(index, folds.get(index) or Folded(string)) for index, string in enumerate(strings)]
@@ -73,24 +82,36 @@ class Scanner:
         return tuple(_merged(found))
 
     def _check(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
-        """Run each pattern's exact expression and check around its hits, and add what they confirm."""
+        """Add what the patterns' exact expressions and checks confirm around their hits, and what the operator's say."""
+        known = {(scalar, kind) for scalar, _, _, kind in found}
+        counts: Counter[str] = Counter()
+        for kind, tier, text, start, end in self._places(layer, texts, hits, counts):
+            place = texts[text]
+            if place.span is not None and (place.scalar, kind) in known:
+                continue
+            begin, stop = place.offsets(start, end)
+            key = (place.scalar, begin, stop, kind)
+            if key not in found or _RANK[tier] > _RANK[found[key].tier]:
+                found[key] = Finding(kind, tier, scalars[place.scalar].position, begin, stop)
+            counts[kind] += 1
+
+    def _places(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], counts: Mapping[str, int]) -> Iterator[_Place]:
+        """Yield what stands in a layer, until there is enough of a kind."""
+        allowed = _NOTHING_ALLOWED
+        if self._custom is not None:
+            own, allowed = self._custom.find(layer, [text.folded.seen for text in texts])
+            for kind, tier, start, end in own:
+                place = layer.locate(start, end, start, end)
+                if place is not None and counts[kind] < _MAX_FINDINGS and not allowed.holds(kind, layer.buffer, start, end):
+                    yield kind, tier, *place
         ends: dict[int, list[int]] = {}
         for number, end in hits:
             if number < len(self._patterns):
                 ends.setdefault(number, []).append(end)
-        known = {(scalar, kind) for scalar, _, _, kind in found}
-        counts: Counter[str] = Counter()
         for number, pattern_ends in ends.items():
             pattern = self._patterns[number]
-            for tier, text, start, end in _matches(pattern, layer, pattern_ends):
-                place = texts[text]
-                if place.span is not None and (place.scalar, pattern.kind) in known:
-                    continue
-                begin, stop = place.offsets(start, end)
-                key = (place.scalar, begin, stop, pattern.kind)
-                if key not in found or _RANK[tier] > _RANK[found[key].tier]:
-                    found[key] = Finding(pattern.kind, tier, scalars[place.scalar].position, begin, stop)
-                counts[pattern.kind] += 1
+            for tier, text, start, end in _matches(pattern, layer, pattern_ends, allowed):
+                yield pattern.kind, tier, text, start, end
                 if counts[pattern.kind] >= _MAX_FINDINGS:
                     break
 
@@ -146,13 +167,13 @@ def _weight(finding: Finding) -> tuple[int, int]:
     return _RANK[finding.tier], finding.end - finding.start
 
 
-def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int]) -> Iterator[tuple[Tier, int, int, int]]:
+def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allowed) -> Iterator[tuple[Tier, int, int, int]]:
     """Yield what the check confirms: its tier, the text that holds it, and its offsets there."""
     value = "value" if "value" in pattern.exact.groupindex else 0
     for low, high in _windows(layer, ends, pattern.behind, pattern.ahead):
         for match in pattern.exact.finditer(layer.buffer, low, high):
             tier = None if BREAK in match[0] else pattern.check(match)
-            if tier is None:
+            if tier is None or allowed.holds(pattern.kind, layer.buffer, *match.span(value)):
                 continue
             place = layer.locate(match.start(), match.end(), *match.span(value))
             if place is not None and (tier is Tier.HARD or not layer.is_seam(match.start())):

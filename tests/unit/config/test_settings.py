@@ -157,3 +157,9 @@ def test_variables_for_the_file_come_from_the_environment_before_the_dotenv_file
 
     assert (env["SLUICE_TEST_A"], env["SLUICE_TEST_B"], env["SLUICE_TEST_C"]) == ("process", "file", "file")
     assert "SLUICE_TEST_D" not in env
+
+
+def test_provider_settings_are_what_the_configuration_names(tmp_path: Path) -> None:
+    settings = load_settings(dotenv=tmp_path / "none", openai_api_key="sk-1", ollama_base_url="http://127.0.0.1:1")
+
+    assert settings.variables() == {"OPENAI_API_KEY": "sk-1", "OLLAMA_BASE_URL": "http://127.0.0.1:1"}

@@ -197,3 +197,16 @@ def test_what_stands_by_for_a_long_prompt_is_held_to_the_same_fields() -> None:
 
     with pytest.raises(InvalidRequestError):
         decide(table({"local": [ollama], "long": [relay]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1})
+
+
+def test_a_rule_can_give_another_name_a_pool() -> None:
+    routing = table(POOLS, [(Condition(model="gpt-*"), "long"), (Condition(), "cheap")])
+
+    assert names(routing, "gpt-9-turbo") == ["vast"]
+    with pytest.raises(ModelNotFoundError):
+        make_plan(routing, facts(), "claude-9")
+
+
+def test_an_inactive_name_is_no_alias() -> None:
+    with pytest.raises(ModelNotFoundError, match="is not set"):
+        make_plan(table(POOLS, [(Condition(model="gpt-*"), "long")], inactive={"gpt-4o": "KEY is not set"}), facts(), "gpt-4o")
