@@ -296,3 +296,14 @@ async def test_a_wrong_hint_is_refused(http: aiohttp.ClientSession, gateway: Gat
 
     assert response.status == 400
     assert answer["error"]["param"] == "X-Sensitivity"
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "OpenAI-Beta"])
+async def test_a_header_that_goes_out_is_scanned_too(
+    http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator, local: OpenAISimulator, name: str
+) -> None:
+    response, _ = await ask(http, gateway, chat(), **{name.replace("-", "_"): "henrietta.quackenbush@corvid-logistics.net"})
+
+    assert response.headers["x-gateway-label"] == "confidential"
+    assert cloud.connections == 0
+    assert local.saw(b"quackenbush")

@@ -29,10 +29,10 @@ CONFIG = """
 """
 
 
-def ask(gateway: GatewayServer, method: str, path: str, body: Any = None, key: str = "owner-key") -> tuple[int, Any, dict[str, str]]:
+def ask(gateway: GatewayServer, method: str, path: str, body: Any = None, key: str = "owner-key", **headers: str) -> tuple[int, Any, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-    connection.request(method, path, raw, {"authorization": f"Bearer {key}", "content-type": "application/json"})
+    connection.request(method, path, raw, {"authorization": f"Bearer {key}", "content-type": "application/json", **headers})
     answer = connection.getresponse()
     content = answer.read()
     connection.close()
@@ -244,3 +244,13 @@ def test_documents_survive_a_restart_of_the_gateway(tmp_path: Path) -> None:
         add(gateway, {"text": "kept", "id": "x"})
     with serve(tmp_path, CONFIG) as gateway:
         assert [found["id"] for found in find(gateway, "kept")] == ["x"]
+
+
+def test_a_hint_raises_the_label_of_documents_and_queries(gateway: GatewayServer) -> None:
+    hint = {"x-sensitivity": "confidential"}
+    assert ask(gateway, "POST", "/documents", {"text": "The cat sat."}, **hint)[0] == 201
+
+    assert [found["label"] for found in find(gateway, "a kitten")] == ["confidential"]
+    assert find(gateway, "a kitten", key="intern-key") == []
+    assert ask(gateway, "POST", "/documents", {"text": "The dog sat."}, "intern-key", **hint)[0] == 403
+    assert ask(gateway, "POST", "/search", {"query": "x"}, **{"x-sensitivity": "secret"})[0] == 400
