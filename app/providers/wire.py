@@ -11,6 +11,7 @@ from app.domain import Address, Failure, Label
 from app.errors import UpstreamError
 from app.providers.egress import canonical
 from app.providers.wire_dial import Dialer, verified_tls
+from app.providers.wire_names import Names
 from app.providers.wire_pool import Pool
 from app.providers.wire_response import WireResponse
 
@@ -63,6 +64,7 @@ class Wire:
         self._max_idle = max_idle
         self._max_idle_s = max_idle_s
         self._make_tls = tls
+        self._names = Names()
         self._tls_context: ssl.SSLContext | None = None
         self._routes: dict[tuple[Label, Address], _Route] = {}
         self._live: set[Connection] = set()
@@ -117,7 +119,7 @@ class Wire:
     async def _connect(self, label: Label, route: _Route, limit_s: float) -> Connection:
         if self._closed:
             raise UpstreamError(Failure.UNREACHABLE, sent=False)
-        connection = await Dialer(self._egress, self._tls).dial(label, route.target, route.pool, limit_s)
+        connection = await Dialer(self._egress, self._tls, self._names).dial(label, route.target, route.pool, limit_s)
         if self._closed or not connection.is_open:
             connection.abort()
             raise UpstreamError(Failure.UNREACHABLE, sent=False)

@@ -6,8 +6,7 @@ import asyncio
 import socket
 import ssl
 from contextlib import ExitStack
-from ipaddress import IPv4Address, ip_address
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from app.domain import Failure
 from app.errors import UpstreamError
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 
     from app.domain import Address, Label
     from app.providers.egress import Egress
+    from app.providers.wire_names import Names, Peer
     from app.providers.wire_pool import Pool
-
-_Peer: TypeAlias = "tuple[int, str, tuple[Any, ...]]"  # the address family, the IP literal, and the socket address of that family
 
 
 def verified_tls() -> ssl.SSLContext:
@@ -36,9 +34,10 @@ def verified_tls() -> ssl.SSLContext:
 class Dialer:
     """Opens connections for one egress."""
 
-    def __init__(self, egress: Egress, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, egress: Egress, tls: Callable[[], ssl.SSLContext], names: Names) -> None:
         self._egress = egress
         self._tls = tls
+        self._names = names
 
     async def dial(self, label: Label, target: Address, pool: Pool, limit_s: float) -> Connection:
         """Return a connection to `target` (in its canonical spelling), made within `limit_s`: name, TCP and TLS together.
@@ -47,7 +46,7 @@ class Dialer:
         """
         try:
             async with asyncio.timeout(limit_s):
-                peers = self._admitted(label, target, await _resolve(target))
+                peers = self._admitted(label, target, await self._names.peers(target))
                 return await self._first_open(label, target, peers, pool, asyncio.get_running_loop().time() + limit_s)
         except TimeoutError:
             raise UpstreamError(Failure.TIMEOUT, sent=False) from None
@@ -57,7 +56,7 @@ class Dialer:
         except (OSError, ValueError) as exc:  # ValueError: a host that cannot be a name
             raise UpstreamError(Failure.UNREACHABLE, sent=False) from exc
 
-    def _admitted(self, label: Label, target: Address, peers: list[_Peer]) -> list[_Peer]:
+    def _admitted(self, label: Label, target: Address, peers: list[Peer]) -> list[Peer]:
         admitted = []
         refused: EgressRefusedError | None = None
         for peer in peers:
@@ -71,7 +70,7 @@ class Dialer:
             raise refused
         return admitted
 
-    async def _first_open(self, label: Label, target: Address, peers: list[_Peer], pool: Pool, deadline: float) -> Connection:
+    async def _first_open(self, label: Label, target: Address, peers: list[Peer], pool: Pool, deadline: float) -> Connection:
         """Try the addresses in order; each gets its share of what time is left, so that one that swallows packets does not use it up."""
         failure: Exception = OSError("the name has no address")
         for index, peer in enumerate(peers):
@@ -83,7 +82,7 @@ class Dialer:
                 failure = exc
         raise failure
 
-    async def _open(self, label: Label, target: Address, peer: _Peer, pool: Pool) -> Connection:
+    async def _open(self, label: Label, target: Address, peer: Peer, pool: Pool) -> Connection:
         loop = asyncio.get_running_loop()
         family, _, address = peer
         with ExitStack() as on_error:
@@ -101,16 +100,3 @@ class Dialer:
             return (await loop.create_connection(lambda: Connection(sock, pool), sock=sock, ssl=self._tls(), server_hostname=name))[1]
         except ConnectionError as exc:  # many servers end a handshake that they do not like with a reset
             raise ssl.SSLError("the handshake was cut") from exc
-
-
-async def _resolve(target: Address) -> list[_Peer]:
-    try:
-        literal = ip_address(target.host)
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        return [(family, str(address[0]), address) for family, _, _, _, address in found if family in (socket.AF_INET, socket.AF_INET6)]
-    if isinstance(literal, IPv4Address):
-        return [(socket.AF_INET, str(literal), (str(literal), target.port))]
-    host, _, scope = str(literal).partition("%")
-    scope_id = 0 if not scope else int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
-    return [(socket.AF_INET6, host, (host, target.port, 0, scope_id))]

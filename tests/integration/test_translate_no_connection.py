@@ -49,7 +49,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def only_the_wire(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Refuse, and remember, what does not come out of `wire_dial`."""
+    """Refuse, and remember, what does not come out of `wire_dial` or `wire_names`."""
     load()
     strangers: list[str] = []
 
@@ -82,7 +82,7 @@ def only_the_wire(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def _called_by_the_wire() -> bool:
     frame: FrameType | None = sys._getframe()
-    while frame is not None and not frame.f_code.co_filename.endswith("app/providers/wire_dial.py"):
+    while frame is not None and not frame.f_code.co_filename.endswith(("app/providers/wire_dial.py", "app/providers/wire_names.py")):
         frame = frame.f_back
     return frame is not None
 

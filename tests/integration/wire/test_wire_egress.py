@@ -20,7 +20,7 @@ NAME = "llm.test"
 
 
 class Network:
-    """What the loop is asked: names, which this answers, and connections, which it lets through to where it is told."""
+    """What is asked: names, which this answers, and connections, which it lets through to where it is told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
@@ -28,15 +28,11 @@ class Network:
         self.resolved: list[str] = []
         self.connected: list[str] = []
         self.detour: tuple[str, int] | None = None
-        self._real_resolve = loop.getaddrinfo
         self._connect = loop.sock_connect
-        self._connecting = False
-        monkeypatch.setattr(loop, "getaddrinfo", self._resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
         monkeypatch.setattr(loop, "sock_connect", self._record)
 
-    async def _resolve(self, host: str, port: int, **options: Any) -> list[tuple[Any, ...]]:
-        if self._connecting:  # uvloop's sock_connect turns the literal into an address this way
-            return await self._real_resolve(host, port, **options)
+    def _resolve(self, host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
         self.resolved.append(host)
         if not self.answers:
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -47,11 +43,7 @@ class Network:
 
     async def _record(self, sock: socket.socket, address: Any) -> None:
         self.connected.append(address[0])
-        self._connecting = True
-        try:
-            await self._connect(sock, self.detour or address)
-        finally:
-            self._connecting = False
+        await self._connect(sock, self.detour or address)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tests.integration.wire.answers import by_length, chunked
 from tests.integration.wire.peer import DEADLINE_S, Session, answering, ask, fetch, serving, unused_port, wire_to
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
 
 SHORT_S = 0.05
 PROMPT_S = 0.2  # far below what any time-out here would take
@@ -91,18 +92,43 @@ async def test_a_connection_that_is_not_accepted_is_a_time_out_of_which_nothing_
     assert (caught.value.failure, caught.value.sent) == (Failure.TIMEOUT, False)
 
 
-async def test_the_whole_limit_bounds_connecting_too() -> None:
-    target = Address("http", "slow.test", 80)
+@pytest.fixture
+def hung_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let hung.test hang until the test's end, and every other name lead to loopback."""
+    let_go = threading.Event()
 
-    async def hang(*_: object, **__: object) -> object:
-        return await asyncio.Event().wait()
+    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host == "hung.test":
+            let_go.wait(DEADLINE_S)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    yield let_go
+    let_go.set()
+
+
+@pytest.mark.usefixtures("hung_resolver")
+async def test_the_whole_limit_bounds_connecting_too() -> None:
+    target = Address("http", "hung.test", 80)
 
     async with wire_to(target) as wire, asyncio.timeout(DEADLINE_S):
-        asyncio.get_running_loop().getaddrinfo = hang  # type: ignore[assignment,method-assign] # a resolver that hangs
         with pytest.raises(UpstreamError) as caught:
             await ask(wire, target, connect_s=60, timeout_s=SHORT_S)
 
     assert (caught.value.failure, caught.value.sent) == (Failure.TIMEOUT, False)
+
+
+async def test_many_requests_to_a_name_that_hangs_hold_up_no_other_name(hung_resolver: threading.Event) -> None:
+    hung = Address("http", "hung.test", 80)
+    async with serving(answering(by_length(b"ok"))) as peer, asyncio.timeout(DEADLINE_S):
+        target = Address("http", "ollama", peer.address.port)
+        async with wire_to(hung, target) as wire:
+            waiting = [asyncio.ensure_future(ask(wire, hung)) for _ in range(80)]
+            await asyncio.sleep(0)
+
+            assert await fetch(wire, target) == (200, b"ok")
+            hung_resolver.set()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_a_port_where_nothing_listens_is_unreachable() -> None:

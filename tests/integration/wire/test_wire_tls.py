@@ -28,13 +28,13 @@ NAME = "llm.test"
 
 
 @pytest.fixture(autouse=True)
-async def _names(monkeypatch: pytest.MonkeyPatch) -> None:
+def _names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every name lead to loopback."""
 
-    async def resolve(_: str, port: int, **__: Any) -> list[tuple[Any, ...]]:
+    def resolve(_: str, port: int, **__: Any) -> list[tuple[Any, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
 @asynccontextmanager
