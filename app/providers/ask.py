@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from app.providers.wire import Wire
     from app.providers.wire_response import WireResponse
 
+_ERROR_BYTES = 64 * 1024  # of an error's body: real ones have a few hundred bytes, and 4 KiB of text is all that is kept (faults.py)
+
 
 async def ask(
     wire: Wire,
@@ -39,8 +41,5 @@ async def ask(
         raise unreachable(error, provider=deployment.provider) from error
     if 200 <= response.status < 300:
         return response
-    try:
-        said = await response.read(max(0.001, deadline - asyncio.get_running_loop().time()))
-    finally:
-        response.close()
+    said = await response.read_start(max(0.001, deadline - asyncio.get_running_loop().time()), _ERROR_BYTES)
     raise failure_of(response.status, response.headers, said, provider=deployment.provider, deployment=deployment)

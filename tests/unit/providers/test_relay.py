@@ -23,6 +23,10 @@ class FakeResponse:
     async def read(self, timeout_s: float) -> bytes:  # noqa: ARG002 - the wire's
         return self._body
 
+    async def read_start(self, timeout_s: float, limit_bytes: int) -> bytes:  # noqa: ARG002 - the wire's
+        self.close()
+        return self._body[:limit_bytes]
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import time
 import zlib
 from contextlib import suppress
 
@@ -103,3 +105,30 @@ def test_a_bomb_comes_in_bounded_pieces_and_stops_at_the_bound() -> None:
 def test_any_bytes_decode_or_are_broken(encoding: str, pieces: list[bytes]) -> None:
     with suppress(UpstreamError):
         decode(encoding, *pieces)
+
+
+def test_many_empty_members_are_refused_and_take_no_time() -> None:
+    member = gzip.compress(b"", mtime=0)
+    decoder = Decoder("gzip", 1_000_000)
+    started = time.process_time()
+
+    with pytest.raises(UpstreamError):
+        list(decoder.decode(member * 250_000))
+
+    assert time.process_time() - started < 0.5  # copying what follows each of them took 14 s
+
+
+def test_sixteen_members_are_one_body_and_seventeen_are_none() -> None:
+    member = gzip.compress(b"ab", mtime=0)
+
+    assert decode("gzip", member * 16) == b"ab" * 16
+    assert decode("gzip", *[member] * 16) == b"ab" * 16
+    with pytest.raises(UpstreamError):
+        decode("gzip", *[member] * 17)
+
+
+def test_a_large_body_is_the_same_in_one_piece() -> None:
+    plain = os.urandom(300_000)
+
+    assert decode("gzip", gzip.compress(plain[:150_000], mtime=0) + gzip.compress(plain[150_000:], mtime=0)) == plain
+    assert decode("deflate", zlib.compress(plain)) == plain

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
+import threading
 
 import pytest
 
 from app.domain import Failure
 from app.errors import UpstreamError
+from app.providers import wire_response
+from app.providers.wire_encoding import Decoder, decode_whole
 from app.providers.wire_response import HIGH_WATER_BYTES, WireResponse
 
 
@@ -319,3 +323,48 @@ async def test_a_stream_that_is_left_in_the_middle_is_closed_by_close() -> None:
     response.close()
 
     assert line.aborts == 1
+
+
+async def test_the_start_of_a_body_is_read_and_the_rest_given_up() -> None:
+    response, line = make()
+    arrive(response, b"a" * 70)
+
+    assert await response.read_start(60, 64) == b"a" * 64
+    assert line.aborts == 1
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_body_within_the_limit_is_read_to_its_end_and_its_connection_kept(encoding: str) -> None:
+    response, line = make(content_encoding=encoding)
+    arrive(response, gzip.compress(b"abc") if encoding == "gzip" else b"abc")
+    response.finish()
+
+    assert await response.read_start(60, 64) == b"abc"
+    assert line.aborts == 0
+
+
+async def test_a_start_that_never_comes_is_a_time_out() -> None:
+    response, line = make()
+
+    with pytest.raises(UpstreamError) as caught:
+        await response.read_start(0.01, 64)
+
+    assert (caught.value.failure, line.aborts) == (Failure.TIMEOUT, 1)
+
+
+async def test_a_large_compressed_body_is_decoded_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def decode(decoder: Decoder, body: bytes) -> bytes:
+        threads.append(threading.current_thread().name)
+        return decode_whole(decoder, body)
+
+    monkeypatch.setattr(wire_response, "decode_whole", decode)
+    plain = os.urandom(100_000)
+    for body in (plain, b"small"):
+        response, _ = make(content_encoding="gzip")
+        arrive(response, gzip.compress(body))
+        response.finish()
+        assert await response.read(60) == body
+
+    assert [name == threading.main_thread().name for name in threads] == [False, True]

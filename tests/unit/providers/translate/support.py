@@ -119,6 +119,10 @@ class FakeResponse:
         self.closed = False
         self._parts = parts
 
+    async def read_start(self, timeout_s: float, limit_bytes: int) -> bytes:
+        self.close()
+        return (await self.read(timeout_s))[:limit_bytes]
+
     async def read(self, timeout_s: float) -> bytes:
         assert timeout_s > 0
         return b"".join(self._parts)
