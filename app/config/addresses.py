@@ -22,6 +22,9 @@ _PATH: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 # Names that no public resolver answers: RFC 6761, 6762, 8375, 9476 and what routers, container engines and clusters give out.
 _PRIVATE_SUFFIXES: Final = ("localhost", "local", "internal", "lan", "home", "home.arpa", "intranet", "corp", "private", "svc", "alt", "test")
 
+METADATA: Final = frozenset({IPv6Address("fd00:ec2::254"), IPv6Address("fd20:ce::254")})
+"""Inside fc00::/7, but what answers there are the metadata services of AWS and Google Cloud: never a place for confidential text."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaseUrl:
@@ -85,8 +88,10 @@ def confidential_fault(
     trusted_hosts: Mapping[str, IPv4Network | IPv6Network | None],
 ) -> str | None:
     """Return why `address` cannot be cleared for confidential, and what to write; None when it can, as far as is known before a name is resolved."""
-    literal = _literal(address.host)
-    if literal is not None and any(literal in network for network in local_networks):
+    literal = parse_literal(address.host)
+    if literal in METADATA:
+        return f"{address.host} is a cloud's metadata service; write the model server's own address"
+    if literal is not None and is_within(literal, local_networks):
         return None
     if address.host in trusted_hosts:
         return _trusted_fault(address, literal, trusted_hosts[address.host])
@@ -99,8 +104,22 @@ def confidential_fault(
 
 def is_local(address: Address, local_networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Say whether `address` is in the local networks, or has a name that only a local resolver knows."""
-    literal = _literal(address.host)
-    return _is_private_name(address.host) if literal is None else any(literal in network for network in local_networks)
+    literal = parse_literal(address.host)
+    return _is_private_name(address.host) if literal is None else is_within(literal, local_networks)
+
+
+def is_within(literal: IPv4Address | IPv6Address, local_networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Say whether an address that `parse_literal` returned is in the local networks. A metadata service never is, whatever they say."""
+    return literal not in METADATA and any(literal in network for network in local_networks)
+
+
+def parse_literal(host: str) -> IPv4Address | IPv6Address | None:
+    """Return an IP literal as networks are compared with it: IPv4-mapped forms unmapped, no scope id (it would make equal addresses differ)."""
+    try:
+        literal = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return literal.ipv4_mapped or literal if isinstance(literal, IPv6Address) else literal
 
 
 def _trusted_fault(address: Address, literal: IPv4Address | IPv6Address | None, network: IPv4Network | IPv6Network | None) -> str | None:
@@ -109,14 +128,6 @@ def _trusted_fault(address: Address, literal: IPv4Address | IPv6Address | None, 
     if literal is not None and literal not in network:
         return f"{address.host} is outside the network that trusted_hosts has for it; write the network that holds it"
     return None
-
-
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        literal = ip_address(host)
-    except ValueError:
-        return None
-    return literal.ipv4_mapped or literal if isinstance(literal, IPv6Address) else literal
 
 
 def _is_private_name(host: str) -> bool:

@@ -227,7 +227,7 @@ class _Builder:
             why = confidential_fault(base.address, self._file.local_networks, self._file.trusted_hosts)
             if why is not None:
                 self._fault("api_base", f"cannot be cleared for confidential: {why}")
-            elif self._provider == _OLLAMA and self._spec.model.endswith(("-cloud", ":cloud")):
+            elif self._runs_in_a_cloud():
                 self._fault("model", "cannot be cleared for confidential: the model runs in its maker's cloud; name one that runs here, or lower the clearance")
         if base.address.scheme == "http" and not local:
             self._warn("api_base", "requests and keys go over the network unencrypted; write https")
@@ -236,6 +236,10 @@ class _Builder:
                 self._warn(name, f"{name} stands in the file itself; write ${{NAME}} and set the variable")
         if key is None and base.address.scheme == "https" and "api_base" in self._spec.lines and "api_key" not in self._spec.lines and not self._spec.params:
             self._warn("api_base", "has an api_base and no api_key, so that no key is sent; write `api_key` if the server wants one")
+
+    def _runs_in_a_cloud(self) -> bool:
+        """Say whether Ollama passes this model's requests on to its maker's servers: by its name, at any of its interfaces, so under any provider."""
+        return self._spec.model.lower().endswith(("-cloud", ":cloud"))
 
     def _window(self, entry: Entry | None) -> int | None:
         spec = self._spec
@@ -252,7 +256,7 @@ class _Builder:
         return spec.num_ctx or _NUM_CTX
 
     def _price(self, entry: Entry | None) -> Price | None:
-        if entry is None and self._provider == _OLLAMA and not self._spec.model.endswith("cloud"):
+        if entry is None and self._provider == _OLLAMA and not self._runs_in_a_cloud():
             return Price(0, 0)
         return entry.price if entry else None
 

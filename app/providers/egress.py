@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from app.config.addresses import METADATA, is_within, parse_literal
 from app.domain import Address, Failure, Label
 from app.errors import UpstreamError
 from app.utils.logging import get_logger
@@ -12,19 +13,6 @@ from app.utils.monitoring import EGRESS_REFUSED
 
 if TYPE_CHECKING:
     from app.domain import EgressPolicy
-
-DEFAULT_LOCAL_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = (
-    IPv4Network("127.0.0.0/8"),
-    IPv6Network("::1/128"),
-    IPv4Network("10.0.0.0/8"),
-    IPv4Network("172.16.0.0/12"),
-    IPv4Network("192.168.0.0/16"),
-    IPv6Network("fc00::/7"),
-)
-"""Loopback and private networks. Named one by one, because `ipaddress.is_private` also takes 169.254/16, 198.18/15 and 0.0.0.0."""
-
-_METADATA: Final = frozenset({IPv6Address("fd00:ec2::254"), IPv6Address("fd20:ce::254")})
-"""Inside fc00::/7, but what answers there are the metadata services of AWS and Google Cloud: never a place for confidential text."""
 
 _UNKNOWN: Final = -1  # below every label
 
@@ -69,10 +57,10 @@ class Egress:
             _refuse(label, target)
 
     def _is_confidential_peer(self, target: Address, peer: str) -> bool:
-        address = _parse_peer(peer)
-        if address is None or address in _METADATA:
+        address = parse_literal(peer)
+        if address is None or address in METADATA:
             return False
-        if any(address in network for network in self._local):
+        if is_within(address, self._local):
             return True
         if target.host not in self._trusted:
             return False
@@ -92,17 +80,6 @@ def _canonical_host(host: str) -> str:
         return str(ip_address(host))
     except ValueError:
         return host
-
-
-def _parse_peer(peer: str) -> IPv4Address | IPv6Address | None:
-    """Return the address as networks are compared with it: IPv4-mapped forms unmapped, no scope id (it would make equal addresses differ)."""
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def _refuse(label: Label, target: Address) -> None:

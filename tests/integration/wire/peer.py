@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from app.config.sections import LOCAL_NETWORKS
 from app.domain import Address, EgressPolicy, Label
-from app.providers.egress import DEFAULT_LOCAL_NETWORKS, Egress
+from app.providers.egress import Egress
 from app.providers.wire import Wire
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def answering(*raw: bytes) -> Script:
 
 
 def make_egress(*targets: Address, clearance: Label = Label.CONFIDENTIAL) -> Egress:
-    return Egress(EgressPolicy(dict.fromkeys(targets, clearance), DEFAULT_LOCAL_NETWORKS))
+    return Egress(EgressPolicy(dict.fromkeys(targets, clearance), LOCAL_NETWORKS))
 
 
 @asynccontextmanager

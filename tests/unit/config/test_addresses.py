@@ -132,3 +132,13 @@ def test_what_is_local_is_an_address_of_a_local_network_or_a_private_name() -> N
     local = {url: is_local(parse_base_url(url).address, LOCAL_NETWORKS) for url in ("http://10.0.0.1", "http://ollama", "http://8.8.8.8", "http://a.example")}
 
     assert list(local.values()) == [True, True, False, False]
+
+
+@pytest.mark.parametrize("host", ["fd00:ec2::254", "FD00:EC2:0::254", "fd20:ce::254"])
+def test_a_metadata_service_is_no_place_for_confidential_text_whatever_is_trusted(host: str) -> None:
+    address = parse_base_url(f"https://[{host}]/v1").address
+    trusting = (*LOCAL_NETWORKS, ip_network("fd00::/8"))
+
+    assert "metadata service" in str(confidential_fault(address, trusting, {address.host: ip_network("fd00::/8")}))
+    assert "metadata service" in str(confidential_fault(address, trusting, {address.host: None}))
+    assert not is_local(address, trusting)

@@ -142,6 +142,10 @@ def test_a_deployment_without_a_model_yet_is_inactive(one: Callable[..., Built])
         ("{model: openai/x, api_key: k, clearance: confidential}", "cannot be cleared for confidential: api.openai.com is a public name"),
         ("{model: openai/x, api_base: 'http://8.8.8.8/v1', clearance: confidential}", "8.8.8.8 is in none of local_networks"),
         ("{model: 'ollama_chat/gpt-oss:120b-cloud', num_ctx: 9, clearance: confidential}", "the model runs in its maker's cloud"),
+        ("{model: 'ollama_chat/GPT-OSS:120B-Cloud', num_ctx: 9, clearance: confidential}", "the model runs in its maker's cloud"),
+        ("{model: 'openai/gpt-oss:120b-cloud', api_base: 'http://127.0.0.1:11434/v1', clearance: confidential}", "the model runs in its maker's cloud"),
+        ("{model: 'hosted_vllm/glm-4.6:CLOUD', api_base: 'http://127.0.0.1:11434/v1', clearance: confidential}", "the model runs in its maker's cloud"),
+        ("{model: openai/x, api_base: 'http://[fd00:ec2::254]/v1', clearance: confidential}", "a cloud's metadata service"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_what_to_write(one: Callable[..., Built], body: str, sentence: str) -> None:
@@ -238,6 +242,7 @@ def test_the_file_goes_before_the_registry(active: Callable[..., Deployment]) ->
 def test_a_model_here_costs_nothing_and_one_in_its_makers_cloud_is_not_known(active: Callable[..., Deployment]) -> None:
     assert active("{model: ollama_chat/unheard-of, num_ctx: 9}").price == Price(0, 0)
     assert active("{model: 'ollama_chat/unheard-of:cloud', num_ctx: 9}").price is None
+    assert active("{model: 'ollama_chat/unheard-of:7b-CLOUD', num_ctx: 9}").price is None
 
 
 def test_what_the_registry_knows_a_model_to_lack_is_not_asked_of_it(active: Callable[..., Deployment]) -> None:

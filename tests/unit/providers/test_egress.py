@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from app.config.sections import LOCAL_NETWORKS
 from app.domain import Address, EgressPolicy, Failure, Label
-from app.providers.egress import DEFAULT_LOCAL_NETWORKS, Egress, EgressRefusedError, canonical
+from app.providers.egress import Egress, EgressRefusedError, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ LOCAL = Address("http", "ollama", 11434)
 
 def make_egress(trusted: Mapping[str, IPv4Network | IPv6Network | None] | None = None, **clearances: Label) -> Egress:
     known = {"cloud": CLOUD, "local": LOCAL}
-    return Egress(EgressPolicy({known[name]: label for name, label in clearances.items()}, DEFAULT_LOCAL_NETWORKS, trusted or {}))
+    return Egress(EgressPolicy({known[name]: label for name, label in clearances.items()}, LOCAL_NETWORKS, trusted or {}))
 
 
 def is_admitted(egress: Egress, label: Label, target: Address, peer: str | None = None) -> bool:
@@ -75,7 +76,7 @@ def test_upper_case_and_a_trailing_dot_name_the_same_host(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0:0:0:0:0:0:0:1", "::1", "[::1]", "[0:0::1]"])
 def test_an_ip_literal_is_compared_by_value(host: str) -> None:
-    egress = Egress(EgressPolicy({Address("http", "::1", 11434): Label.CONFIDENTIAL}, DEFAULT_LOCAL_NETWORKS))
+    egress = Egress(EgressPolicy({Address("http", "::1", 11434): Label.CONFIDENTIAL}, LOCAL_NETWORKS))
 
     assert is_admitted(egress, Label.CONFIDENTIAL, Address("http", host, 11434), "::1")
 
@@ -84,7 +85,7 @@ def test_an_address_with_two_clearances_counts_as_the_higher() -> None:
     egress = Egress(
         EgressPolicy(
             {LOCAL: Label.PUBLIC, Address("http", "OLLAMA", 11434): Label.CONFIDENTIAL, Address("http", "ollama.", 11434): Label.INTERNAL},
-            DEFAULT_LOCAL_NETWORKS,
+            LOCAL_NETWORKS,
         )
     )
 
@@ -223,7 +224,7 @@ def test_a_trusted_host_without_a_network_is_admitted_over_tls_only() -> None:
     secure = Address("https", "llm.corp.example", 443)
     plain = Address("http", "llm.corp.example", 80)
     clearances = {secure: Label.CONFIDENTIAL, plain: Label.CONFIDENTIAL}
-    egress = Egress(EgressPolicy(clearances, DEFAULT_LOCAL_NETWORKS, {"llm.corp.example": None}))
+    egress = Egress(EgressPolicy(clearances, LOCAL_NETWORKS, {"llm.corp.example": None}))
 
     assert is_admitted(egress, Label.CONFIDENTIAL, secure, "203.0.113.7")
     assert not is_admitted(egress, Label.CONFIDENTIAL, plain, "203.0.113.7")

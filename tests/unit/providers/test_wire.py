@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.config.sections import LOCAL_NETWORKS
 from app.domain import Address, EgressPolicy, Failure, Label
 from app.errors import UpstreamError
-from app.providers.egress import DEFAULT_LOCAL_NETWORKS, Egress
+from app.providers.egress import Egress
 from app.providers.wire import Wire, _encode_head
 from app.providers.wire_dial import Dialer
 
@@ -16,7 +17,7 @@ TARGET = Address("http", "127.0.0.1", 9)
 
 
 def make_wire() -> Wire:
-    return Wire(Egress(EgressPolicy({TARGET: Label.CONFIDENTIAL}, DEFAULT_LOCAL_NETWORKS)))
+    return Wire(Egress(EgressPolicy({TARGET: Label.CONFIDENTIAL}, LOCAL_NETWORKS)))
 
 
 def encode(*headers: tuple[str, str], target: Address = TARGET, method: str = "POST", path: str = "/v1", length: int = 2) -> bytes:
