@@ -1,6 +1,7 @@
 """What the operator adds: patterns and words to find, values and e-mail domains to leave alone.
 
-Their database is a second one, with the start of each match: Hyperscan's time is linear whatever the expression, Python's is not.
+Their database is a second one. Hyperscan tells where matches end, in linear time whatever the expression. Where one starts is asked of it again, on shorter
+and shorter text: its own flag for that (SOM_LEFTMOST) crashes the process on expressions as plain as `a+b`, and Python's time is not linear.
 """
 
 from __future__ import annotations
@@ -8,18 +9,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.domain import Tier
-from app.policy.sensitivity.database import SpanDatabase
+from app.policy.sensitivity.database import Database, refusal
 from app.policy.sensitivity.fold import fold, is_lossy
-from app.policy.sensitivity.layout import BREAK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from app.policy.sensitivity.database import Hit
     from app.policy.sensitivity.layout import Layer
 
 _ANCHOR = re.compile(r"\\[AzZG]|(?<!\\)(?:\\\\)*[\^$]")
@@ -27,6 +28,9 @@ _ESCAPED = re.compile(r"\\[^AzZG]")
 _CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[A-Za-z0-9]")
+_REACH = 512  # code points before its end in which a match's start is looked for
+_MAX_SEARCHES = 2_000  # in one layer, some 20 us each; further matches are told by their last character
+_GAP_CHARS = 8  # of white space between two words of a phrase
 _AT = re.compile(r" ?(?:\(at\)|\[at\]|\bat\b) ?")
 _DOT = re.compile(r" ?(?:\(dot\)|\[dot\]|\bdot\b) ?")
 
@@ -84,64 +88,75 @@ class Custom:
     def __init__(self, wanted: Wanted, *, cache: Path | None = None) -> None:
         self._domains = frozenset(domain.lower().strip("@.") for domain in wanted.allow_domains)
         words = [(kind, word) for kind, word in wanted.words if not is_lossy(word)]
-        values = [value for value in wanted.allow_values if not is_lossy(value)]
-        self._kinds: list[tuple[str | None, Tier]] = [
-            *((pattern.kind, pattern.tier) for pattern in wanted.patterns),
-            *((kind, Tier.HARD) for kind, _ in words),
-            *((None, Tier.HARD) for _ in values),
-        ]
-        self._patterns = len(wanted.patterns)
-        expressions = [
-            *((pattern.regex, False) for pattern in wanted.patterns),
-            *((_literal(text), True) for text in (*(word for _, word in words), *values)),
-        ]
-        self._database = SpanDatabase(expressions, cache=cache) if expressions else None
+        texts = [*words, *((None, value) for value in wanted.allow_values if not is_lossy(value))]
+        self._patterns = wanted.patterns
+        self._words = [(kind, re.compile(_literal(text), re.IGNORECASE), _longest(text)) for kind, text in texts]
+        triggers = [*((pattern.regex, False) for pattern in wanted.patterns), *((_literal(text), True) for _, text in texts)]
+        self._database = Database(triggers, cache=cache) if triggers else None
         foreign = [*((kind, word) for kind, word in wanted.words if is_lossy(word)), *((None, value) for value in wanted.allow_values if is_lossy(value))]
         self._foreign_kinds = [kind for kind, _ in foreign]
         self._foreign = re.compile("|".join(f"({_foreign(word)})" for _, word in foreign), re.IGNORECASE) if foreign else None
 
-    def find(self, layer: Layer, seen: Sequence[str]) -> tuple[list[Match], Allowed]:
+    def find(self, layer: Layer, seen: Sequence[str]) -> tuple[Iterator[Match], Allowed]:
         """Return what stands in a layer, and what is to be left alone in it. `seen` are its texts in their own letters, "" where they are ASCII."""
-        found: list[Match] = []
+        raw = layer.buffer.encode("ascii")
+        hits = [] if self._database is None else self._database.hits(raw)
+        words: list[Match] = []
         allowed: list[tuple[int, int]] = []
-        for kind, tier, start, end in (*self._spans(layer), *self._foreign_spans(layer, seen)):
+        for kind, start, end in (*self._word_spans(layer, hits), *self._foreign_spans(layer, seen)):
             if kind is None:
                 allowed.append((start, end))
             else:
-                found.append(Match(kind, tier, start, end))
-        return found, Allowed(allowed, self._domains)
+                words.append(Match(kind, Tier.HARD, start, end))
+        return chain(words, self._matches(layer, raw, hits)), Allowed(allowed, self._domains)
 
-    def _spans(self, layer: Layer) -> Iterator[tuple[str | None, Tier, int, int]]:
-        if self._database is None:
-            return
-        again: dict[int, set[int]] = {}
-        for number, start, end in self._longest(layer.buffer):
-            if BREAK in layer.buffer[start:end]:
-                again.setdefault(layer.bounds(end - 1)[0], set()).add(number)
-            elif number < self._patterns or _stands_alone(layer.buffer, start, end):
-                yield *self._kinds[number], start, end
-        for low, numbers in again.items():  # a match that began in another text may hide one that begins in this one
-            text = layer.buffer[low : layer.bounds(low)[1]]
-            for number, start, end in self._longest(text):
-                if number in numbers and BREAK not in text[start:end]:
-                    yield *self._kinds[number], low + start, low + end
+    def _word_spans(self, layer: Layer, hits: Sequence[Hit]) -> Iterator[tuple[str | None, int, int]]:
+        text = layer.buffer
+        for number, end in hits:
+            if number >= len(self._patterns):
+                kind, expression, longest = self._words[number - len(self._patterns)]
+                for match in expression.finditer(text, max(0, end - longest), end):
+                    if match.end() == end and _stands_alone(text, match.start(), end):
+                        yield kind, match.start(), end
 
-    def _longest(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Yield the longest match from each start: Hyperscan tells every end."""
-        ends: dict[tuple[int, int], int] = {}
-        if self._database is not None:
-            for number, start, end in self._database.spans(text.encode("ascii")):
-                ends[number, start] = max(end, ends.get((number, start), 0))
-        return ((number, start, end) for (number, start), end in ends.items())
+    def _matches(self, layer: Layer, raw: bytes, hits: Sequence[Hit]) -> Iterator[Match]:
+        """Yield the patterns' matches: of those that end side by side, the last."""
+        searches = 0
+        for low, high in sorted({layer.bounds(end - 1) for number, end in hits if number < len(self._patterns)}):
+            ends: dict[int, list[int]] = {}
+            for number, end in self._hits(raw[low:high]):  # its text alone: a match may have begun in another one
+                if number < len(self._patterns):
+                    ends.setdefault(number, []).append(low + end)
+            for number, found in ends.items():
+                pattern = self._patterns[number]
+                for end, following in zip(found, [*found[1:], 0], strict=True):
+                    if following != end + 1:
+                        searches += 1
+                        start = self._start(raw, number, max(low, end - _REACH), end) if searches <= _MAX_SEARCHES else end - 1
+                        yield Match(pattern.kind, pattern.tier, start, end)
 
-    def _foreign_spans(self, layer: Layer, seen: Sequence[str]) -> Iterator[tuple[str | None, Tier, int, int]]:
+    def _start(self, raw: bytes, number: int, low: int, end: int) -> int:
+        """Return the start of the shortest match that ends at `end`; `low` where it is longer than can be seen."""
+        high = end - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if (number, end - middle) in self._hits(raw[middle:end]):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _hits(self, raw: bytes) -> list[Hit]:
+        return [] if self._database is None else self._database.hits(raw)
+
+    def _foreign_spans(self, layer: Layer, seen: Sequence[str]) -> Iterator[tuple[str | None, int, int]]:
         if self._foreign is None:
             return
         for number, text in enumerate(seen):
             if text:
                 at = layer.start(number)
                 for match in self._foreign.finditer(text):
-                    yield self._foreign_kinds[(match.lastindex or 1) - 1], Tier.HARD, at + match.start(), at + match.end()
+                    yield self._foreign_kinds[(match.lastindex or 1) - 1], at + match.start(), at + match.end()
 
 
 def complaint(regex: str) -> str | None:
@@ -150,19 +165,24 @@ def complaint(regex: str) -> str | None:
         return "must be ASCII, because texts are folded before they are scanned (e for \u00e9, a plain digit for a full-width one)"
     if _ANCHOR.search(_CLASS.sub("x", _ESCAPED.sub("x", regex))):
         return r"cannot use ^ or $, because all texts of a request are scanned as one; write \b for the border of a word"
-    refusal = SpanDatabase.refusal(regex)
-    return None if refusal is None else f"is not taken by Hyperscan: {refusal}"
+    why = refusal(regex)
+    return None if why is None else f"is not taken by Hyperscan: {why}"
 
 
 def _literal(text: str) -> str:
     """Return an expression for a folded word or phrase; any white space stands for any other."""
-    return r"\s{1,8}".join(re.escape(part).replace(r"\ ", " ") for part in _SPACE.split(fold(text).text.strip()))
+    return rf"\s{{1,{_GAP_CHARS}}}".join(map(re.escape, _SPACE.split(fold(text).text.strip())))
+
+
+def _longest(text: str) -> int:
+    """Return how many code points a word or phrase can take up."""
+    return len(text) + _GAP_CHARS * len(_SPACE.findall(text))
 
 
 def _foreign(text: str) -> str:
     """Return an expression for a word in letters that folding loses. Where a script has no case it has no borders between words either."""
     before = r"(?<!\w)" if _is_cased(text[0]) else ""
-    return before + r"\s{1,8}".join(re.escape(part) for part in text.split()) + (r"(?!\w)" if _is_cased(text[-1]) else "")
+    return before + rf"\s{{1,{_GAP_CHARS}}}".join(map(re.escape, text.split())) + (r"(?!\w)" if _is_cased(text[-1]) else "")
 
 
 def _is_cased(char: str) -> bool:

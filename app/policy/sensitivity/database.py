@@ -18,11 +18,10 @@ except ImportError:
     hyperscan = None  # type: ignore[assignment]  # the way to say that a package is not there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 Trigger = tuple[str, bool]  # an expression, and whether it ignores case
 Hit = tuple[int, int]  # index of the pattern, offset of the hit's end
-Span = tuple[int, int, int]  # index of the pattern, offsets of start and end
 
 
 class UnavailableError(Exception):
@@ -36,14 +35,12 @@ class Database:
     compiling gives (about two seconds): one that is missing, damaged or cannot be written costs time and nothing else.
     """
 
-    _with_starts = False
-
     def __init__(self, patterns: Sequence[Trigger], *, cache: Path | None = None) -> None:
         if hyperscan is None:
             raise UnavailableError("The package hyperscan cannot be imported; install requirements.txt.")
         self._threads = threading.local()
         try:
-            self._database = _load(patterns, cache_folder() if cache is None else cache, with_starts=self._with_starts)
+            self._database = _load(patterns, cache_folder() if cache is None else cache)
         except hyperscan.error as exc:
             raise UnavailableError("Hyperscan does not run on this processor or does not take the patterns.") from exc
 
@@ -55,42 +52,23 @@ class Database:
         def on_hit(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
             append((pattern, end))
 
-        self._scan(text, on_hit)
-        return found
-
-    def _scan(self, text: bytes, on_hit: Callable[[int, int, int, int, object], None]) -> None:
         try:
             scratch = self._threads.scratch
         except AttributeError:
             scratch = self._threads.scratch = hyperscan.Scratch(self._database)
         self._database.scan(text, on_hit, scratch=scratch)
-
-
-class SpanDatabase(Database):
-    """A database that knows where its matches start (the leftmost place), which costs time for each of its patterns."""
-
-    _with_starts = True
-
-    def spans(self, text: bytes) -> list[Span]:
-        """Return every match: of one start, every end."""
-        found: list[Span] = []
-
-        def on_hit(pattern: int, start: int, end: int, _flags: int, _context: object) -> None:
-            found.append((pattern, start, end))
-
-        self._scan(text, on_hit)
         return found
 
-    @staticmethod
-    def refusal(expression: str) -> str | None:
-        """Return why Hyperscan does not take an expression, in its own words; None where it does, or cannot be asked."""
-        if hyperscan is None:
-            return None
-        try:
-            _compile([(expression, False)], with_starts=True)
-        except hyperscan.error as exc:
-            return str(exc)
+
+def refusal(expression: str) -> str | None:
+    """Return why Hyperscan does not take an expression, in its own words; None where it does, or cannot be asked."""
+    if hyperscan is None:
         return None
+    try:
+        _compile([(expression, False)])
+    except hyperscan.error as exc:
+        return str(exc)
+    return None
 
 
 def cache_folder() -> Path | None:
@@ -102,24 +80,24 @@ def cache_folder() -> Path | None:
         return None
 
 
-def _load(patterns: Sequence[Trigger], folder: Path | None, *, with_starts: bool) -> hyperscan.Database:
-    file = None if folder is None else folder / f"patterns-{_fingerprint(patterns, with_starts=with_starts)}.hsdb"
+def _load(patterns: Sequence[Trigger], folder: Path | None) -> hyperscan.Database:
+    file = None if folder is None else folder / f"patterns-{_fingerprint(patterns)}.hsdb"
     database = None if file is None else _stored(file)
     if database is None:
-        database = _compile(patterns, with_starts=with_starts)
+        database = _compile(patterns)
         if file is not None:
             with suppress(OSError):
                 _write(file, hyperscan.dumpb(database))
     return database
 
 
-def _compile(patterns: Sequence[Trigger], *, with_starts: bool) -> hyperscan.Database:
+def _compile(patterns: Sequence[Trigger]) -> hyperscan.Database:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=[expression.encode("ascii") for expression, _ in patterns],
         ids=list(range(len(patterns))),
         elements=len(patterns),
-        flags=[(hyperscan.HS_FLAG_CASELESS if caseless else 0) | (hyperscan.HS_FLAG_SOM_LEFTMOST if with_starts else 0) for _, caseless in patterns],
+        flags=[hyperscan.HS_FLAG_CASELESS if caseless else 0 for _, caseless in patterns],
     )
     return database
 
@@ -149,9 +127,9 @@ def _digest(stored: bytes) -> bytes:
     return hashlib.sha256(stored).hexdigest().encode()
 
 
-def _fingerprint(patterns: Sequence[Trigger], *, with_starts: bool) -> str:
+def _fingerprint(patterns: Sequence[Trigger]) -> str:
     """Name a database: by Hyperscan's version, the processor and the patterns."""
-    parts = [version("hyperscan"), _processor(), *(f"{caseless:d}{expression}" for expression, caseless in patterns), repr(with_starts)]
+    parts = [version("hyperscan"), _processor(), *(f"{caseless:d}{expression}" for expression, caseless in patterns)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -47,3 +47,10 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def bare_settings(bare_environment: Path) -> Settings:
+    """Return the settings as they are where nothing is set."""
+    assert bare_environment
+    return Settings(_env_file=None)
