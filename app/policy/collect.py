@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Collected", "Join", "Opaque", "Scalar", "collect"]
 
 _CAPABILITY_OF_MEDIA = {"image": Capability.IMAGES, "audio": Capability.AUDIO, "file": Capability.FILES}
-_MIN_TOKENS = 4
+_FIGURES = frozenset({"tools", "functions", "response_format", "logit_bias", "stop_token_ids"})  # where integers are no prompt
 _HUMAN_TURNS = 3
 
 
@@ -56,16 +56,16 @@ def collect(body: Mapping[str, Any]) -> Collected:
     walk = Walk()
     for ordinal, (key, value) in enumerate(body.items()):
         if key == "messages" and type(value) is list:
+            walk.reads_tokens = True
             for index, message in enumerate(value):
                 walk.message(message, f"messages[{index}]")
             continue
         path, owner = walk.key(key, ordinal, "")
         before = walk.chars
+        walk.reads_tokens = key not in _FIGURES
         walk.add(value, path, owner)
         if key in {"tools", "functions", "response_format"}:
             walk.schema_chars += walk.chars - before
-        elif owner is not None and _holds_tokens(value):
-            walk.opaque.append(Opaque("tokens", path))
     walk.join_turns()
     messages = body.get("messages")
     return Collected(
@@ -78,14 +78,6 @@ def collect(body: Mapping[str, Any]) -> Collected:
         schema_chars=walk.schema_chars,
         messages=len(messages) if type(messages) is list else 0,
     )
-
-
-def _holds_tokens(value: object) -> bool:
-    """Say whether a field that nobody knows holds a prompt as token numbers."""
-    if not isinstance(value, list) or not value:
-        return False
-    rows = value if isinstance(value[0], list) else [value]
-    return any(isinstance(row, list) and len(row) >= _MIN_TOKENS and all(type(item) is int for item in row) for row in rows)
 
 
 def _needs(body: Mapping[str, Any], *, tools_used: bool, opaque: Sequence[Opaque]) -> Iterator[Capability]:

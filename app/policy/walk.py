@@ -14,6 +14,8 @@ _MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
 _SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
 _BYTE = 256
 _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
+_MIN_TOKENS = 4  # a prompt as token numbers; shorter lists of integers are figures
+_MAX_NODES = 200_000  # a body of more values says nothing that a person wrote; walking on would cost memory and seconds
 _PAYLOAD_CHARS = 256  # inside a media part, a longer run of base64 is the medium itself
 _MEDIA = {
     **dict.fromkeys(("image_url", "input_image", "image", "images"), "image"),
@@ -23,6 +25,8 @@ _MEDIA = {
 }
 _TEXTUAL = frozenset({None, "text", "refusal", "input_text", "output_text", "thinking", "reasoning", "tool_use", "tool_result"})
 _SPOKEN_KEYS = frozenset({"text", "refusal", "thinking"})
+_MEDIUM_KEYS = (".data", ".file_data", ".url", ".image_url", ".b64_json")  # where a medium itself stands
+_READABLE_MEDIUM = re.compile("svg|xml|text|json|html")  # base64 of these is text
 _PAYLOAD = re.compile(r"[A-Za-z0-9+/=_-]*")
 _DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w=.-]{1,60}){0,3};base64,")
 
@@ -37,7 +41,10 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Something that no scanner of text can read: an `image`, `audio`, `video`, `file`, `tokens`, or a `part` of a type that nobody knows."""
+    """Something that no scanner of text can read.
+
+    An `image`, `audio`, `video`, `file`, `tokens`, a `part` of a type that nobody knows, or a `structure` of more values than are walked.
+    """
 
     kind: str
     position: str
@@ -54,7 +61,7 @@ class Join:
 class Walk:
     """The state of one walk over a body."""
 
-    __slots__ = ("chars", "joins", "opaque", "said", "scalars", "schema_chars", "tools_used")
+    __slots__ = ("chars", "joins", "nodes_left", "opaque", "reads_tokens", "said", "scalars", "schema_chars", "tools_used")
 
     def __init__(self) -> None:
         self.scalars: list[Scalar] = []
@@ -64,6 +71,8 @@ class Walk:
         self.chars = 0  # words of the schema included: what a model reads of a tool
         self.schema_chars = 0
         self.tools_used = False
+        self.nodes_left = _MAX_NODES
+        self.reads_tokens = True  # lists of integers may be prompts; not so in schemas
 
     def take(self, text: str, position: str) -> int:
         """Take a text down and return its index."""
@@ -87,6 +96,10 @@ class Walk:
         """Walk one message: its content is conversation, the rest is taken as it comes."""
         if not isinstance(message, dict):
             self.add(message, position)
+            return
+        self.nodes_left -= 1 + len(message)
+        if self.nodes_left < 0:
+            self.opaque.append(Opaque("structure", position))
             return
         role = message.get("role")
         role = role if isinstance(role, str) else ""
@@ -145,6 +158,10 @@ class Walk:
         stack: list[tuple[object, str, int | None]] = [(root, position, owner)]
         while stack:
             value, position, owner = stack.pop()
+            self.nodes_left -= 1 + (len(value) if isinstance(value, (dict, list, tuple)) else 0)
+            if self.nodes_left < 0:
+                self.opaque.append(Opaque("structure", position))
+                return
             if isinstance(value, str):
                 self.string(value, position, owner, in_media=in_media, embedded=embedded)
             elif isinstance(value, dict):
@@ -154,22 +171,24 @@ class Walk:
                 if not self.sequence(value, position):
                     stack.extend((value[index], f"{position}[{index}]", None) for index in range(len(value) - 1, -1, -1))
             elif value is not None and value is not True and value is not False:
-                self.number(str(value), position, owner)
+                self.number(_spelled(value), position, owner)
 
     def string(self, text: str, position: str, owner: int | None, *, in_media: bool, embedded: bool) -> None:
         """Take a text down unless it is a word of the schema, look into JSON that stands in it, and mark what is a medium."""
         self.chars += len(text) + 2
-        if not text or text in CONSTANTS or (in_media and len(text) > _PAYLOAD_CHARS and _PAYLOAD.fullmatch(text)):
+        if not text or text in CONSTANTS:
+            return
+        if in_media and len(text) > _PAYLOAD_CHARS and position.endswith(_MEDIUM_KEYS) and _PAYLOAD.fullmatch(text):
             return
         if text.startswith("data:"):
             self.opaque.append(Opaque(_MEDIA.get(text[5 : text.find("/")], "file"), position))
             head = _DATA_URL.match(text)
-            if head is not None and _PAYLOAD.fullmatch(text, head.end()):
+            if head is not None and _READABLE_MEDIUM.search(head[0]) is None and _PAYLOAD.fullmatch(text, head.end()):
                 return
         index = self.take(text, position)
         if owner is not None and len(text) <= _PAIR_CHARS:
             self.joins.append(Join((owner, index), ": "))
-        if position.endswith(".arguments"):
+        if position.endswith(".arguments") and len(text) > len("{}"):
             self.said.append(("arguments", index))
         if not embedded and "\\" in text and text.lstrip()[:1] in {"{", "["}:
             self.json(text, position)
@@ -193,6 +212,8 @@ class Walk:
         if type(first) is int and all(type(value) is int for value in values):
             if len(values) >= _MIN_BYTES and min(values) >= 0 and max(values) < _BYTE:
                 self.take(bytes(values).decode("utf-8", "replace"), position)
+            elif self.reads_tokens and len(values) >= _MIN_TOKENS:
+                self.opaque.append(Opaque("tokens", position))
             for index, value in enumerate(values):
                 if not -_SHORT_NUMBER < value < _SHORT_NUMBER:
                     self.number(str(value), f"{position}[{index}]", None)
@@ -218,3 +239,10 @@ class Walk:
             roles.setdefault(role, []).append(index)
         if len(roles) > 1:
             self.joins.extend(Join(tuple(parts)) for parts in roles.values() if len(parts) > 1)
+        if "arguments" in roles and len(roles) > 2:  # what was said, without the calls between
+            self.joins.append(Join(tuple(index for role, index in self.said if role != "arguments")))
+
+
+def _spelled(value: object) -> str:
+    """Return a number as a person would write it: 4111111111111111.0 is a card number too."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -19,8 +19,12 @@ _SEPARATORS = re.compile(r"[/_-]")
 _LINE_BREAKS = re.compile(r"[\s]+")
 _URL_SAFE = str.maketrans("-_", "+/")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
-_MAX_BLOB_CHARS = 1 << 20
+_MAX_BLOB_CHARS = 1 << 24  # above what is scanned at all
+_UTF16 = ("utf-16-le", "utf-16-be")
 _MIN_READABLE = 0.95
+_MIN_ASCII = 0.8
+_SAMPLE_BYTES = 4096
+_NOT_ASCII = bytes(range(128, 256))
 
 
 def escapes(text: str) -> str | None:
@@ -71,10 +75,21 @@ def _base64(run: str) -> str | None:
 
 
 def _readable(raw: bytes) -> str | None:
-    """Return the bytes as text where they are one: UTF-8, nearly all printable."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    printable = sum(map(str.isprintable, text)) + text.count("\n") + text.count("\r") + text.count("\t")
-    return text if printable >= _MIN_READABLE * len(text) else None
+    """Return the bytes as text where they are one, nearly all printable: UTF-8, UTF-16 where every other byte is zero, else Windows' Latin letters."""
+    zeros = raw.count(0)
+    encodings = _UTF16 if zeros * 3 > len(raw) else ("utf-8", "cp1252")
+    for encoding in encodings:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        printable = sum(map(str.isprintable, text)) + text.count("\n") + text.count("\r") + text.count("\t")
+        if printable >= _MIN_READABLE * len(text) and (encoding != "cp1252" or _mostly_ascii(raw)):
+            return text
+    return None
+
+
+def _mostly_ascii(raw: bytes) -> bool:
+    """Say whether bytes look like words of a Latin alphabet, and not like a hash or a picture."""
+    sample = raw[:_SAMPLE_BYTES]
+    return len(sample.translate(None, _NOT_ASCII)) >= _MIN_ASCII * len(sample)

@@ -11,8 +11,10 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 OTHER = "\x1a"  # stands for every code point that looks like no ASCII character: no word, no space, part of no value
+_CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f"  # invisible too; NUL and OTHER mean something else here
+_CONTROL = re.compile(f"[{_CONTROLS}]")
 _UNSEEN = re.compile(
-    "[\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    f"[{_CONTROLS}\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
     "\U000e0001\U000e007f\U000e0100-\U000e01ef]"
 )
 _TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, read by models
@@ -45,9 +47,9 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """Fold a text; one that is ASCII is returned as it is, less its NULs, which stand between texts."""
-    if text.isascii():
-        return Folded(text.replace("\0", OTHER))
+    """Fold a text; one that is ASCII is returned as it is, less its control characters."""
+    if text.isascii() and _CONTROL.search(text) is None:
+        return Folded(text)
     gaps = tuple(match.start() - ordinal for ordinal, match in enumerate(_UNSEEN.finditer(text)))
     if gaps:
         text = _UNSEEN.sub("", text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from app.policy.sensitivity.scanner import Scanner
 
 CARD = "4111 1111 1111 1111"
+KEY = "sk-proj-" + "Zq7Rt2Lw9Xk4Vb6N" * 3
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=6), children, max_size=4),
@@ -218,3 +220,63 @@ def test_facts_never_show_what_was_found(real: Assessor) -> None:
     assert facts.kinds == ("email", "payment_card")
     assert "4111" not in repr(facts)
     assert "jane" not in repr(facts)
+
+
+EMAIL_TEXT = "Write to henrietta.quackenbush@corvid-logistics.net about Mr Müller, please."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"future": 4111111111111111.0},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"default": 4.111111111111111e15}}}]},
+        {"input": [15339, 1917, 0, 99999]},
+        {"prediction": {"type": "content", "content": [15339, 1917, 0, 99999]}},
+        {"user": base64.b64encode(EMAIL_TEXT.encode("latin-1")).decode()},
+        {"user": base64.b64encode(EMAIL_TEXT.encode("utf-16-le")).decode()},
+        {"user": base64.b64encode(b"nothing to see here " * 60_000 + EMAIL_TEXT.encode()).decode()},
+        {"user": "\0".join("henrietta.quackenbush@corvid-logistics.net")},
+        {
+            "messages": [
+                {"role": "user", "content": "Charge 4111 1111"},
+                {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": "b"}'}}]},
+                {"role": "tool", "tool_call_id": "1", "content": " 1111 1111"},
+            ]
+        },
+        {"future": [[]] * 200_001},
+        {"messages": [{"role": "user", "content": "a"}] * 100_001},
+    ],
+    ids=["float", "float in a schema", "tokens", "nested tokens", "latin-1", "utf-16", "long base64", "nul", "over turns", "values", "messages"],
+)
+def test_what_hides_is_confidential(change: dict[str, Any]) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]} | change
+
+    assert Assessor().assess(body, Hints()).label is Label.CONFIDENTIAL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"enum": [200, 404, 500, 503, 100000]}}}]},
+        {"stop_token_ids": [128001, 128008, 128009, 128010]},
+        {"temperature": 1.0, "seed": 12345678},
+        {"user": base64.b64encode(bytes(range(256)) * 4).decode()},
+    ],
+)
+def test_figures_and_hashes_stay_public(change: dict[str, Any]) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]} | change
+
+    assert Assessor().assess(body, Hints()).label is Label.PUBLIC
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}, "note": "A" * 300 + "/" + KEY},
+        {"type": "image_url", "image_url": {"url": "data:image/svg+xml;base64," + base64.b64encode(f"<svg>{EMAIL_TEXT} {KEY}</svg>".encode()).decode()}},
+    ],
+)
+def test_with_images_allowed_what_is_no_image_is_still_scanned(part: dict[str, Any]) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": [part]}]}
+
+    assert Assessor(allow_unscannable=frozenset({"image"})).assess(body, Hints()).label is Label.CONFIDENTIAL
