@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install dev clients run test test-live check format lint types lock catalog clean
+.PHONY: help install dev clients run test test-live check format lint types bench lock catalog clean
 
 BOOTSTRAP := sh scripts/bootstrap.sh
 PY := .venv/bin/python
@@ -48,6 +48,11 @@ lint: dev ## Check the code against pyproject.toml's rules
 types: dev ## Check the types, strictly
 	@$(PY) -m mypy $(CODE)
 
+bench: dev ## Measure the gateway beside other relays, and draw the results (ARGS=--quick; needs wrk)
+	@$(PY) -m benchmarks.run $(ARGS)
+	@$(BOOTSTRAP) .venv-bench requirements-bench.txt
+	@.venv-bench/bin/python benchmarks/plots.py
+
 lock: dev ## Compile requirements*.txt from requirements/*.in, for every Python and platform (UPGRADE=1 takes newer versions)
 	@$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
 
@@ -55,5 +60,5 @@ catalog: dev ## Write what the installed LiteLLM knows of providers into app/pro
 	@$(PY) scripts/make_catalog.py
 
 clean: ## Remove the environments and everything else that was made here (not .env, not data/)
-	rm -rf .venv .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv .venv-clients .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find app tests scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ FILES = (
     ("requirements.txt", "requirements/runtime.in", None),
     ("requirements-dev.txt", "requirements/dev.in", "requirements.txt"),
     ("requirements-clients.txt", "requirements/clients.in", None),
+    ("requirements-bench.txt", "requirements/bench.in", None),
 )
 
 

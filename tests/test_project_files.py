@@ -54,7 +54,13 @@ def test_every_dependency_has_its_line_in_the_documents(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "output"), [("runtime.in", "requirements.txt"), ("dev.in", "requirements-dev.txt"), ("clients.in", "requirements-clients.txt")]
+    ("source", "output"),
+    [
+        ("runtime.in", "requirements.txt"),
+        ("dev.in", "requirements-dev.txt"),
+        ("clients.in", "requirements-clients.txt"),
+        ("bench.in", "requirements-bench.txt"),
+    ],
 )
 def test_every_dependency_is_locked_with_hashes(source: str, output: str) -> None:
     pins = _pins(output)

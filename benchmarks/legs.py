@@ -1,0 +1,104 @@
+"""What is measured: each leg is one kind of load, sent to every target in turn."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.payloads import json_body, nonce
+from benchmarks.servers import ROOT, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Figures = dict[str, float]
+
+_EVERYWHERE = ("direct", "echo", "bare", "fastapi", "sluice", "sluice-redis", "sluice-redis-2", "litellm", "portkey")
+_RELAYS = ("direct", "bare", "fastapi", "sluice", "litellm", "portkey")
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A load. With `chunks` it is one of streams, at `rate` a second; else wrk keeps `concurrency` requests of `size_bytes` going."""
+
+    name: str
+    title: str
+    targets: tuple[str, ...] = _RELAYS
+    concurrency: int = 0
+    size_bytes: int = 1024
+    same: bool = False
+    rate: float = 0.0
+    chunks: int = 0
+    pace_ms: int = 0
+    large_every_s: float = 0.0
+
+
+LEGS = (
+    Leg("json-1", "1 KB JSON, 1 connection", concurrency=1),
+    Leg("json-32", "1 KB JSON, 32 connections", _EVERYWHERE, concurrency=32),
+    Leg("json-256", "1 KB JSON, 256 connections", concurrency=256),
+    Leg("prompt-100k", "100 KB prompts, 8 connections", concurrency=8, size_bytes=100 * 1024),
+    Leg("prompt-1m", "1 MB prompts, 4 connections", concurrency=4, size_bytes=1024 * 1024),
+    Leg("hit", "cache hits, 32 connections", ("echo", "sluice"), concurrency=32, same=True),
+    Leg("stream-5ms", "100-chunk streams 5 ms apart, about 50 at once", rate=100, chunks=100, pace_ms=5),
+    Leg("stream-100", "64-chunk streams at 20 ms, about 100 at once", rate=78, chunks=64, pace_ms=20),
+    Leg("stream-250", "64-chunk streams at 20 ms, about 250 at once", rate=195, chunks=64, pace_ms=20),
+    Leg("stream-500", "64-chunk streams at 20 ms, about 500 at once", rate=390, chunks=64, pace_ms=20),
+    Leg("head-of-line", "about 50 streams at 20 ms, a 1 MB prompt each second", rate=39, chunks=64, pace_ms=20, large_every_s=1.0),
+)
+
+
+class Bench:
+    """Runs legs from the cores of the load."""
+
+    def __init__(self, folder: Path, load_cores: set[int], upstream: Server) -> None:
+        self._folder = folder
+        self._pin = ["taskset", "-c", ",".join(map(str, sorted(load_cores)))]
+        self._upstream = upstream
+
+    def measure(self, leg: Leg, server: Server | None, seconds: float) -> Figures:
+        """Load one server for some seconds, after a second to warm up, and return what it did and used."""
+        port = (server or self._upstream).port
+        headers = server.target.headers if server is not None else {}
+        if not leg.chunks:
+            self._wrk(leg, port, headers, 1.0, same=leg.same)
+        cpu = server.cpu_s() if server is not None else 0.0
+        upstream_cpu = self._upstream.cpu_s()
+        figures = self._streams(leg, port, headers, seconds) if leg.chunks else self._wrk(leg, port, headers, seconds, same=leg.same)
+        answered = figures["requests"]
+        if not answered:
+            raise RuntimeError(f"{leg.name}: {server.target.name if server else 'direct'} answered nothing")
+        if server is not None:
+            figures["cpu_us"] = round((server.cpu_s() - cpu) / answered * 1e6, 1)
+            figures["rss_mb"] = round(server.rss_mb(), 1)
+        figures["upstream_cpu_us"] = round((self._upstream.cpu_s() - upstream_cpu) / answered * 1e6, 1)
+        figures["per_s"] = round(answered / figures["seconds"], 1)
+        return figures
+
+    def _wrk(self, leg: Leg, port: int, headers: Mapping[str, str], seconds: float, *, same: bool) -> Figures:
+        body = self._folder / f"{leg.size_bytes}.json"
+        if not body.exists():
+            body.write_bytes(json_body(leg.size_bytes))
+        number = 1 if same else nonce()
+        script = ["-s", str(ROOT / "benchmarks/body.lua"), f"http://127.0.0.1:{port}/v1/chat/completions"]
+        arguments = [str(body), str(number), "same" if same else "other", *(f"{name}: {value}" for name, value in headers.items())]
+        command = ["wrk", "-t1", f"-c{leg.concurrency}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", *script, "--", *arguments]
+        return self._run(command, seconds)
+
+    def _streams(self, leg: Leg, port: int, headers: Mapping[str, str], seconds: float) -> Figures:
+        load: dict[str, object] = {"port": port, "rate": leg.rate, "seconds": seconds, "count": leg.chunks, "pace_ms": leg.pace_ms}
+        load |= {"headers": dict(headers), "large_every_s": leg.large_every_s}
+        figures = self._run([sys.executable, "-m", "benchmarks.load", json.dumps(load)], seconds)
+        large = figures.pop("large", None)
+        return {**figures, **({f"large_{name}": value for name, value in large.items()} if isinstance(large, dict) else {})}
+
+    def _run(self, command: list[str], seconds: float) -> Figures:
+        done = subprocess.run([*self._pin, *command], cwd=ROOT, capture_output=True, text=True, timeout=seconds + 60, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stderr[-500:]}")
+        figures: Figures = json.loads(done.stdout.strip().splitlines()[-1])
+        return figures

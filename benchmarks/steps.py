@@ -1,0 +1,146 @@
+"""What each step of a chat request costs, in process and without sockets: CPU µs, the fastest of several rounds.
+
+    python -m benchmarks.steps [--size BYTES]
+
+The figures say where the time goes; they are not those of the server, whose caches are colder and whose garbage is collected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.config.settings import Settings
+from app.domain import CacheState, Hints, Usage
+from app.gateway.cache_key import cache_key
+from app.gateway.receipt import Receipt, cost_usd
+from app.http_io import read_headers
+from app.limits import limit_headers
+from app.main import compose
+from app.policy.collect import collect
+from app.policy.complexity import score
+from app.policy.planner import decide
+from app.policy.tokens import estimate_tokens
+from app.routers.chat import read_request
+from app.utils import logging, monitoring
+from benchmarks.payloads import ANSWER, json_body
+from benchmarks.servers import KEY, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ROUNDS, _CALLS = 7, 2000
+_SCOPE = {
+    "type": "http",
+    "client": ("127.0.0.1", 50000),
+    "headers": [
+        (b"host", b"127.0.0.1:8000"),
+        (b"content-type", b"application/json"),
+        (b"content-length", b"1024"),
+        (b"authorization", f"Bearer {KEY.partition(':')[2]}".encode()),
+    ],
+}
+
+
+def cost(step: Callable[[], Any], calls: int) -> float:
+    """Return the CPU time of one call in µs."""
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        start = time.process_time()
+        for _ in range(calls):
+            step()
+        best = min(best, time.process_time() - start)
+    return best / calls * 1e6
+
+
+@contextmanager
+def composed() -> Iterator[Any]:
+    """Yield the gateway's parts, with everything on, and the log in /dev/null."""
+    env = {"BENCH_UPSTREAM": "http://127.0.0.1:9/v1"}
+    os.environ["GATEWAY_CONFIG"] = str(ROOT / "benchmarks/gateway.yaml")
+    os.environ["GATEWAY_API_KEYS"] = KEY
+    os.environ["RATE_LIMIT_PER_MINUTE"] = "100000000"
+    with Path(os.devnull).open("w") as sink:
+        logging.configure("info", readable=False, stream=sink)
+        yield compose(Settings(), env)
+
+
+def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield each step of a request that the cache does not know, in its order."""
+    headers = read_headers(_SCOPE)
+    tenant = parts.guard.access.tenant(headers["authorization"], "127.0.0.1")
+    request = read_request(raw, headers, tenant)
+    assessor = parts.chat.assessor
+    collected = collect(request.body)
+    facts = assessor.assess(request.body, Hints())
+    plan = decide(parts.chat.table, facts, request.body)
+    window = parts.guard.limit.hit_local("10.0.0.1")
+    deployment = plan.attempts[0].deployment
+    usage = Usage(210, 80)
+    receipt = Receipt(facts=facts, rule=plan.rule, cache=CacheState.MISS, deployment=deployment.name, attempts=1, usage=usage, cost_usd=0.0001)
+    receipt.assess_s = receipt.cache_s = receipt.upstream_s = 0.001
+    loop = asyncio.new_event_loop()
+    log = logging.get_logger("access")
+
+    def metrics() -> None:
+        monitoring.ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
+        monitoring.CACHE.labels(CacheState.MISS).inc()
+        monitoring.ATTEMPTS.labels(deployment.name, "ok").inc()
+        monitoring.TOKENS.labels(deployment.name, "prompt").inc(210)
+        monitoring.TOKENS.labels(deployment.name, "completion").inc(80)
+        monitoring.COST_USD.labels(deployment.name).inc(0.0001)
+        monitoring.REQUESTS.labels("/v1/chat/completions", "200").inc()
+        monitoring.REQUEST_SECONDS.labels("/v1/chat/completions").observe(0.002)
+        with monitoring.IN_FLIGHT.track_inprogress():
+            pass
+
+    def timeouts() -> None:
+        async def wait() -> None:
+            async with asyncio.timeout(30):  # noqa: ASYNC100 -- its own cost is what is measured
+                return
+
+        loop.run_until_complete(wait())
+
+    yield "headers into a dict", lambda: read_headers(_SCOPE)
+    yield "rate limit: hit and window", lambda: parts.guard.limit.hit_local("127.0.0.1")
+    yield "rate limit: headers", lambda: limit_headers(window)
+    yield "key check", lambda: parts.guard.access.tenant(headers["authorization"], "127.0.0.1")
+    yield "parse and check the body", lambda: read_request(raw, headers, tenant)
+    yield "assess, whole", lambda: assessor.assess(request.body, request.hints)
+    yield "  collect", lambda: collect(request.body)
+    yield "  scan", lambda: assessor._scanner.scan(collected.scalars, collected.joins)  # noqa: SLF001 -- a benchmark looks inside
+    yield "  complexity", lambda: score(collected.human_turns)
+    yield "  estimate tokens", lambda: estimate_tokens(collected)
+    yield "plan", lambda: decide(parts.chat.table, facts, request.body)
+    yield "cache key", lambda: cache_key(b"k" * 32, tenant=tenant.key_id, plan_id="small\x1egpt", body=request.body, headers=())
+    yield "asyncio.timeout, with the run of a loop", timeouts
+    yield "metrics", metrics
+    yield "cost", lambda: cost_usd(deployment, usage)
+    yield "receipt headers", receipt.headers
+    yield "log line", lambda: log.info("request", method="POST", route="/v1/chat/completions", status=200, ms=2.1, **receipt.log_fields())
+    yield "read the answer's usage", lambda: _usage_of(ANSWER)
+
+
+def _usage_of(body: bytes) -> Any:
+    from app.gateway import attempts  # noqa: PLC0415 -- private there
+
+    return attempts._usage_of(body)  # noqa: SLF001 -- a benchmark looks inside
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=1024, help="bytes of the request [1024]")
+    options = parser.parse_args()
+    calls = max(20, _CALLS * 1024 // options.size)
+    with composed() as parts:
+        for name, step in steps(parts, json_body(options.size)):
+            print(f"{name:42}{cost(step, calls):9.1f}")
+
+
+if __name__ == "__main__":
+    main()
