@@ -35,6 +35,8 @@ from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from app.domain import Deployment
     from app.providers.translate.wanted import Wanted
 
@@ -165,11 +167,12 @@ class _AmazonEvents:
     def __init__(self) -> None:
         self._buffer = EventStreamBuffer()
 
-    def feed(self, data: bytes) -> list[tuple[str, dict[str, Any]]]:
-        """Take bytes and return the events that they complete; an exception's kind starts with `!`."""
+    def feed(self, data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Take bytes and yield the events that they complete; an exception's kind starts with `!`."""
         self._buffer.add_data(data)
         try:
-            return [self._event(message) for message in self._buffer]
+            for message in self._buffer:
+                yield self._event(message)
         except ParserError:
             raise UpstreamError(Failure.BROKEN) from None
 
@@ -181,9 +184,9 @@ class _AmazonEvents:
         kind = headers.get(":exception-type") or headers.get(":error-code") or ""
         return f"!{kind}", _payload(message.payload)
 
-    def flush(self) -> list[tuple[str, dict[str, Any]]]:
+    def flush(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """Return nothing: what is left is a message cut short, which the missing end tells."""
-        return []
+        return ()
 
 
 def _payload(raw: bytes) -> dict[str, Any]:

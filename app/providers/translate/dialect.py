@@ -12,7 +12,7 @@ from app.providers.faults import failure_in_stream
 from app.providers.translate.framing import ServerSentEvents
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from app.domain import Deployment
     from app.providers.translate.framing import Framing
@@ -66,21 +66,20 @@ class Reader:
         self.usage: dict[str, Any] | None = None
         self.model: str | None = None
 
-    def feed(self, data: bytes) -> list[Piece]:
-        """Take bytes and return the pieces that they complete. Raises UpstreamError, and anything that LiteLLM raises."""
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        """Take bytes and yield the pieces that they complete. Raises UpstreamError, and anything that LiteLLM raises, after the pieces before it."""
         return self._read(self._framing.feed(data))
 
-    def flush(self) -> list[Piece]:
+    def flush(self) -> Iterator[Piece]:
         """Take the body's end."""
         return self._read(self._framing.flush())
 
-    def _read(self, events: list[tuple[str, dict[str, Any]]]) -> list[Piece]:
-        pieces: list[Piece] = []
+    def _read(self, events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Piece]:
         for kind, event in events:
-            if not self.ended:  # what comes after the end is no part of the answer
-                refuse_error(event, self._deployment)
-                pieces.extend(piece for piece in self.event(kind, event) if piece.says_something)
-        return pieces
+            refuse_error(event, self._deployment)
+            yield from (piece for piece in self.event(kind, event) if piece.says_something)
+            if self.ended:  # what comes after the end is no part of the answer
+                return
 
     def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
         """Return what one event says."""

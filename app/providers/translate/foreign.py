@@ -45,6 +45,9 @@ _FAILURES = {
     "VectorStoreSearchError": Failure.BROKEN,
 }
 
+# What a translator raises over a body that it did not expect; LiteLLM also raises plain `Exception`.
+_OVER_THE_BODY = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 def failure_named(exc: BaseException) -> Failure | None:
     """Return what a class of `litellm.exceptions` means; None for any other."""
@@ -54,15 +57,23 @@ def failure_named(exc: BaseException) -> Failure | None:
     return None
 
 
-def building(exc: Exception, provider: str) -> UpstreamError:
-    """Return what an exception means that was raised while a request was translated; nothing was sent."""
+def building(exc: Exception, provider: str, *, reads_body: bool) -> UpstreamError:
+    """Return what an exception means that was raised while a request was translated; nothing was sent.
+
+    `reads_body`: it came while the caller's body was read. Before that only the deployment's configuration can be at fault.
+    """
     _count(exc, "request", provider)
     failure = failure_named(exc)
     status = getattr(exc, "status_code", None)
     if failure is None and isinstance(status, int) and 400 <= status < 500:  # a translator's own error class, by which it refuses a request
         failure = Failure.REJECTED
+    if failure is None and status is None and reads_body and (type(exc) is Exception or isinstance(exc, _OVER_THE_BODY)):
+        failure = Failure.REJECTED
     if failure is Failure.REJECTED:
-        text = f"This request cannot be translated for provider `{provider}`."
+        text = (
+            f"This request cannot be translated for provider `{provider}`. Check that each tool's `parameters` is a valid JSON schema, that each"
+            " `tool_call_id` names a tool call of a message before it, and that every field is of the type that OpenAI's API has for it."
+        )
         return UpstreamError(failure, provider_text=text, provider_code="unsupported_request", sent=False)
     return UpstreamError(failure or Failure.BROKEN, sent=False)
 

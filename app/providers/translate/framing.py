@@ -13,7 +13,7 @@ from app.domain import Failure
 from app.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LINE_LIMIT_BYTES = 32 * 1024 * 1024  # no event of any dialect comes near; without it one endless line would fill the memory
 
@@ -21,12 +21,12 @@ LINE_LIMIT_BYTES = 32 * 1024 * 1024  # no event of any dialect comes near; witho
 class Framing(Protocol):
     """Turns a body's bytes into its events' JSON objects, each with its type where the type stands outside of it."""
 
-    def feed(self, data: bytes) -> list[tuple[str, dict[str, Any]]]:
-        """Take bytes and return the events that they complete. Raises UpstreamError (BROKEN) for what is not the dialect."""
+    def feed(self, data: bytes) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Take bytes and yield the events that they complete. Raises UpstreamError (BROKEN) for what is not the dialect, after the events before it."""
         ...
 
-    def flush(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return what is left at the body's end."""
+    def flush(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Yield what is left at the body's end."""
         ...
 
 
@@ -69,17 +69,17 @@ class JsonLines:
     def __init__(self) -> None:
         self._lines = Lines()
 
-    def feed(self, data: bytes) -> list[tuple[str, dict[str, Any]]]:
-        """Take bytes and return the objects that they complete."""
+    def feed(self, data: bytes) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Take bytes and yield the objects that they complete."""
         return self._read(self._lines.feed(data))
 
-    def flush(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return a last object without a line end."""
+    def flush(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Yield a last object without a line end."""
         return self._read(self._lines.flush())
 
     @staticmethod
-    def _read(lines: Iterable[bytes]) -> list[tuple[str, dict[str, Any]]]:
-        return [("", parse_object(line)) for line in lines if line.strip()]
+    def _read(lines: Iterable[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return (("", parse_object(line)) for line in lines if line.strip())
 
 
 class ServerSentEvents:
@@ -91,19 +91,15 @@ class ServerSentEvents:
         self._event = ""
         self._started = False
 
-    def feed(self, data: bytes) -> list[tuple[str, dict[str, Any]]]:
-        """Take bytes and return the events that they complete."""
-        events = []
+    def feed(self, data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Take bytes and yield the events that they complete."""
         for line in self._lines.feed(data):
-            events.extend(self._take(line))
-        return events
+            yield from self._take(line)
 
-    def flush(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return a last event without its blank line."""
-        events = []
+    def flush(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield a last event without its blank line."""
         for line in (*self._lines.flush(), b""):
-            events.extend(self._take(line))
-        return events
+            yield from self._take(line)
 
     def _take(self, line: bytes) -> list[tuple[str, dict[str, Any]]]:
         if not self._started:

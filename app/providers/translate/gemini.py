@@ -21,7 +21,7 @@ from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from app.domain import Deployment
     from app.providers.translate.framing import Framing
@@ -86,10 +86,9 @@ class _GeminiReader(Reader):
         self._seen: set[int] = set()
         self._finished: set[int] = set()
 
-    def flush(self) -> list[Piece]:
-        pieces = super().flush()
+    def flush(self) -> Iterator[Piece]:
+        yield from super().flush()
         self.ended = bool(self._seen) and self._seen == self._finished
-        return pieces
 
     def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
         del kind

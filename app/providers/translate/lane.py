@@ -18,7 +18,7 @@ from app.providers.translate.schema_tool import SchemaTool
 from app.providers.translate.wanted import want
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from app.domain import Call, Deployment
     from app.providers.translate.dialect import Dialect, Outgoing, Reader
@@ -67,6 +67,7 @@ class TranslateLane:
     def _build(self, call: Call) -> tuple[Dialect, Outgoing, tuple[str, ...]]:
         """Return the request and what is left out of it. This edge catches whatever LiteLLM raises."""
         deployment = call.deployment
+        dialect: Dialect | None = None
         try:
             dialect = self._dialect(deployment)
             wanted = want(call.body, dialect.limits)
@@ -74,7 +75,7 @@ class TranslateLane:
         except UpstreamError:
             raise
         except Exception as exc:  # noqa: BLE001 - foreign code; counted in `building`
-            raise foreign.building(exc, deployment.provider) from None
+            raise foreign.building(exc, deployment.provider, reads_body=dialect is not None) from None
         return dialect, outgoing, tuple(sorted(wanted.dropped | outgoing.dropped))
 
     def _dialect(self, deployment: Deployment) -> Dialect:
@@ -128,15 +129,28 @@ class TranslatedAnswer:
         await self._drain(chunks)
 
     async def _pieces(self, chunks: AsyncIterator[bytes], reader: Reader) -> AsyncIterator[list[Piece]]:
-        """Yield what each of the upstream's chunks says, when it says something. Until then the call's own deadline holds."""
+        """Yield what each of the upstream's chunks says, when it says something; what it said before it broke too. Until then the call's own deadline holds."""
         data: bytes | None = b""
         said = False
         while data is not None and not reader.ended:
             data = await (anext(chunks, None) if said else self._first(chunks))
-            pieces = self._settled(self._reading(reader.flush) if data is None else self._reading(reader.feed, data))
+            read, fault = self._read(reader.flush() if data is None else reader.feed(data))
+            pieces = self._settled(read)
             if pieces:
                 said = True
                 yield pieces
+            if fault is not None:
+                raise fault
+
+    def _read(self, pieces: Iterator[Piece]) -> tuple[list[Piece], UpstreamError | None]:
+        """Return what can be read, and what stopped the reading."""
+        read: list[Piece] = []
+        try:
+            while (piece := self._reading(lambda: next(pieces, None))) is not None:
+                read.append(piece)
+        except UpstreamError as fault:
+            return read, fault
+        return read, None
 
     async def _first(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         try:

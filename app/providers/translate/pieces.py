@@ -7,6 +7,8 @@ from typing import Any
 
 from app.utils.json import dump_json
 
+_COUNT_LIMIT = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class ToolPiece:
@@ -44,8 +46,13 @@ class Spoken:
     model: str | None = None
 
 
-def usage(prompt: int, completion: int, *, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:
-    """Return OpenAI's usage object. `cached` and `reasoning` are parts of `prompt` and `completion`."""
+def usage(prompt: int, completion: int, *, cached: int = 0, reasoning: int = 0) -> dict[str, Any] | None:
+    """Return OpenAI's usage object. `cached` and `reasoning` are parts of `prompt` and `completion`.
+
+    None where the provider cannot have counted: below 0, or beyond what every JSON reader takes for an integer. Costs and quotas are made of these figures.
+    """
+    if not all(0 <= count < _COUNT_LIMIT for count in (prompt, completion, cached, reasoning)):
+        return None
     counted: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     if cached:
         counted["prompt_tokens_details"] = {"cached_tokens": cached}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,30 @@ def bad_request(cls: type[Exception] = exceptions.BadRequestError) -> Exception:
         (exceptions.LiteLLMUnknownProvider(model=SECRET, custom_llm_provider=SECRET), Failure.OPERATOR),
         (AnthropicError(status_code=400, message=SECRET), Failure.REJECTED),
         (AnthropicError(status_code=500, message=SECRET), Failure.BROKEN),
-        (KeyError(SECRET), Failure.BROKEN),
+        (KeyError(SECRET), Failure.REJECTED),
+        (TypeError(SECRET), Failure.REJECTED),
+        (RecursionError(SECRET), Failure.REJECTED),
+        (Exception(SECRET), Failure.REJECTED),
+        (RuntimeError(SECRET), Failure.BROKEN),
+        (OSError(SECRET), Failure.BROKEN),
+        (ImportError(SECRET), Failure.BROKEN),
     ],
 )
 def test_an_exception_while_building_is_known_by_its_class(exc: Exception, failure: Failure) -> None:
-    error = foreign.building(exc, "anthropic")
+    error = foreign.building(exc, "anthropic", reads_body=True)
 
     assert error.failure is failure
     assert not error.sent
+
+
+def test_before_the_body_is_read_an_exception_is_not_the_callers() -> None:
+    assert foreign.building(KeyError(SECRET), "anthropic", reads_body=False).failure is Failure.BROKEN
+
+
+def test_the_caller_is_told_what_to_check() -> None:
+    text = foreign.building(KeyError(SECRET), "gemini", reads_body=True).provider_text or ""
+
+    assert all(word in text for word in ("`gemini`", "`parameters`", "`tool_call_id`"))
 
 
 @pytest.mark.parametrize("exc", [bad_request(), KeyError(SECRET), AnthropicError(status_code=400, message=SECRET)])
@@ -53,7 +70,7 @@ def test_an_exception_while_reading_is_a_broken_upstream(exc: Exception) -> None
     assert foreign.reading(exc, "anthropic").failure is Failure.BROKEN
 
 
-@pytest.mark.parametrize("read", [foreign.building, foreign.reading])
+@pytest.mark.parametrize("read", [partial(foreign.building, reads_body=True), foreign.reading])
 def test_a_foreign_text_goes_nowhere(read: Callable[[Exception, str], UpstreamError], monkeypatch: pytest.MonkeyPatch) -> None:
     log = StringIO()
     monkeypatch.setattr(logging._sink, "stream", log)

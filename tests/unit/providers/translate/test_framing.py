@@ -22,7 +22,7 @@ def lines_of(data: bytes, size: int) -> list[bytes]:
 
 
 def events_of(framed: Framing, data: bytes, size: int) -> list[tuple[str, dict[str, object]]]:
-    return [event for part in cut(data, size) for event in framed.feed(part)] + framed.flush()
+    return [event for part in cut(data, size) for event in framed.feed(part)] + list(framed.flush())
 
 
 @pytest.mark.parametrize("size", range(1, 12))

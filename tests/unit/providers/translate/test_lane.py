@@ -9,7 +9,7 @@ from app.domain import Address, Failure, Label
 from app.errors import UpstreamError
 from app.providers.translate import PROVIDERS, TranslateLane
 from app.providers.translate.ollama import OllamaDialect
-from tests.unit.providers.translate.support import FakeResponse, FakeWire, asked, call, deployment
+from tests.unit.providers.translate.support import FakeResponse, FakeWire, amazon, asked, call, deployment
 
 if TYPE_CHECKING:
     from app.domain import Deployment
@@ -153,6 +153,47 @@ async def test_a_stream_without_its_own_end_is_a_broken_upstream(raw: bytes) -> 
 
     assert caught.value.failure is Failure.BROKEN
     assert b"[DONE]" not in b"".join(parts)
+
+
+BREAKS = {
+    "ollama_chat": b'{"message":{"content":"said"},"done":false}\n{"message": 7}\n',
+    "anthropic": b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"said"}}\n\ndata: {"type":"error","error":{}}\n\n',
+    "cohere_chat": b'data: {"type":"content-delta","delta":{"message":{"content":{"text":"said"}}}}\n\ndata: {not json}\n\n',
+    "gemini": b'data: {"candidates":[{"index":0,"content":{"parts":[{"text":"said"}]}}]}\n\ndata: {"candidates": 7}\n\n',
+    "bedrock": amazon("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "said"}}) + bytes(64),
+}
+
+
+@pytest.mark.parametrize("provider", BREAKS)
+async def test_what_comes_in_one_read_with_a_break_is_passed_on_before_the_error(provider: str) -> None:
+    answer = await lane(FakeWire(BREAKS[provider])).open(call(deployment(provider), stream=True))
+    parts: list[bytes] = []
+
+    with pytest.raises(UpstreamError) as caught:
+        await collect(answer, parts)
+
+    assert caught.value.failure is Failure.BROKEN
+    assert b'"said"' in b"".join(parts)
+    assert b"[DONE]" not in b"".join(parts)
+
+
+BROKEN_REQUESTS: dict[str, dict[str, Any]] = {
+    "a schema that is none": {"tools": [{"type": "function", "function": {"name": "a", "parameters": {"type": ["x", 7], "properties": [1], "anyOf": 3}}}]},
+    "a result of no call": {"messages": [{"role": "user", "content": "hi"}, {"role": "tool", "tool_call_id": "none", "content": "x"}]},
+    "tools that are a number": {"tools": 7},
+    "messages that are a number": {"messages": 7},
+    "calls that are a number": {"messages": [{"role": "assistant", "tool_calls": 7}]},
+}
+
+
+@pytest.mark.parametrize("request_of", BROKEN_REQUESTS)
+@pytest.mark.parametrize("provider", BREAKS)
+async def test_a_body_that_cannot_be_translated_is_never_the_providers_fault(provider: str, request_of: str) -> None:
+    wire = FakeWire(WHOLE)
+    try:
+        await lane(wire).open(call(deployment(provider), **BROKEN_REQUESTS[request_of]))
+    except UpstreamError as error:
+        assert (error.failure, error.sent, wire.sent) == (Failure.REJECTED, False, [])  # noqa: PT017 - some providers take such a body as it is
 
 
 async def test_what_comes_after_the_end_changes_nothing() -> None:

@@ -30,6 +30,15 @@ def test_cached_and_thought_tokens_are_details() -> None:
     }
 
 
+@pytest.mark.parametrize("bad", [-1, 2**53, 10**400])
+@pytest.mark.parametrize("name", ["prompt", "completion", "cached", "reasoning"])
+def test_counts_that_nobody_can_have_counted_are_absent(name: str, bad: int) -> None:
+    counted: dict[str, Any] = {"prompt": 1, "completion": 1, "cached": 0, "reasoning": 0}
+
+    assert usage(**counted) is not None
+    assert usage(**counted | {name: bad}) is None
+
+
 def test_pieces_are_quiet() -> None:
     piece = Piece(content="SECRET", reasoning="SECRET", tools=(ToolPiece(0, "id", "name", "SECRET"),), logprobs={"content": "SECRET"})
 
