@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Parsing a million lists takes half a second that nothing can interrupt.
+_MAX_CONTAINERS = 1_000_000
+_COUNT_ABOVE_BYTES = 1024 * 1024
+
+
 def read_chat_body(raw: bytes) -> dict[str, Any]:
     """Return the body as parsed JSON. Raises InvalidRequestError naming the field in `param`."""
     body = parse_json(raw)
@@ -47,6 +52,8 @@ def parse_json(raw: bytes) -> Any:
     """Return parsed JSON, refusing what two readers can read differently: duplicate keys, NaN, infinities, lone surrogates, bytes that are not UTF-8."""
     if not raw.strip():
         raise Invalid("The body is empty: send a JSON object.", code="invalid_json")
+    if len(raw) > _COUNT_ABOVE_BYTES and raw.count(b"[") + raw.count(b"{") > _MAX_CONTAINERS:
+        raise Invalid("The JSON body holds too many arrays and objects: send less.", code="invalid_json")
     try:
         parsed = jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
     except ValueError as exc:

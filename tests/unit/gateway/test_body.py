@@ -42,6 +42,7 @@ def refused(body: Any) -> InvalidRequestError:
         (b'{"model": "auto", "model": "x"}', "duplicate_key"),
         (b'{"model": "auto", "metadata": {"a": "1", "a": "2"}}', "duplicate_key"),
         (b"[" * 500 + b"]" * 500, "invalid_json"),
+        (b'{"x": [' + b"[]," * 1_000_001 + b"1]}", "invalid_json"),
     ],
 )
 def test_json_that_readers_could_differ_on_is_refused(raw: bytes, code: str) -> None:
