@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install dev clients run test test-live check format lint types bench lock catalog clean
+.PHONY: help install dev clients run test prove test-live check format lint types bench lock catalog clean
 
 BOOTSTRAP := sh scripts/bootstrap.sh
 PY := .venv/bin/python
@@ -29,6 +29,9 @@ clients: ## Make .venv-clients, with the SDKs that contract tests drive
 test: dev clients ## Run every test, with the real servers that are found, and measure coverage
 	@$(PY) -m pytest --cov=app --cov-report=term
 	@$(PY) -m coverage report --include='app/policy/*,app/errors.py' --fail-under=100
+
+prove: dev ## Show that nothing confidential leaks, as a table (docs/privacy.md; wants redis-server, takes under five minutes)
+	@$(PY) scripts/prove.py
 
 test-live: dev ## Run the tests that want a real Ollama, at OLLAMA_BASE_URL
 	@if [ -z "$$OLLAMA_BASE_URL" ]; then echo "Set OLLAMA_BASE_URL to a running Ollama, such as http://127.0.0.1:11434" >&2; exit 1; fi
