@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import sys
@@ -128,7 +129,7 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     assessor = _assessor(settings, file)
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
-    cache = _cache(settings)
+    cache = _cache(settings, secret)
     gateway = ChatGateway(
         table=assembled.table,
         assessor=assessor,
@@ -160,8 +161,10 @@ def _fastapi(parts: Parts) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if parts.cache is not None:
             await parts.cache.ping()  # so that a Redis that is down shows at once
-        yield
-        await _close(parts)
+        try:
+            yield
+        finally:
+            await _close(parts)
 
     api = FastAPI(title="Sluice", version=VERSION, summary=_SUMMARY, lifespan=lifespan, redirect_slashes=False)
     api.state.started_at = time.time()
@@ -187,12 +190,12 @@ def _describe(api: FastAPI) -> dict[str, Any]:
 
 
 async def _close(parts: Parts) -> None:
-    await parts.store.close()
-    if parts.cache is not None:
-        await parts.cache.aclose()
-    if parts.quota is not None:
-        await parts.quota.aclose()
-    await parts.wire.aclose()
+    """Close every part; one that fails keeps none of the others open."""
+    closing = [parts.store.close(), parts.wire.aclose(), *(part.aclose() for part in (parts.cache, parts.quota) if part is not None)]
+    for outcome in await asyncio.gather(*closing, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            FAULTS.labels("close").inc()
+            log.fault("close_failed", outcome)
     parts.scan_pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -230,14 +233,14 @@ def check_scan(file: GatewayFile) -> None:
         raise ConfigError(faults)
 
 
-def _cache(settings: Settings) -> MemoryCache | RedisCache | None:
+def _cache(settings: Settings, secret: bytes) -> MemoryCache | RedisCache | None:
     if settings.cache_ttl == 0:
         return None
     memory = MemoryCache(settings.cache_max_bytes)
     if settings.redis_url is None:
         return memory
     try:
-        return RedisCache(settings.redis_url, memory)
+        return RedisCache(settings.redis_url, memory, secret=hmac.digest(secret, b"cache values", "sha256"))
     except ValueError:
         raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.gateway.ports import Cache
 
 MAX_STORED_BYTES = 4 * 1024 * 1024
+_YEAR_9999 = 253_370_764_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,15 @@ class StoredAnswer:
         head, _, body = raw.partition(b"\n")
         try:
             known = jiter.from_json(head)
-            return cls(str(known["deployment"]), float(known["stored_at"]), body, tuple(str(name) for name in known["dropped"]))
-        except (ValueError, KeyError, TypeError):
+            stored = cls(str(known["deployment"]), float(known["stored_at"]), body, tuple(str(name) for name in known["dropped"]))
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None
+        return stored if stored.is_plausible else None
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether its time is one that `datetime` can write and its names may stand in a header."""
+        return 0 <= self.stored_at < _YEAR_9999 and self.deployment.isprintable() and all(name.isprintable() for name in self.dropped)
 
     def age_s(self) -> float:
         """Return the seconds since the answer was stored."""

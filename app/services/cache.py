@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.services.redis_link import RedisLink, RedisLostError
+from app.utils.logging import get_logger
+from app.utils.monitoring import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 _ENTRY_BYTES = 256  # what CPython adds to a key and a value: two bytes objects, a tuple, a float and a slot of the table
 _MAX_SHARE = 8
 _MAX_REDIS_VALUE_BYTES = 1 << 20  # 10 ms on a gigabit line; far larger ones would run into the time-out and look like a fault
+_SEAL_BYTES = 32
+
+_log = get_logger("cache")
 
 
 class _Entry(NamedTuple):
@@ -82,8 +88,9 @@ class MemoryCache:
 class RedisCache:
     """Shares answers between replicas; while Redis fails, `fallback` serves this process alone.
 
-    No call takes longer than `timeout_s`, and while Redis is left alone (see RedisLink) none waits at all. A value over 1 MiB is not shared.
-    Raises ValueError for a URL that is not Redis's.
+    No call takes longer than `timeout_s`, and while Redis is left alone (see RedisLink) none waits at all. A value over 1 MiB is not shared. Each value is
+    sealed with `secret`, which replicas share: one that another wrote there, or moved from another key, is counted and taken for a miss. Raises ValueError
+    for a URL that is not Redis's.
     """
 
     def __init__(
@@ -91,12 +98,14 @@ class RedisCache:
         url: str,
         fallback: MemoryCache,
         *,
+        secret: bytes = b"",
         timeout_s: float = 0.25,
         prefix: str = "sluice:c:",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = RedisLink(url, part="cache", timeout_s=timeout_s, clock=clock)
         self._fallback = fallback
+        self._secret = secret
         self._prefix = prefix
 
     @property
@@ -111,15 +120,16 @@ class RedisCache:
             value = await self._link.run(lambda: self._link.client.get(name))
         except RedisLostError:
             return await self._fallback.get(key)
-        return value if isinstance(value, bytes) else None
+        return self._unsealed(key, value) if isinstance(value, bytes) else None
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """Store `value` for `ttl_s` seconds."""
         if ttl_s <= 0 or len(value) > _MAX_REDIS_VALUE_BYTES:
             return
         name = self._prefix + key.hex()
+        sealed = self._seal(key, value) + value
         try:
-            await self._link.run(lambda: self._link.client.set(name, value, px=max(1, round(ttl_s * 1000))))
+            await self._link.run(lambda: self._link.client.set(name, sealed, px=max(1, round(ttl_s * 1000))))
         except RedisLostError:
             await self._fallback.put(key, value, ttl_s)
 
@@ -130,6 +140,17 @@ class RedisCache:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._link.aclose()
+
+    def _seal(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(self._secret, len(key).to_bytes(8, "big") + key + value, "sha256")
+
+    def _unsealed(self, key: bytes, sealed: bytes) -> bytes | None:
+        value = sealed[_SEAL_BYTES:]
+        if hmac.compare_digest(sealed[:_SEAL_BYTES], self._seal(key, value)):
+            return value
+        FAULTS.labels("cache_seal").inc()
+        _log.warning("cache_value_not_ours")
+        return None
 
 
 def _size(key: bytes, value: bytes) -> int:

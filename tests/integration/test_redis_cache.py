@@ -70,6 +70,28 @@ async def test_what_one_instance_stores_another_finds_to_the_byte(server: RedisS
     assert (cache.status, degraded()) == ("ok", 0)
 
 
+async def test_what_others_write_under_our_keys_is_a_miss_and_counted(server: RedisServer) -> None:
+    ours = RedisCache(server.url, MemoryCache(1 << 20), secret=b"ours")
+    theirs = RedisCache(server.url, MemoryCache(1 << 20), secret=b"theirs")
+    before = REGISTRY.get_sample_value("sluice_faults_total", {"part": "cache_seal"}) or 0
+    await theirs.put(b"another secret", b"v", 60)
+    await ours.put(b"cut", b"v", 60)
+    await ours.put(b"moved", b"v", 60)
+    server.command("SETRANGE", f"sluice:c:{b'cut'.hex()}", "0", "x")
+    server.command("RENAME", f"sluice:c:{b'moved'.hex()}", f"sluice:c:{b'elsewhere'.hex()}")
+    server.command("SET", f"sluice:c:{b'garbage'.hex()}", "<html>")
+    keys = (b"another secret", b"cut", b"elsewhere", b"garbage")
+
+    found = [await ours.get(key) for key in keys]
+    await ours.put(b"cut", b"new", 60)
+
+    assert found == [None] * len(keys)
+    assert REGISTRY.get_sample_value("sluice_faults_total", {"part": "cache_seal"}) == before + len(keys)
+    assert (await ours.get(b"cut"), ours.status) == (b"new", "ok")
+    await ours.aclose()
+    await theirs.aclose()
+
+
 async def test_redis_is_told_to_forget_a_value_when_its_time_is_over(server: RedisServer, cache: RedisCache) -> None:
     for key, ttl_s in ((b"short", 2.5), (b"long", 60), (b"none", 0)):
         await cache.put(key, b"v", ttl_s)

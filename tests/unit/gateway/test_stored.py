@@ -29,6 +29,16 @@ def test_anything_else_in_the_cache_is_a_miss(raw: bytes) -> None:
     assert StoredAnswer.load(raw) is None
 
 
+@pytest.mark.parametrize("stored_at", ["1" * 400, "1e400", "-1", "1e18", "NaN", "Infinity", '"nan"', '"inf"'])
+def test_a_time_that_is_none_is_a_miss(stored_at: str) -> None:
+    assert StoredAnswer.load(f'{{"deployment": "d", "stored_at": {stored_at}, "dropped": []}}\nx'.encode()) is None
+
+
+@pytest.mark.parametrize("names", ['"deployment": "a\\r\\nb", "dropped": []', '"deployment": "d", "dropped": ["a\\u0000"]'])
+def test_names_that_no_header_can_carry_are_a_miss(names: str) -> None:
+    assert StoredAnswer.load(f'{{"stored_at": 1, {names}}}\nx'.encode()) is None
+
+
 async def test_without_a_key_nothing_is_found_or_kept() -> None:
     cache = FakeCache()
     nowhere = place(cache, key=None)
