@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -60,7 +61,9 @@ class Table:
         for (check, tried), row in sorted(self.rows.items(), key=lambda item: (item[0][0] == "control", item[0])):
             expected = "(meant)" if check == "control" and row.bytes_seen else str(row.bytes_seen)
             yield f"{check:20} {row.combinations:12,} {expected:>10}  {'FAILED' if row.failed else 'holds':8} {tried}"
-        for title, names in (("Known not to hold (docs/privacy.md):", self.known), ("Skipped:", self.skipped), ("Failed:", self.failed)):
+        known = Counter(reason for _, _, reason in (entry.partition(": ") for entry in self.known))
+        reasons = [f"{reason} ({count} tests)" for reason, count in known.items()]
+        for title, names in (("Known not to hold (docs/privacy.md):", reasons), ("Skipped:", self.skipped), ("Failed:", self.failed)):
             if names:
                 yield f"\n{title}"
                 yield from (f"  {name}" for name in names)

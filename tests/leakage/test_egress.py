@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "place", "schema": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+ADDRESS = "http://localhost/a.png"  # the test puts a server in its place that listens
 EMAIL = CANARIES["email"].text
 REQUESTS: dict[str, dict[str, Any]] = {
     "text": {"messages": [{"role": "user", "content": f"Write to {EMAIL}."}]},
     "tools": {"messages": [{"role": "user", "content": f"Look up {EMAIL}."}], "tools": [TOOL]},
     "schema": {"messages": [{"role": "user", "content": f"Where is {EMAIL}?"}], "response_format": SCHEMA},
     "image": {"messages": [{"role": "user", "content": [{"type": "text", "text": EMAIL}, {"type": "image_url", "image_url": {"url": PNG}}]}]},
-    "image by address": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1:{port}/a.png"}}]}]},
+    "image by address": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": ADDRESS}}]}]},
     "public text": {"messages": [{"role": "user", "content": "Say hello."}]},
 }
 ELSEWHERE = [("127.0.0.1", 11434), ("127.0.0.1", 80), ("127.0.0.1", 443)]  # where libraries go when nobody tells them where
@@ -61,9 +63,7 @@ async def test_an_egress_that_refuses_everything_lets_nothing_out(
     lab: Lab, other: OpenAISimulator, looks_up: list[Any], monkeypatch: pytest.MonkeyPatch, evidence: Evidence, request_of: str, *, stream: bool
 ) -> None:
     names = [f"{where}-{dialect}" for where in ("cloud", "home") for dialect in MODELS]
-    body = REQUESTS[request_of]
-    if request_of == "image by address":
-        body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"{other.url}/a.png"}}]}]}
+    body = json.loads(json.dumps(REQUESTS[request_of]).replace(ADDRESS, f"{other.url}/a.png"))
     monkeypatch.setattr(lab.gateway.parts.chat, "cache", None)
     before = {simulator.url: simulator.connections for simulator in lab.everyone}
     refuse_everything(monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -192,17 +193,20 @@ async def test_a_route_is_limited_and_asks_for_a_key(gateway: GatewayServer, clo
     ],
 )
 async def test_a_fault_of_ours_shows_no_content(
-    gateway: GatewayServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, evidence: Evidence, target: str, route: tuple[str, str]
+    gateway: GatewayServer, monkeypatch: pytest.MonkeyPatch, evidence: Evidence, target: str, route: tuple[str, str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(f"while reading {EMAIL}") from ValueError(EMAIL)
 
     monkeypatch.setattr(target, fail)
+    log = io.StringIO()
     monkeypatch.setattr("app.utils.logging._sink.threshold", 0)
+    monkeypatch.setattr("app.utils.logging._sink.stream", log)
 
     response, body = await call(gateway, route)
 
-    found = seen(CANARIES["email"], body + "".join(capsys.readouterr()).encode() + repr(response.headers).encode())
+    found = seen(CANARIES["email"], body + log.getvalue().encode() + repr(response.headers).encode())
     evidence("fault of ours", "an exception that quotes the request, chained, at debug level", 1, found)
     assert response.status == 500
+    assert "request_failed" in log.getvalue()
     assert found == 0
