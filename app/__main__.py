@@ -11,9 +11,10 @@ import secrets
 import socket
 import sys
 import tempfile
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -23,10 +24,12 @@ from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
 from app.errors import GatewayError
 from app.gateway.explain_text import to_text
+from app.http_protocol import HeldHttpProtocol
 from app.providers.catalog import load_catalog
 from app.providers.deployments import load_configuration
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from starlette.types import ASGIApp
@@ -125,7 +128,7 @@ def leave_no_core() -> None:
 def _listen(settings: Settings) -> socket.socket | None:
     """Return a socket bound to HOST and PORT, or None with a sentence where that cannot be."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY where the protocol is named
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
@@ -147,7 +150,8 @@ def _uvicorn(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
         factory=isinstance(app, str),
         workers=settings.workers,
         loop="uvloop" if find_spec("uvloop") else "asyncio",
-        http="httptools",  # h11 was seen to serve a request smuggled with Transfer-Encoding and Content-Length
+        # httptools, for h11 was seen to serve a request smuggled with Transfer-Encoding and Content-Length. uvicorn calls whatever makes a protocol.
+        http=cast("type[asyncio.Protocol]", partial(HeldHttpProtocol, write_idle_s=settings.stream_idle_s)),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -4,6 +4,8 @@ GatewayError                     status  type                      code
 ├── InvalidRequestError          400     invalid_request_error     (as given)
 │   ├── BodyTooLargeError        413     invalid_request_error     request_too_large
 │   ├── MediaTypeError           415     invalid_request_error     unsupported_media_type
+│   ├── HeadTooLargeError        431     invalid_request_error     request_head_too_large
+│   ├── BodyTimeoutError         408     invalid_request_error     request_timeout
 │   └── ContextExceededError     400     invalid_request_error     context_length_exceeded
 ├── AuthenticationError          401     invalid_request_error     invalid_api_key
 ├── NotAllowedError              403     invalid_request_error     (as given)
@@ -80,6 +82,20 @@ class MediaTypeError(InvalidRequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class HeadTooLargeError(InvalidRequestError):
+    """URL and headers are larger than a head may be."""
+
+    status = 431
+    code = "request_head_too_large"
+
+
+class BodyTimeoutError(InvalidRequestError):
+    """The body stopped arriving before it was whole."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class ContextExceededError(InvalidRequestError):

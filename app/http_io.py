@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
-from app.errors import BodyTooLargeError, InternalError
+from app.errors import BodyTimeoutError, BodyTooLargeError, InternalError, UnavailableError
 from app.utils.json import dump_json
 from app.utils.monitoring import DISCONNECTS, ERRORS
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
     from types import TracebackType
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from app.errors import GatewayError
 
@@ -36,15 +36,32 @@ def read_headers(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def read_body(receive: Receive, headers: MutableMapping[str, str], max_bytes: int) -> bytes:
-    """Return the request's body. Raises BodyTooLargeError, and CallerGoneError for a caller that left in the middle."""
+def is_whole(scope: Scope) -> bool:
+    """Say whether the request is known to have arrived to its end (HeldHttpProtocol says so; another server may not)."""
+    return "sluice_whole" in scope
+
+
+async def receive_within(receive: Receive, idle_s: float) -> Message:
+    """Return the next message of a request whose body is not whole. Raises BodyTimeoutError."""
+    try:
+        async with asyncio.timeout(idle_s):
+            return await receive()
+    except TimeoutError:
+        raise BodyTimeoutError(f"The body stopped arriving for {idle_s:g} seconds (BODY_IDLE_S): send it again.", headers={"connection": "close"}) from None
+
+
+async def read_body(receive: Receive, headers: MutableMapping[str, str], max_bytes: int, idle_s: float | None = None) -> bytes:
+    """Return the request's body; `idle_s` is how long its next part may take (None: it is whole, or may take as long as it likes).
+
+    Raises BodyTooLargeError, BodyTimeoutError, and CallerGoneError for a caller that left in the middle.
+    """
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise too_large(max_bytes)
     parts: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        message = await (receive() if idle_s is None else receive_within(receive, idle_s))
         if message["type"] == "http.disconnect":
             raise CallerGoneError
         part = message.get("body", b"")
@@ -79,6 +96,11 @@ async def send_json(send: Send, status: int, body: Any, headers: Iterable[Header
 def internal_error() -> InternalError:
     """Return what the caller is told of a fault of ours."""
     return InternalError("The gateway failed on this request. The log has the fault under the id in `x-request-id`.")
+
+
+def shutting_down() -> UnavailableError:
+    """Return what the caller of a request is told that outlasts SHUTDOWN_GRACE_S."""
+    return UnavailableError("The gateway is shutting down: ask again.", code="shutting_down", headers={"retry-after": "1", "connection": "close"})
 
 
 class Presence:

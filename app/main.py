@@ -66,6 +66,8 @@ _SUMMARY = "An OpenAI-compatible gateway that keeps confidential requests local.
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a whole answer is parsed in one go: more would stop the event loop for over a second
 
+_REDIS_LOOK_S = 5.0
+
 _SCAN_THREADS = 2  # a scan holds the interpreter for parts of its time: more would only take turns
 
 log = logging.get_logger("main")
@@ -110,8 +112,8 @@ def build_app(parts: Parts) -> ASGIApp:
     """Put the routes and the layers of middleware.py around the parts."""
     settings = parts.settings
     api = _fastapi(parts)
-    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, settings.max_body_bytes)
-    gated = Gate(BodyLimit(api, settings.max_body_bytes), parts.guard, health.OPEN_PATHS)
+    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, settings.max_body_bytes, settings.body_idle_s)
+    gated = Gate(BodyLimit(api, settings.max_body_bytes, settings.body_idle_s), parts.guard, health.OPEN_PATHS)
     app: ASGIApp = HotRoute(gated, path=chat.PATH, endpoint=endpoint)
     if settings.allowed_origins:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
@@ -231,6 +233,16 @@ def check_scan(file: GatewayFile) -> None:
     faults += [file.fault(line, f"regex {sentence}") for line, sentence in complaints if sentence is not None]
     if faults:
         raise ConfigError(faults)
+
+
+async def _look_for_redis(parts: Parts) -> None:
+    """Ask a Redis that was lost whether it is back, also while nobody else asks."""
+    stores = [store for store in (parts.cache, parts.quota) if store is not None]
+    while True:
+        await asyncio.sleep(_REDIS_LOOK_S)
+        for store in stores:
+            if store.status != "ok":
+                await store.ping()
 
 
 def _cache(settings: Settings, secret: bytes) -> MemoryCache | RedisCache | None:

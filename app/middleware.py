@@ -12,6 +12,7 @@ From the outside in (main.py builds them in this order):
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.access import check_loopback
 from app.errors import GatewayError
-from app.http_io import internal_error, read_headers, send_error, too_large
+from app.http_io import internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large
 from app.utils import logging
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
 
@@ -35,6 +36,7 @@ log = logging.get_logger("access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _UNROUTED = "unrouted"
+_CALLER_GONE = 499  # nginx's number for a caller that left before any answer
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -69,14 +71,18 @@ class RequestEdge:
         scope["sluice"] = fields
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the server's end: a caller that leaves raises nothing
+            if status:
+                raise
+            await send_error(send_with_id, shutting_down(), scope.get("sluice_headers", ()))
         except Exception as exc:
             FAULTS.labels("edge").inc()
             log.fault("request_failed", exc)
             if status:  # the head has left: only a broken connection tells the truth now
                 raise
-            await send_error(send_with_id, internal_error())
+            await send_error(send_with_id, internal_error(), scope.get("sluice_headers", ()))
         finally:
-            _account(scope, status, time.perf_counter() - start, fields)
+            _account(scope, status or _CALLER_GONE, time.perf_counter() - start, fields)
             logging.request_id.reset(token)
 
     def _id(self, scope: Scope) -> bytes:
@@ -151,11 +157,12 @@ class Gate:
 
 
 class BodyLimit:
-    """Refuses bodies over `max_bytes`, announced or not."""
+    """Refuses bodies over `max_bytes`, announced or not, and those of which nothing more comes for `idle_s` seconds."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, idle_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._idle_s = idle_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -167,20 +174,27 @@ class BodyLimit:
             await send_error(send, too_large(self._max_bytes))
             return
         seen = 0
+        whole = False
+        refused: GatewayError | None = None
 
         async def receive_bounded() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                raise too_large(self._max_bytes)
+            nonlocal seen, whole, refused
+            try:
+                message = await (receive() if whole or is_whole(scope) else receive_within(receive, self._idle_s))
+                seen += len(message.get("body", b""))
+                if seen > self._max_bytes:
+                    raise too_large(self._max_bytes)
+            except GatewayError as error:
+                refused = error
+                raise
+            whole = not message.get("more_body", False)
             return message
 
         async def send_unless_refused(message: Message) -> None:
-            if seen <= self._max_bytes:  # FastAPI makes a 400 of whatever is raised while it reads a body
+            if refused is None:  # FastAPI makes a 400 of whatever is raised while it reads a body
                 await send(message)
             elif message["type"] == "http.response.start":
-                await send_error(send, too_large(self._max_bytes))
+                await send_error(send, refused)
 
         await self._app(scope, receive_bounded, send_unless_refused)
 

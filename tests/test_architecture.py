@@ -48,6 +48,7 @@ LAYERS = {
     "providers": _layer("config domain errors utils", "httptools jiter orjson litellm httpx botocore"),
     "services": _layer("config domain errors utils", "redis chromadb orjson limits numpy tokenizers safetensors"),
     **{name: _layer(f"{_EDGE} {_BELOW_EDGE}", "fastapi starlette pydantic") for name in _EDGE.split()},
+    "http_protocol": _layer("errors utils", "uvicorn"),
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 COMPOSITION = {"main", "__main__"}  # import everything; nobody imports them, but __main__ main

@@ -86,6 +86,7 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(default=32 * 2**20, ge=1)
     max_scan_bytes: int = Field(default=8 * 2**20, ge=1)
+    body_idle_s: _Seconds = 30
     llm_timeout: _Seconds = 300
     connect_timeout_s: _Seconds = 5
     stream_idle_s: _Seconds = 60

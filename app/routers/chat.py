@@ -12,8 +12,9 @@ from app.gateway.cache_control import parse_cache_control
 from app.gateway.chat import SCAN_INLINE_BYTES, ChatRequest
 from app.gateway.hints import read_hints
 from app.gateway.receipt import Receipt
-from app.http_io import CallerGoneError, Presence, read_body, read_headers, send_error, send_json
-from app.utils.monitoring import IN_FLIGHT
+from app.gateway.streaming import error_event
+from app.http_io import CallerGoneError, Presence, is_whole, read_body, read_headers, send_error, send_json, shutting_down
+from app.utils.monitoring import ERRORS, IN_FLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,7 @@ class ChatEndpoint:
     gateway: ChatGateway
     guard: Guard
     max_body_bytes: int
+    body_idle_s: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and account for it whatever became of it."""
@@ -51,16 +53,19 @@ class ChatEndpoint:
             try:
                 headers = read_headers(scope)
                 tenant = await self.guard.admit(scope, headers, limits)
-                raw = await read_body(receive, headers, self.max_body_bytes)
+                raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
                 request = await self._read(raw, headers, tenant)
                 async with Presence(receive) as presence:
                     reply = await self.gateway.run(request, receipt)
-                    await _send(reply, send, limits)
+                    await _send(reply, send, limits, presence)
                     presence.end()
             except GatewayError as error:
                 await send_error(send, error, [*receipt.headers(), *limits])
             except CallerGoneError:
                 pass
+            except BaseException:
+                scope["sluice_headers"] = [*receipt.headers(), *limits]  # RequestEdge answers, and tells what was known
+                raise
             finally:
                 if reply is not None:
                     await reply.finish()
@@ -95,12 +100,20 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         raise MediaTypeError("The body must not be compressed: send it without Content-Encoding.")
 
 
-async def _send(reply: Reply, send: Send, limits: list[Header]) -> None:
+async def _send(reply: Reply, send: Send, limits: list[Header], presence: Presence) -> None:
     headers = [*reply.receipt.headers(), *limits]
     if not reply.stream:
         await send_json(send, 200, reply.body, headers)
         return
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
-    async for data in reply.chunks():
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+    try:
+        async for data in reply.chunks():
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+    except asyncio.CancelledError:
+        if presence.gone:
+            raise
+        error = shutting_down()  # only the server's end cancels otherwise
+        ERRORS.labels(error.count_label).inc()
+        reply.receipt.ended = "failed"
+        await send({"type": "http.response.body", "body": error_event(error), "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -7,14 +7,17 @@ import socket
 import textwrap
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from app.config.settings import load_settings
+from app.http_protocol import HeldHttpProtocol
 from app.main import build_app, compose
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -41,7 +44,7 @@ def serve(folder: Path, config: str, **settings: Any) -> Iterator[GatewayServer]
     server = uvicorn.Server(
         uvicorn.Config(
             build_app(parts),
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", partial(HeldHttpProtocol, write_idle_s=parts.settings.stream_idle_s)),
             lifespan="on",
             log_config=None,
             access_log=False,

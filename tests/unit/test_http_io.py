@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import BodyTooLargeError
+from app.errors import BodyTimeoutError, BodyTooLargeError
 from app.http_io import CallerGoneError, Presence, read_body, read_headers
 
 
@@ -96,3 +96,20 @@ async def test_an_error_passes_through() -> None:
     with pytest.raises(KeyError):
         async with Presence(receiver()):
             raise KeyError
+
+
+async def test_a_body_that_stops_arriving_is_408() -> None:
+    with pytest.raises(BodyTimeoutError) as caught:
+        await read_body(receiver(part(b"ab", more=True)), {}, 3, 0.02)
+
+    assert caught.value.headers == {"connection": "close"}
+
+
+async def test_each_part_of_a_body_has_its_own_time() -> None:
+    parts = [part(b"a", more=True), part(b"b", more=True), part(b"c")]
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.03)
+        return parts.pop(0)
+
+    assert await read_body(receive, {}, 3, 0.06) == b"abc"

@@ -1,0 +1,197 @@
+"""What a caller may do to a connection before and beside its requests: uvicorn's protocol, held to sizes and times.
+
+uvicorn's own appends trailers to a request's headers (RFC 9110, section 6.5.1, warns of that), buffers heads of any size, and waits for ever for a head to
+end and for a caller to read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.errors import GatewayError, HeadTooLargeError, InvalidRequestError
+from app.utils.json import dump_json
+from app.utils.logging import get_logger
+from app.utils.monitoring import ERRORS, REQUESTS
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle, Transport
+
+MAX_HEAD_BYTES = 64 * 1024  # URL and headers; nginx and Node allow 16 to 32 KiB
+
+# A client that is refused while it sends would lose the answer to a TCP reset: what it sends on is read and thrown away for so long.
+_LINGER_S = 2.0
+
+# So much must leave in each `write_idle_s`: a caller that reads byte by byte holds as much as one that does not read.
+_MIN_PROGRESS_BYTES = 16 * 1024
+
+_INVALID = InvalidRequestError("This is not valid HTTP/1.1: the request was not read.", code="invalid_http")
+
+log = get_logger("access")
+
+
+class _Ignored(list[tuple[bytes, bytes]]):
+    """Takes the place of a message's headers once its head is complete: trailers are not kept."""
+
+    def append(self, _: tuple[bytes, bytes], /) -> None:
+        """Keep nothing."""
+
+
+class HeldHttpProtocol(HttpToolsProtocol):
+    """One connection.
+
+    `head_s`: from its start, or from a head's own first bytes, until that head is complete; then it is closed. `write_idle_s`: how long a caller that has
+    more than uvicorn's high-water mark to read may take none of it; then the connection is cut, which is how its request learns that the caller is gone.
+    """
+
+    head_s = 30.0
+
+    def __init__(self, *args: Any, write_idle_s: float = 60.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.write_idle_s = write_idle_s
+        self._held = 0  # bytes received since the parser last passed anything on: no more is ever buffered unseen
+        self._fed = 0  # bytes of the piece that is being parsed
+        self._in_body = False
+        self._refusal: GatewayError = _INVALID
+        self._refused = False
+        self._head_timer: TimerHandle | None = None
+        self._write_timer: TimerHandle | None = None
+        self._unwritten = 0
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begin; the first head's time runs from here."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(self.head_s, self._end_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, with every timer."""
+        self._cancel_head_timer()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, within bounds."""
+        if self._refused:
+            return
+        self._fed = len(data)
+        self._held += self._fed
+        super().data_received(data)
+        if self._held:
+            self._bound_what_waits()
+
+    def on_headers_complete(self) -> None:
+        """Freeze the head and begin its request."""
+        if max(self._held, self._fed) > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+            self._refusal = _too_large()
+            raise self._refusal
+        self._held = 0
+        self._in_body = True
+        if self._head_timer is not None:
+            self._cancel_head_timer()
+        super().on_headers_complete()
+        self.headers = _Ignored()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a part of the body."""
+        self._held = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request, and say in its scope that reading its body does not wait."""
+        self._held = 0
+        self._in_body = False
+        self.scope["sluice_whole"] = True  # type: ignore[typeddict-unknown-key] # the gateway's own key
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's own words
+        """Answer what could not be parsed."""
+        self._refuse(self._refusal)
+
+    def pause_writing(self) -> None:
+        """Hold the sender, and look from time to time whether the caller reads at all."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """Let the sender go on."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one whose last answer is not read yet has `write_idle_s`."""
+        super().timeout_keep_alive_handler()
+        self._watch_writing()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _bound_what_waits(self) -> None:
+        """Refuse what is too much without an end (a head, or trailers); else give a head that has begun its time."""
+        if self._held > MAX_HEAD_BYTES and not self._refused:
+            self._refuse(_too_large())
+        elif not self._in_body and not self._refused and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_s, self._end_head)
+
+    def _end_head(self) -> None:
+        self._head_timer = None
+        if self.cycle is not None and not self.cycle.response_complete:  # what has come early waits for the answer before it
+            self._head_timer = self.loop.call_later(self.head_s, self._end_head)
+        else:
+            self.transport.close()
+            self._watch_writing()
+
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Read no more. Answer with `error` and close, unless that would fall into another answer that is on its way."""
+        self._refused = True
+        self._cancel_head_timer()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not self._in_body:
+            cycle.keep_alive = False  # that answer ends the connection
+            return
+        if self._in_body and (cycle.response_started or self.pipeline):
+            self.transport.close()
+            return
+        request_id = "req_" + secrets.token_hex(12)
+        ERRORS.labels(error.count_label).inc()
+        REQUESTS.labels("unrouted", str(error.status)).inc()
+        log.info("request_refused", status=error.status, code=error.code, request_id=request_id)
+        self.transport.write(_answer(error, request_id))
+        if self._in_body:
+            self.transport.close()  # its request learns so that there is nobody to answer
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _watch_writing(self) -> None:
+        if self._write_timer is None and (unwritten := self.transport.get_write_buffer_size()):
+            self._unwritten = unwritten
+            self._write_timer = self.loop.call_later(self.write_idle_s, self._check_writing)
+
+    def _check_writing(self) -> None:
+        """Cut a connection whose caller does not read."""
+        self._write_timer = None
+        unwritten = self.transport.get_write_buffer_size()
+        if unwritten and self._unwritten - unwritten < _MIN_PROGRESS_BYTES:
+            self.transport.abort()
+        else:
+            self._watch_writing()
+
+
+def _too_large() -> HeadTooLargeError:
+    return HeadTooLargeError(f"The request's URL and headers are larger than {MAX_HEAD_BYTES} bytes: send less.")
+
+
+def _answer(error: GatewayError, request_id: str) -> bytes:
+    body = dump_json(error.body())
+    head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\nx-request-id: {request_id}\r\n\r\n"
+    return STATUS_LINE[error.status] + head.encode() + body

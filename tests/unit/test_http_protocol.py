@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from app.http_protocol import MAX_HEAD_BYTES, HeldHttpProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+CHUNKED = b"POST /one HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
+GET = b"GET /two HTTP/1.1\r\nhost: a\r\n\r\n"
+FILLER = b"x" * 1000
+
+
+class Echo:
+    """Answers with the request's path and headers once its body is read and `held` allows."""
+
+    def __init__(self) -> None:
+        self.served = 0
+        self.answer = b""
+        self.gone = 0
+        self.held = asyncio.Event()
+        self.held.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive()).get("more_body"):
+            continue
+        if message["type"] == "http.disconnect":
+            self.gone += 1
+            return
+        self.served += 1
+        await self.held.wait()
+        body = self.answer or json.dumps([scope["path"], [[name.decode(), value.decode()] for name, value in scope["headers"]]]).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+        await receive()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, **given: Any) -> AsyncIterator[tuple[ServerState, Callable[[], Any]]]:
+    config = uvicorn.Config(app, http="httptools", ws="none", log_config=None, access_log=False)
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: HeldHttpProtocol(config, state, {}, **given), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield state, lambda: asyncio.open_connection("127.0.0.1", port)
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in list(state.tasks):
+            task.cancel()
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], Any]:
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:-2])}
+        return int(head.split()[1]), headers, json.loads(await reader.readexactly(int(headers["content-length"])))
+
+
+async def end_of(reader: asyncio.StreamReader, *, within_s: float = 5) -> bytes:
+    async with asyncio.timeout(within_s):
+        return await reader.read()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 -- sockets set no event
+            await asyncio.sleep(0.002)
+
+
+async def test_trailers_are_no_headers_of_this_request_nor_of_the_next(echo: Echo) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(CHUNKED + b"x-forwarded-for: 203.0.113.9\r\nhost: evil\r\n\r\n" + GET)
+        first, second = await answer_of(reader), await answer_of(reader)
+        writer.close()
+
+    assert first[2] == ["/one", [["host", "a"], ["transfer-encoding", "chunked"]]]
+    assert second[2] == ["/two", [["host", "a"]]]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nhost: a\r\nlong: " + b"v" * (MAX_HEAD_BYTES + 1) + b"\r\n\r\n",
+        b"GET /" + b"u" * (MAX_HEAD_BYTES + 1) + b" HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\n" + b"n: v\r\n" * MAX_HEAD_BYTES + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + b"n" * (MAX_HEAD_BYTES + 1) + b": v\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 20])
+async def test_a_head_that_is_too_large_is_431_and_reaches_nobody(echo: Echo, head: bytes, pieces: int) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        step = -(-len(head) // pieces)
+        for start in range(0, len(head), step):
+            writer.write(head[start : start + step])
+            await writer.drain()
+            await asyncio.sleep(0)
+        status, headers, body = await answer_of(reader)
+        rest = await end_of(reader)
+        writer.close()
+
+    assert (status, body["error"]["code"], headers["connection"], rest) == (431, "request_head_too_large", "close", b"")
+    assert headers["x-request-id"].startswith("req_")
+    assert echo.served == 0
+
+
+@pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nhost: a\r\nlong: ", b"GET /", CHUNKED + b"trailer: "])
+async def test_a_head_or_a_trailer_without_end_is_431_before_it_ends(echo: Echo, start: bytes) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(start)
+        for _ in range(300):  # the answer is not lost to a client that goes on sending
+            writer.write(FILLER)
+            await writer.drain()
+        status, _, body = await answer_of(reader)
+        writer.close()
+
+    assert (status, body["error"]["code"]) == (431, "request_head_too_large")
+
+
+async def test_a_head_just_within_the_limit_is_served_and_so_is_a_large_body(echo: Echo) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\nlong: " + b"v" * (MAX_HEAD_BYTES - 100) + b"\r\ncontent-length: 500000\r\n\r\n" + FILLER * 500 + GET)
+        first, second = await answer_of(reader), await answer_of(reader)
+        writer.close()
+
+    assert (first[0], second[0]) == (200, 200)
+
+
+async def test_the_second_of_two_pipelined_heads_is_held_to_the_limit_too(echo: Echo) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET + b"GET / HTTP/1.1\r\nlong: " + b"v" * MAX_HEAD_BYTES + b"\r\n\r\n" + GET)
+        first = await answer_of(reader)
+        await end_of(reader)
+        writer.close()
+
+    assert first[0] == 200
+    assert echo.served == 1
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HT", b"\r\n", GET + b"\r\n", GET + b"GET /"])
+async def test_a_head_that_does_not_end_in_time_ends_the_connection(echo: Echo, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(HeldHttpProtocol, "head_s", 0.05)
+    async with serving(echo) as (state, connect):
+        reader, writer = await connect()
+        writer.write(start)
+        if start.startswith(GET):
+            await answer_of(reader)
+            writer.write(b"G")
+        assert await end_of(reader, within_s=2) == b""
+        await until(lambda: not state.connections)
+        writer.close()
+
+
+async def test_a_head_that_drips_is_not_given_more_time(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeldHttpProtocol, "head_s", 0.1)
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        with contextlib.suppress(ConnectionError):
+            for byte in b"GET / HTTP/1.1\r\n" * 20:
+                writer.write(bytes((byte,)))
+                await writer.drain()
+                await asyncio.sleep(0.01)
+                if reader.at_eof():
+                    break
+
+        assert reader.at_eof()
+        writer.close()
+
+
+async def test_what_comes_early_does_not_end_an_answer_that_takes_long(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeldHttpProtocol, "head_s", 0.02)
+    echo.held.clear()
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        await until(lambda: echo.served)
+        writer.write(b"\r\n")
+        await asyncio.sleep(0.1)
+        echo.held.set()
+
+        assert (await answer_of(reader))[0] == 200
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"])
+async def test_what_is_not_http_is_400_in_openais_shape(echo: Echo, sent: bytes) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(sent)
+        status, headers, body = await answer_of(reader)
+        await end_of(reader)
+        writer.close()
+
+    assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
+    assert body["error"]["code"] == "invalid_http"
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_nonsense_behind_a_request_does_not_fall_into_its_answer(echo: Echo) -> None:
+    echo.held.clear()
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        await until(lambda: echo.served)
+        writer.write(b"nonsense\r\n\r\n" + GET)
+        await asyncio.sleep(0.02)
+        echo.held.set()
+        status, _, _ = await answer_of(reader)
+
+        assert status == 200
+        assert await end_of(reader) == b""
+        assert echo.served == 1
+        writer.close()
+
+
+async def test_a_caller_that_does_not_read_its_answer_is_cut_off(echo: Echo) -> None:
+    echo.answer = b"x" * (32 * 2**20)
+    async with serving(echo, write_idle_s=0.1) as (state, connect):
+        _, writer = await connect()
+        writer.write(GET)
+        await until(lambda: echo.served)
+        await until(lambda: not state.connections)
+        writer.close()
+
+
+async def test_a_caller_that_reads_slowly_gets_its_answer(echo: Echo) -> None:
+    echo.answer = b"x" * (16 * 2**20)
+    async with serving(echo, write_idle_s=0.2) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        read = len(echo.answer)
+        await reader.readuntil(b"\r\n\r\n")
+        while read:
+            read -= len(await reader.read(2**20))
+            await asyncio.sleep(0.005)
+        writer.close()
+
+    assert read == 0
+
+
+async def test_a_request_that_has_come_whole_says_so_in_its_scope() -> None:
+    seen: list[bool] = []
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        seen.append("sluice_whole" in scope)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serving(app) as (_, connect):
+        for sent in (b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi", b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nh"):
+            reader, writer = await connect()
+            writer.write(sent)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    assert seen == [True, False]
