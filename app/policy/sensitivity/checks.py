@@ -13,6 +13,7 @@ from stdnum import iban, luhn
 from app.domain import Tier
 
 _BREAK = "\0"
+_SEQUENTIAL = 0.6  # of all characters
 _CARD_RANGES = re.compile(r"4|5[0-8]|2[2-7]|3[04-9]|6|1800|2131|81|220|9792")  # ISO/IEC 7812 issuers of payment cards
 GROUPED_CARD = r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}|\d{13,19})"
 _GROUPED_CARD = re.compile(GROUPED_CARD)
@@ -60,6 +61,12 @@ def entropy(text: str) -> float:
     """Return Shannon's entropy in bits for each character."""
     size = len(text)
     return -sum(count / size * math.log2(count / size) for count in Counter(text).values())
+
+
+def is_sequential(text: str) -> bool:
+    """Say whether most of a text counts up, as in abcdefgh and 123456: a filler that nobody drew by chance."""
+    steps = sum(1 for left, middle, right in zip(text, text[1:], text[2:], strict=False) if ord(right) - ord(middle) == 1 == ord(middle) - ord(left))
+    return steps >= _SEQUENTIAL * len(text)
 
 
 def card(match: re.Match[str]) -> Tier | None:

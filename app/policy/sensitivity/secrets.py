@@ -30,7 +30,8 @@ _FILLER = re.compile(
     r"|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
     r"|redacted|\*{3}|#{5}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
 )
-_CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+\(?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
+_CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+[({]?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
+_DOTTED = re.compile(r"[a-z][A-Za-z_]{0,30}(?:\.[A-Za-z_]{1,30}){1,4}")
 _NO_SECRET_KEY = re.compile(
     r"(?i)public|csrf|xsrf|keyvault|jsonweb|token(?:s|iz\w*|_?(?:count|limit|type|len\w*|ids?|num\w*|index))$"
     r"|(?:ids?|names?|urls?|uri|endpoints?|path|files?|types?|fields?|labels?|length|size|hint|policy|expir\w*|count|limit|version|format"
@@ -54,7 +55,7 @@ def assigned(match: re.Match[str]) -> Tier | None:
     key = _KEY_START.findall(checks.before(match, 24))[0] + _SEPARATOR.split(match[0][: match.start("value") - match.start()])[0]
     if not quoted and _BRACKETS.search(value) and (_EXPRESSION.match(value) or _is_balanced(value)):
         return None
-    if _FILLER.search(value) or _CODE.fullmatch(value) or _NO_SECRET_KEY.search(key) or len(value) < 6:
+    if _FILLER.search(value) or _CODE.fullmatch(value) or _NO_SECRET_KEY.search(key) or len(value) < 6 or checks.is_sequential(value):
         return None
     is_password = _PASSWORD.search(key) is not None
     has_digit, signs, bits = _DIGIT.search(value) is not None, len(set(_SIGNS.findall(value))), checks.entropy(value)
@@ -106,7 +107,10 @@ def header(match: re.Match[str]) -> Tier | None:
     value = match["value"]
     return (
         None
-        if _FILLER.search(value) or checks.entropy(value) < 2.8 or (not _DIGIT.search(value) and len(value) < 24 and not value.endswith("="))
+        if _FILLER.search(value)
+        or _DOTTED.fullmatch(value)
+        or checks.entropy(value) < 2.8
+        or (not _DIGIT.search(value) and len(value) < 24 and not value.endswith("="))
         else Tier.HARD
     )
 

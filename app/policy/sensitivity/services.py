@@ -149,7 +149,7 @@ def token(match: re.Match[str]) -> Tier | None:
     """Check a token: fillers and examples of documentation are none."""
     text = match[0]
     filler = len(text) < _LONG_CHARS and _PLACEHOLDER.search(text)
-    return None if filler or checks.entropy(text) < _MIN_ENTROPY_BITS or _FILE.match(checks.after(match, 6)) else Tier.HARD
+    return None if filler or checks.is_sequential(text) or checks.entropy(text) < _MIN_ENTROPY_BITS or _FILE.match(checks.after(match, 6)) else Tier.HARD
 
 
 PATTERNS = tuple(

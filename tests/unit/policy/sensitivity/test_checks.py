@@ -38,3 +38,11 @@ def test_what_is_no_phone_number_is_none(text: str) -> None:
 
 def test_every_plan_can_be_loaded() -> None:
     checks.load_number_plans()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_filler"),
+    [("abcdefghijklmnop", True), ("AIzaSyabcdefghijklmnopqrstuvwxyz1234567", True), ("a1b2c3d4e5f6", False), ("abcKq92xLmzR", False), ("", True)],
+)
+def test_what_counts_up_is_a_filler(text: str, is_filler: bool) -> None:
+    assert checks.is_sequential(text) is is_filler
