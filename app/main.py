@@ -163,9 +163,11 @@ def _fastapi(parts: Parts) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if parts.cache is not None:
             await parts.cache.ping()  # so that a Redis that is down shows at once
+        watch = asyncio.create_task(_look_for_redis(parts))
         try:
             yield
         finally:
+            watch.cancel()
             await _close(parts)
 
     api = FastAPI(title="Sluice", version=VERSION, summary=_SUMMARY, lifespan=lifespan, redirect_slashes=False)
@@ -286,7 +288,7 @@ def _store(settings: Settings, assembled: Assembled, embedder: Embedder) -> Chro
     try:
         local = is_local(parse_base_url(settings.chroma_url).address, assembled.egress.local_networks)
         clearance = min(assembled.search_clearance, Label.CONFIDENTIAL if local else Label.INTERNAL)
-        return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=clearance)
+        return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=clearance, local_networks=assembled.egress.local_networks)
     except ValueError as exc:
         raise ConfigError(f"CHROMA_URL cannot be used: {exc}") from None
 

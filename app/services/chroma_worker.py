@@ -18,15 +18,18 @@ import struct
 import sys
 import threading
 import time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from app.config.addresses import is_within, parse_literal
 from app.services.chroma_places import Folder, RefusedError, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
 _COLLECTION = "sluice_documents"
 _LABEL, _TENANT = "_label", "_tenant"
@@ -191,10 +194,9 @@ def _answer(documents: Documents, call: dict[str, Any]) -> dict[str, Any]:
             if type(exc).__name__ != "NotFoundError":
                 raise
             return {"ok": operation(**call)}  # another gateway made the collection anew: once more, with the new one
-    except RefusedError as exc:
-        return {"error": exc.code, "fault": ""}
     except Exception as exc:  # noqa: BLE001 - store adapter, foreign code: the caller counts what it is told here
-        return {"error": "broken", "fault": type(exc).__name__}
+        refusal = _refusal(exc)
+        return {"error": "broken", "fault": type(exc).__name__} if refusal is None else {"error": refusal.code, "fault": ""}
 
 
 def _listen(calls: BinaryIO, inbox: queue.SimpleQueue[bytes | None]) -> None:
@@ -246,16 +248,33 @@ def _metadata(document: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, 
     return {**gone, **document["metadata"], _LABEL: document["label"], _TENANT: document["tenant"]}
 
 
-def hold_to(host: str | None, port: int | None) -> None:
-    """Refuse, for the rest of this process, every look-up and connection that Python code makes, but those to `host` and `port`."""
+def hold_to(host: str | None, port: int | None, networks: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+    """Refuse, for the rest of this process, every look-up and connection that Python code makes, but those to `host` and `port`.
+
+    With `networks`, also a peer outside of them, whatever name led there: RefusedError `peer_not_local`.
+    """
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
+        peer = args[1] if event == "socket.connect" and isinstance(args[1], tuple) else None
         looked_up = event == "socket.getaddrinfo" and args[0] != host
-        connected = event == "socket.connect" and isinstance(args[1], tuple) and args[1][1] != port
-        if looked_up or connected:
+        if looked_up or (peer is not None and peer[1] != port):
             raise PermissionError("not the address of the document store")
+        if peer is not None and networks and not _is_local(str(peer[0]), networks):
+            raise RefusedError("peer_not_local")
 
     sys.addaudithook(audit)
+
+
+def _is_local(peer: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    literal = parse_literal(peer)
+    return literal is not None and is_within(literal, networks)
+
+
+def _refusal(exc: BaseException | None) -> RefusedError | None:
+    """Return the refusal that an exception of a library's was made of."""
+    while exc is not None and not isinstance(exc, RefusedError):
+        exc = exc.__cause__ or exc.__context__
+    return exc
 
 
 def main() -> None:
@@ -265,7 +284,8 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
-    hold_to(sys.argv[1] if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    host, port, *networks = sys.argv[1:] or (None, None)
+    hold_to(host, int(port) if port else None, tuple(ip_network(network) for network in networks))
     serve(calls, answers)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from app.config.sections import LOCAL_NETWORKS
 from app.domain import Label
 from app.errors import ConflictError, UnavailableError
 from app.services.child_process import ChildBusyError, ChildDownError, ChildProcess
@@ -18,6 +19,7 @@ from app.utils.monitoring import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Network, IPv6Network
     from pathlib import Path
 
 _WORKER = ("-m", "app.services.chroma_worker")
@@ -36,6 +38,10 @@ _EMBEDDER = (
 )
 _REMEDIES = {
     "locked": "Another process holds the document store at CHROMA_PATH for too long. Try again; if it stays so, end that process or set CHROMA_URL.",
+    "peer_not_local": (
+        "CHROMA_URL leads to an address outside local_networks, where confidential documents may not go. Point it at a server inside them, add the server's"
+        " network to local_networks, or set search.clearance to internal."
+    ),
     "not_installed": "Chroma is not installed. Run `make install`.",
 }
 
@@ -63,15 +69,21 @@ class ChromaStore:
         return cls(child, clearance=clearance, broken=_AT_PATH, embedder_remedy="set CHROMA_PATH to another folder")
 
     @classmethod
-    def server(cls, url: str, *, embedder: str, clearance: Label) -> ChromaStore:
-        """Keep documents on the Chroma server at `url` (http or https, host, port), which may hold documents of up to `clearance`. Raises ValueError."""
+    def server(cls, url: str, *, embedder: str, clearance: Label, local_networks: Sequence[IPv4Network | IPv6Network] = LOCAL_NETWORKS) -> ChromaStore:
+        """Keep documents on the Chroma server at `url` (http or https, host, port), which may hold documents of up to `clearance`. Raises ValueError.
+
+        One cleared for confidential is connected to inside `local_networks` alone, whatever its name leads to.
+        """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("CHROMA_URL must look like http://127.0.0.1:8000: scheme, host and port, and nothing else")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         greeting = orjson.dumps({"url": f"{parts.scheme}://{host}:{port}", "embedder": embedder})
-        child = ChildProcess((*_WORKER, parts.hostname, str(port)), greeting)
+        networks = [str(network) for network in local_networks] if clearance is Label.CONFIDENTIAL else []
+        if clearance is Label.CONFIDENTIAL and not networks:
+            raise ValueError("local_networks is empty, so that no server may hold confidential documents; set search.clearance to internal")
+        child = ChildProcess((*_WORKER, parts.hostname, str(port), *networks), greeting)
         return cls(child, clearance=clearance, broken=_AT_URL, embedder_remedy="point CHROMA_URL at another server")
 
     @property

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,3 +242,28 @@ def test_importing_the_search_side_loads_no_heavy_library() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[3]).returncode == 0
+
+
+@pytest.mark.parametrize(("clearance", "told"), [(Label.CONFIDENTIAL, "outside local_networks"), (Label.INTERNAL, "does not answer as a Chroma server")])
+async def test_a_confidential_collection_is_connected_to_inside_local_networks_alone(clearance: Label, told: str) -> None:
+    callers: list[object] = []
+
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+        writer.close()
+
+    elsewhere = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = elsewhere.sockets[0].getsockname()[1]
+    store = ChromaStore.server(f"http://localhost:{port}", embedder="test/3", clearance=clearance, local_networks=[ip_network("10.0.0.0/8")])
+
+    with pytest.raises(UnavailableError, match=told):
+        await store.search([1.0, 0.0, 0.0], limit=1, max_label=Label.PUBLIC, where=None)
+
+    assert bool(callers) == (clearance is Label.INTERNAL)
+    await store.close()
+    elsewhere.close()
+
+
+def test_without_local_networks_no_server_holds_anything_confidential() -> None:
+    with pytest.raises(ValueError, match="local_networks is empty"):
+        ChromaStore.server("http://127.0.0.1:1", embedder="test/3", clearance=Label.CONFIDENTIAL, local_networks=[])
