@@ -129,8 +129,16 @@ def _refuse_lacking(named: tuple[Deployment, ...], facts: Facts, model: str) -> 
         raise _lacking(min(facts.needs - cleared[0].capabilities), f"The model '{model}' has no support for")
 
 
-def _lacking(need: Capability, subject: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{subject} '{need}': leave it out, or ask for another model.", param=_PARAM.get(need, str(need)), code="unsupported_parameter")
+def _lacking(need: Capability, subject: str, why: str = "") -> InvalidRequestError:
+    message = f"{subject} '{need}': leave it out, or ask for another model.{why}"
+    return InvalidRequestError(message, param=_PARAM.get(need, str(need)), code="unsupported_parameter")
+
+
+def _why(facts: Facts) -> str:
+    """Return a sentence for a caller who does not expect the label that the request has."""
+    if facts.label_reason != "unscannable":
+        return ""
+    return " Media and files cannot be scanned, so they make a request confidential, unless the operator's `scan: {allow: [...]}` names their kind."
 
 
 def _not_found(table: RoutingTable, model: str) -> ModelNotFoundError:
@@ -151,8 +159,8 @@ def _nothing_left(table: RoutingTable, facts: Facts, model: str, excluded: tuple
         return ContextExceededError(f"{message} Please reduce the length of the messages.", param="messages")
     if cleared:
         need = min(facts.needs - cleared[0].capabilities)
-        return _lacking(need, f"No deployment that may serve this request (model '{model}') supports")
+        return _lacking(need, f"No deployment that may serve this {facts.label} request (model '{model}') supports", _why(facts))
     missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items())
     subject = f"No active deployment is cleared for a {facts.label} request" if facts.label > Label.PUBLIC else "No deployment is active for this request"
     hint = f" Inactive: {missing}." if missing else ""
-    return UnavailableError(f"{subject}.{hint}", code="no_deployment", headers={"retry-after": "30"})
+    return UnavailableError(f"{subject}.{hint}{_why(facts)}", code="no_deployment", headers={"x-should-retry": "false"})

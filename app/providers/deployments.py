@@ -136,8 +136,11 @@ def _embedding_faults(file: GatewayFile, built: Sequence[Built]) -> Iterable[Fau
 
 
 def _blind(file: GatewayFile, active: Iterable[Deployment]) -> list[str]:
-    """Warn where images, which nobody can scan, are confidential and no cleared deployment can see them."""
+    """Warn where nothing is cleared for confidential, or where images, which nobody can scan, are confidential and no cleared deployment can see them."""
+    active = list(active)
     cleared = [deployment for deployment in active if deployment.clearance is Label.CONFIDENTIAL]
+    if active and not cleared:
+        return ["no active deployment is cleared for confidential: requests that hold personal data, credentials or images are refused with 503"]
     if not cleared or "image" in file.scan.allow or any(Capability.IMAGES in deployment.capabilities for deployment in cleared):
         return []
     return ["no active deployment that is cleared for confidential can see images: requests with images are refused (`scan: {allow: [image]}` lets them out)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +17,14 @@ router = APIRouter(tags=["operations"])
 OPEN_PATHS = ("/health", "/readyz")  # the only ones that ask for no key
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health(request: Request) -> Health:
     """Say that the process is alive, and how its parts are. Nothing is called."""
     return _health(request)
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Health}})
 async def readyz(request: Request, response: Response) -> Health:
     """Say whether a chat request can be answered: 200, also `degraded`, while any deployment can; else 503."""
@@ -34,7 +37,7 @@ async def readyz(request: Request, response: Response) -> Health:
 @router.get("/metrics", response_class=Response)
 async def metrics(caller: Caller) -> Response:  # noqa: ARG001 -- a caller is needed, whoever it is
     """Return Prometheus' text format, of all workers."""
-    content, media_type = exposition()
+    content, media_type = await asyncio.to_thread(exposition)
     return Response(content, media_type=media_type)
 
 

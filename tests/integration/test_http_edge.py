@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.gateway_server import GatewayServer, serve
+from tests.integration.redis_server import running_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.simulators import OpenAISimulator
-
     import aiohttp
+
+    from tests.simulators import OpenAISimulator
 
 DEMO = """
 deployments:
@@ -287,3 +290,21 @@ async def test_a_provider_that_fails_shows_in_readiness(http: aiohttp.ClientSess
 
     assert states == [(200, "degraded"), (503, "unavailable")]
     assert ready.status == 200
+
+
+async def test_a_redis_that_comes_back_is_found_without_a_request(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    with running_redis() as redis, serve(tmp_path, DEMO, redis_url=redis.url) as gateway:
+        redis.stop()
+        await http.post(f"{gateway.url}/v1/chat/completions", json=BODY)
+        lost = (await (await http.get(f"{gateway.url}/health")).json())["checks"]["cache"]
+        redis.start()
+        deadline = time.monotonic() + 15
+        while (await (await http.get(f"{gateway.url}/health")).json())["status"] != "ok":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+
+    assert lost == "degraded"
+
+
+async def test_health_answers_head_too(http: aiohttp.ClientSession, demo: GatewayServer) -> None:
+    assert (await http.head(f"{demo.url}/health")).status == 200

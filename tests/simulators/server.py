@@ -188,7 +188,7 @@ class Server:
 
     def _bound(self) -> socket.socket:
         """Return a socket bound to our port that never listens: it keeps the port ours, and refused, while the server is killed."""
-        place = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        place = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if hasattr(socket, "SO_REUSEPORT"):
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

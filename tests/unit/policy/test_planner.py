@@ -137,7 +137,7 @@ def test_nothing_cleared_says_what_is_inactive() -> None:
         make_plan(routing, facts(Label.CONFIDENTIAL), "auto")
 
     assert caught.value.status == 503
-    assert "retry-after" in caught.value.headers
+    assert caught.value.headers == {"x-should-retry": "false"}  # a setting is missing: SDKs need not wait for it
 
 
 def test_an_empty_pool_says_that_nothing_is_active() -> None:
@@ -210,3 +210,9 @@ def test_a_rule_can_give_another_name_a_pool() -> None:
 def test_an_inactive_name_is_no_alias() -> None:
     with pytest.raises(ModelNotFoundError, match="is not set"):
         make_plan(table(POOLS, [(Condition(model="gpt-*"), "long")], inactive={"gpt-4o": "KEY is not set"}), facts(), "gpt-4o")
+
+
+@pytest.mark.parametrize("routing", [table({"cheap": [CHEAP]}), table({"local": [LOCAL]})])
+def test_who_sends_media_is_told_why_it_is_confidential(routing: RoutingTable) -> None:
+    with pytest.raises(GatewayError, match="cannot be scanned"):
+        make_plan(routing, facts(Label.CONFIDENTIAL, label_reason="unscannable", needs=frozenset({Capability.IMAGES})), "auto")
