@@ -17,6 +17,7 @@ _UNSEEN = re.compile(
     f"[{_CONTROLS}\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
     "\U000e0001\U000e007f\U000e0100-\U000e01ef]"
 )
+_WIDE = re.compile(r"[^\t\n\r\x20-\x7e]+")
 _TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, read by models
 # Each word: an ASCII character, and the characters that look like it (UTS #39, confusables.txt).
 _CONFUSABLE = """
@@ -53,7 +54,11 @@ def fold(text: str) -> Folded:
     gaps = tuple(match.start() - ordinal for ordinal, match in enumerate(_UNSEEN.finditer(text)))
     if gaps:
         text = _UNSEEN.sub("", text)
-    return Folded(text.translate(_TABLE), gaps, text)
+    return Folded(_WIDE.sub(_translate, text), gaps, text)  # by runs: most characters of most texts are ASCII
+
+
+def _translate(match: re.Match[str]) -> str:
+    return match[0].translate(_TABLE)
 
 
 def is_lossy(text: str) -> bool:

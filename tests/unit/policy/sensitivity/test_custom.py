@@ -122,6 +122,12 @@ def test_a_word_is_found_at_each_of_its_places(find: Find) -> None:
     assert find(WORDS, "Москва", "机密计划") == [("city", "Москва"), ("plan", "机密计划")]
 
 
+def test_words_and_patterns_stand_side_by_side(find: Find) -> None:
+    wanted = Wanted((Expression("ticket", r"PRJ-\d{3}"),), (("project", "Falcon"),))
+
+    assert find(wanted, "Falcon PRJ-123") == [("project", "Falcon"), ("ticket", "PRJ-123")]
+
+
 def test_findings_of_a_kind_are_bounded(find: Find) -> None:
     assert len(find(WORDS, "Blue Falcon " * 500)) == 64
 
