@@ -48,7 +48,7 @@ from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmb
 from app.services.quota import RedisQuota
 from app.services.vector_store import ChromaStore
 from app.utils import logging
-from app.utils.monitoring import FAULTS
+from app.utils.monitoring import DEGRADED, FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -130,6 +130,7 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
     wire = Wire(Egress(assembled.egress), max_body_bytes=_MAX_ANSWER_BYTES)
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     assessor = _assessor(settings, file)
+    DEGRADED.labels("scanner").set(assessor.health is not None)
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
     cache = _cache(settings, secret)
     gateway = ChatGateway(

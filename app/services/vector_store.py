@@ -15,7 +15,7 @@ from app.domain import Label
 from app.errors import ConflictError, UnavailableError
 from app.services.child_process import ChildBusyError, ChildDownError, ChildProcess
 from app.utils.logging import get_logger
-from app.utils.monitoring import FAULTS
+from app.utils.monitoring import DEGRADED, FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +57,7 @@ class ChromaStore:
         self._broken = broken
         self._embedder_remedy = embedder_remedy
         self._state: Literal["idle", "ready", "down"] = "idle"
+        DEGRADED.labels("store").set(0)
 
     @classmethod
     def embedded(cls, path: Path, *, embedder: str, clearance: Label = Label.CONFIDENTIAL) -> ChromaStore:
@@ -132,12 +133,14 @@ class ChromaStore:
         if "error" in answer and answer["error"] != "id_taken":
             raise self._unavailable(answer["error"], answer["fault"], 5.0)
         self._state = "ready"
+        DEGRADED.labels("store").set(0)
         if "error" in answer:
             raise ConflictError("One of these ids cannot be used. Choose others, or leave them out to have them generated.", code="document_id_taken")
         return answer["ok"]
 
     def _unavailable(self, reason: str, fault: str, retry_after_s: float) -> UnavailableError:
         self._state = "down"
+        DEGRADED.labels("store").set(1)
         FAULTS.labels(_PART).inc()
         log.warning("vector_store_unavailable", reason=reason, fault=fault)
         message = _EMBEDDER.format(self._embedder_remedy) if reason == "embedder_differs" else _REMEDIES.get(reason, self._broken)

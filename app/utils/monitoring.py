@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -27,13 +28,36 @@ IN_FLIGHT = Gauge("sluice_in_flight", "Chat requests being served.", multiproces
 
 EGRESS_REFUSED = Counter("sluice_egress_refused_total", "Connections that egress refused, by the request's label.", ("label",))
 FAULTS = Counter("sluice_faults_total", "Unexpected exceptions caught at an edge, by part.", ("part",))
-DEGRADED = Gauge("sluice_degraded", "1 while a part serves from its fallback.", ("part",), multiprocess_mode="max")
+DEGRADED = Gauge("sluice_degraded", "1 while a part serves from its fallback.", ("part",), multiprocess_mode="livemax")
 
 
 def exposition() -> tuple[bytes, str]:
-    """Return every metric in Prometheus' text format, summed over the workers where there are several, and its media type."""
+    """Return every metric in Prometheus' text format, summed over the workers where there are several, and its media type.
+
+    With several workers this reads a file or more of each: not for an event loop.
+    """
     registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is not None:
+        _forget_the_dead(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop what workers that are gone said of themselves: nobody else takes a live gauge back when one is killed."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            file.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's: the number was given out again
+        return False
+    return True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.domain import Label
 from app.errors import ConflictError, UnavailableError
@@ -184,9 +185,12 @@ async def test_a_folder_removed_under_a_running_store_is_begun_anew(tmp_path: Pa
 
 async def test_a_server_that_is_not_there_is_unavailable_with_what_to_do() -> None:
     store = ChromaStore.server("http://127.0.0.1:9", embedder="test/3", clearance=Label.CONFIDENTIAL)
+    idle = REGISTRY.get_sample_value("sluice_degraded", {"part": "store"})
     with pytest.raises(UnavailableError, match="CHROMA_URL"):
         await find(store)
     await store.close()
+
+    assert (idle, REGISTRY.get_sample_value("sluice_degraded", {"part": "store"})) == (0, 1)
 
 
 async def test_a_server_that_never_answers_costs_a_bounded_delay(monkeypatch: pytest.MonkeyPatch) -> None:

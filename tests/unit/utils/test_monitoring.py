@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.utils import monitoring
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 
@@ -23,3 +24,32 @@ def test_with_several_workers_it_reads_their_common_folder(monkeypatch: pytest.M
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
 
     assert monitoring.exposition()[0] == b""
+
+
+_WORKER = """
+import os, sys
+from app.utils import monitoring
+monitoring.IN_FLIGHT.inc(3)
+monitoring.DEGRADED.labels("cache").set(1)
+monitoring.CACHE.labels("hit").inc(2)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_worker_that_is_gone_said_of_itself_is_forgotten_and_what_it_counted_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    command = [sys.executable, "-c", _WORKER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"ready\n"
+        alive = monitoring.exposition()[0]
+        worker.kill()
+        worker.wait(10)
+    dead = monitoring.exposition()[0]
+
+    assert b"sluice_in_flight 3.0" in alive
+    assert b'sluice_degraded{part="cache"} 1.0' in alive
+    assert b"sluice_in_flight 3.0" not in dead
+    assert b'sluice_degraded{part="cache"}' not in dead
+    assert b'sluice_cache_total{state="hit"} 2.0' in dead
