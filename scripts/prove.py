@@ -75,12 +75,15 @@ def main() -> int:
     os.chdir(ROOT)
     table = Table()
     begun = time.monotonic()
-    status = pytest.main(["tests/leakage", "-q", "--no-header", "--tb=short", "-r", "N", *sys.argv[1:]], plugins=[table])
-    print("\n" + "\n".join(table.lines()))
-    tried = sum(row.combinations for row in table.rows.values())
-    verdict = "Everything held" if status == 0 and not table.failed else "NOT EVERYTHING HELD"
-    print(f"\n{verdict}: {tried:,} requests and checks in {table.passed} tests, {time.monotonic() - begun:.0f} s.")
-    return int(status) or bool(table.failed)
+    status = 1
+    try:
+        status = int(pytest.main(["tests/leakage", "-q", "--no-header", "--tb=short", "--show-capture=no", "-r", "N", *sys.argv[1:]], plugins=[table]))
+    finally:  # pytest raises what it finds when it leaves; the table is wanted all the same
+        print("\n" + "\n".join(table.lines()))
+        tried = sum(row.combinations for row in table.rows.values())
+        verdict = "Everything held" if status == 0 and not table.failed else "NOT EVERYTHING HELD"
+        print(f"\n{verdict}: {tried:,} requests and checks in {table.passed} tests, {time.monotonic() - begun:.0f} s.")
+    return status or int(bool(table.failed))
 
 
 if __name__ == "__main__":
