@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from uvicorn.server import ServerState
+
     from app.main import Parts
 
 
 class GatewayServer:
-    """A running gateway: `url` has no trailing slash, `parts` are its insides."""
+    """A running gateway: `url` has no trailing slash, `parts` are its insides, `state` is uvicorn's."""
 
-    def __init__(self, parts: Parts, port: int) -> None:
+    def __init__(self, parts: Parts, port: int, state: ServerState) -> None:
         self.parts = parts
+        self.state = state
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
@@ -61,7 +64,7 @@ def serve(folder: Path, config: str, **settings: Any) -> Iterator[GatewayServer]
             raise RuntimeError("the gateway did not start")
         time.sleep(0.005)
     try:
-        yield GatewayServer(parts, listener.getsockname()[1])
+        yield GatewayServer(parts, listener.getsockname()[1], server.server_state)
     finally:
         server.should_exit = True
         thread.join(10)
