@@ -52,10 +52,11 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Scalars (by index) that a reader may put together, and what then stands between them."""
+    """Scalars (by index) that a reader may put together, and what then stands between them. Those that are `near` are read as one text, so that names count."""
 
     parts: tuple[int, ...]
     between: str = ""
+    near: bool = False
 
 
 class Walk:
@@ -121,8 +122,11 @@ class Walk:
         if isinstance(content, str):
             self.say(role, content, position)
         elif isinstance(content, list):
+            before = len(self.said)
             for index, part in enumerate(content):
                 self.part(part, f"{position}[{index}]", role)
+            if len(self.said) > before + 1:
+                self.joins.append(Join(tuple(index for _, index in self.said[before:]), near=True))
         else:
             self.add(content, position)
 

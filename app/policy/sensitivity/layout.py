@@ -75,7 +75,7 @@ class Layer:
     def is_seam(self, offset: int) -> bool:
         """Say whether an offset lies in texts that stand together only because a reader may put them together."""
         join = self.region(offset) - len(self.texts)
-        return join >= 0 and not self._joins[join].between
+        return join >= 0 and not self._joins[join].between and not self._joins[join].near
 
     def locate(self, start: int, end: int, value: int, value_end: int) -> tuple[int, int, int] | None:
         """Return the text that holds a match's value, and the value's offsets in it. None for what a join says no more than its own texts do.

@@ -175,7 +175,7 @@ def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allow
             tier = None if BREAK in match[0] else pattern.check(match)
             if tier is None or allowed.holds(pattern.kind, layer.buffer, *match.span(value)):
                 continue
-            place = layer.locate(match.start(), match.end(), *match.span(value))
+            place = layer.locate(match.start(), max(match.end(), match.end(value)), *match.span(value))  # a lookahead's match is empty
             if place is not None and (tier is Tier.HARD or not layer.is_seam(match.start())):
                 yield tier, *place
 

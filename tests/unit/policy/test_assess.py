@@ -280,3 +280,10 @@ def test_with_images_allowed_what_is_no_image_is_still_scanned(part: dict[str, A
     body = {"model": "auto", "messages": [{"role": "user", "content": [part]}]}
 
     assert Assessor(allow_unscannable=frozenset({"image"})).assess(body, Hints()).label is Label.CONFIDENTIAL
+
+
+@pytest.mark.parametrize("parts", [("the patient is Sarah Jo", "hnson, aged 40"), ("she lives at 12 Rosewood ", "Street in town")])
+def test_a_name_or_address_over_parts_of_one_message_is_found(real: Assessor, parts: tuple[str, str]) -> None:
+    facts = real.assess(said([{"type": "text", "text": part} for part in parts]), Hints())
+
+    assert facts.label is Label.CONFIDENTIAL
