@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import os
 import sys
@@ -165,6 +166,8 @@ def _fastapi(parts: Parts) -> FastAPI:
         if parts.cache is not None:
             await parts.cache.ping()  # so that a Redis that is down shows at once
         watch = asyncio.create_task(_look_for_redis(parts))
+        gc.collect()
+        gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ vLLM, for one, has request fields that name another host; llama.cpp, vLLM and ot
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from app.errors import InvalidRequestError
@@ -32,12 +33,15 @@ SAMPLING = frozenset(
 _URL_KEYS = frozenset("url urls uri image image_url images video video_url videos audio_url audios file_url file_urls server_url".split())  # noqa: SIM905 -- likewise
 
 
+_PLAIN_NAME = re.compile("[a-zA-Z_]{1,40}")  # another key may hold a value, and is told by its place
+
+
 def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
     """Refuse every top-level field that is not OpenAI's, a sampling field, or allowed by name. Raises InvalidRequestError (`field_not_cleared`)."""
-    for name in body:
+    for ordinal, name in enumerate(body):
         if name not in PUBLISHED and name not in SAMPLING and name not in allow_fields:
             message = "A confidential request may carry only OpenAI's own fields, sampling fields, and those in the deployment's allow_fields."
-            raise InvalidRequestError(message, param=name[:64], code="field_not_cleared")
+            raise InvalidRequestError(message, param=name if _PLAIN_NAME.fullmatch(name) else f"{{{ordinal}}}", code="field_not_cleared")
 
 
 def check_urls(body: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from app.errors import GatewayError, InvalidRequestError, MethodNotAllowedError, NotFoundError
+from app.http_io import internal_error
 from app.utils.json import dump_json
 from app.utils.monitoring import ERRORS
 
@@ -21,6 +22,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _fault)  # answered here, raised on, and logged by middleware.RequestEdge
 
 
 async def _gateway_error(_: Request, exc: Exception) -> Response:
@@ -50,6 +52,10 @@ async def _http(_: Request, exc: Exception) -> Response:
         error = InvalidRequestError("The request cannot be served as it stands.", code="invalid_request")
     error.status = exc.status_code
     return _answer(error, dict(exc.headers or {}))
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    return _answer(internal_error(), {})
 
 
 def _answer(error: GatewayError, headers: dict[str, str]) -> Response:

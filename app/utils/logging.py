@@ -15,12 +15,22 @@ import traceback
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+
+
+def _dumped(event: Mapping[str, Any]) -> str:
+    """Return one line of JSON: by orjson, which takes a quarter of the time, unless an integer is too large for it."""
+    try:
+        return orjson.dumps(event, default=_type_name).decode()
+    except TypeError:
+        return json.dumps(event, default=_type_name)
 
 
 def _type_name(value: object) -> str:
@@ -50,7 +60,7 @@ class _Sink:
             pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
             line = f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip()
         else:
-            line = json.dumps({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields}, default=_type_name)
+            line = _dumped({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields})
         try:
             stream = self.stream if self.stream is not None else sys.stdout
             stream.write(line + "\n")

@@ -30,13 +30,10 @@ if TYPE_CHECKING:
 WEAK = {"service_account", "customer_number"}  # internal by themselves: they may reach what is cleared for internal
 STRONG = [kind for kind in CANARIES if kind not in WEAK]
 
-# Cut over two messages or parts, these are not found: their words and their number no longer stand in one text, or other text follows without a space.
+# Cut over two messages, these are not found: their words and their number no longer stand in one text, or other text follows without a space.
 BESIDE_A_WORD = ["mac_address", "wallet", "date_of_birth", "passport", "driving_licence", "national_id", "tax_id", "bank_account", "medical_record"]
 BESIDE_A_WORD += ["insurance", "customer_number", "person_name"]
-MISSED = {
-    *itertools.product(["over two messages"], ["ssn", "ip_address"]),
-    *itertools.product(["over two messages", "over two parts"], BESIDE_A_WORD),
-} - {("over two parts", "national_id")}
+MISSED = {*itertools.product(["over two messages"], ["ssn", "ip_address", *BESIDE_A_WORD])}
 NESTED = ("arguments within arguments", "base64, wrapped")  # the line breaks are escaped twice, and no line is long enough alone
 WHOLE = "PROVE" in os.environ  # `make prove`; other runs take a third of it
 FAULTS = {  # of every local server at once, as tests/simulators/faults.py writes them
@@ -136,7 +133,6 @@ def test_wrapped_base64_in_nested_arguments_is_found() -> None:
     assert Assessor().assess(body_of("email", *NESTED), Hints()).label is Label.CONFIDENTIAL
 
 
-@pytest.mark.xfail(strict=True, reason="the error for a field that is not cleared names the field, and a key can hold a value")
 async def test_an_error_does_not_quote_a_key(lab: Lab) -> None:
     answer = await lab.post(body_of("email", "unknown top key"))
 

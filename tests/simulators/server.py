@@ -323,9 +323,11 @@ class _Protocol(asyncio.Protocol):
     async def _serve(self) -> None:
         while (request := await self._waiting.get()) is not None:
             self._current = request
-            for step in self._server.respond(request):
+            for number, step in enumerate(self._server.respond(request)):
                 await self._perform(step, request)
-                if self._ours:
+                if number % 64 == 0:
+                    await asyncio.sleep(0)  # so that a caller that has gone is noticed within a long answer
+                if self._ours or self._transport.is_closing():
                     return
             self._current = None
         self.end()

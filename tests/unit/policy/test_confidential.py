@@ -68,3 +68,10 @@ def test_an_address_that_a_server_could_fetch_is_refused(body: dict[str, Any], p
 )
 def test_texts_schemas_and_data_urls_pass(body: dict[str, Any]) -> None:
     check_urls(body)
+
+
+def test_a_key_that_may_hold_a_value_is_told_by_its_place() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check_fields({"model": "m", "4111 1111 1111 1111": 1}, frozenset())
+
+    assert caught.value.param == "{1}"
