@@ -6,12 +6,13 @@ import pytest
 
 from app.config.faults import ConfigError
 from app.config.gateway_file import load_gateway_file
-from app.config.settings import Settings
+from app.config.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from app.config.settings import Settings
     from app.config.specs import GatewayFile
 
 
@@ -53,4 +54,4 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def bare_settings(bare_environment: Path) -> Settings:
     """Return the settings as they are where nothing is set."""
     assert bare_environment
-    return Settings(_env_file=None)
+    return load_settings(dotenv=bare_environment / "none.env")

@@ -33,9 +33,9 @@ class Search:
 async def test_documents_reach_the_gateway_with_all_they_say() -> None:
     search = Search()
     body = AddDocuments.model_validate({"documents": [{"text": "a"}, {"text": "b", "metadata": {"n": 1}, "label": "internal", "id": "x"}]})
-    answer = await add_documents(body, TENANT, cast("SearchGateway", search))
+    answer = await add_documents(body, TENANT, cast("SearchGateway", search), Label.PUBLIC)
 
-    assert search.added == [NewDocument("a"), NewDocument("b", {"n": 1}, Label.INTERNAL, "x")]
+    assert search.added == [NewDocument("a", label=Label.PUBLIC), NewDocument("b", {"n": 1}, Label.INTERNAL, "x")]
     assert answer.ids == ["new", "x"]
 
 

@@ -19,15 +19,15 @@ class Search:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant) -> list[FoundDocument]:
-        self.asked.append((query, limit, where, tenant))
+    async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant, hint: Label) -> list[FoundDocument]:
+        self.asked.append((query, limit, where, tenant, hint))
         return [FoundDocument(id="a", text="t", metadata={}, label=Label.PUBLIC, score=1.0)]
 
 
 async def test_the_question_goes_to_the_gateway_as_it_was_put_and_the_answer_comes_back() -> None:
     search = Search()
     body = SearchRequest.model_validate({"query": "q", "limit": 3, "filter": {"n": 1}})
-    answer = await search_documents(body, TENANT, cast("SearchGateway", search))
+    answer = await search_documents(body, TENANT, cast("SearchGateway", search), Label.INTERNAL)
 
-    assert search.asked == [("q", 3, {"n": 1}, TENANT)]
+    assert search.asked == [("q", 3, {"n": 1}, TENANT, Label.INTERNAL)]
     assert answer.model_dump() == {"results": [{"id": "a", "text": "t", "metadata": {}, "label": "public", "score": 1.0}]}

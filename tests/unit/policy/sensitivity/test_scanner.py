@@ -221,7 +221,6 @@ def test_time_is_linear_in_hostile_text(scanner: Scanner, unit: str) -> None:
     short, long = fastest(10_000), fastest(40_000)
 
     assert long < 8 * short + 0.02  # quadratic would be 16
-    assert long < 0.4
 
 
 def test_every_character_is_looked_at_once_by_a_pattern(tmp_path: Path) -> None:
@@ -229,6 +228,7 @@ def test_every_character_is_looked_at_once_by_a_pattern(tmp_path: Path) -> None:
 
     def count(match: re.Match[str]) -> Tier | None:
         looked.append(match.start())
+        return None
 
     pattern = Pattern("x", "a", re.compile("a"), count, behind=50, ahead=50)
 
