@@ -6,13 +6,12 @@ import pytest
 
 from app.config.faults import ConfigError
 from app.config.gateway_file import load_gateway_file
-from app.config.settings import load_settings
+from app.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from app.config.settings import Settings
     from app.config.specs import GatewayFile
 
 
