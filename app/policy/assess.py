@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain import Complexity, ComplexityTier, Facts, Label, Tier
 from app.policy.collect import collect
 from app.policy.complexity import SCALE, score
+from app.policy.sensitivity.database import TooManyHitsError
 from app.policy.sensitivity.scanner import Scanner
 from app.policy.tokens import estimate_tokens
 
@@ -83,6 +84,8 @@ class Assessor:
             return Label.CONFIDENTIAL, "over_scan_limit", ()
         try:
             findings = self._scanner.scan(collected.scalars, collected.joins)
+        except TooManyHitsError:
+            return Label.CONFIDENTIAL, "over_scan_limit", ()
         except Exception as exc:  # noqa: BLE001 what the scanner could not read is confidential; tokens and capabilities are still known
             self._tell(exc)
             return Label.CONFIDENTIAL, "scanner_error", ()

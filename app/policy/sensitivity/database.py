@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Trigger = tuple[str, bool]  # an expression, and whether it ignores case
+_MAX_HITS = 200_000  # 8 MiB of logs with an address a line have fewer; each costs about a microsecond to look at
 Hit = tuple[int, int]  # index of the pattern, offset of the hit's end
 
 
 class UnavailableError(Exception):
     """The scanner's library cannot be loaded or does not take the patterns."""
+
+
+class TooManyHitsError(Exception):
+    """A text has more places to look at than anything that a person wrote."""
 
 
 class Database:
@@ -45,18 +50,22 @@ class Database:
             raise UnavailableError("Hyperscan does not run on this processor or does not take the patterns.") from exc
 
     def hits(self, text: bytes) -> list[Hit]:
-        """Return where each trigger hits, in the order of the hits' ends."""
+        """Return where each trigger hits, in the order of the hits' ends. Raises TooManyHitsError."""
         found: list[Hit] = []
         append = found.append
 
-        def on_hit(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        def on_hit(pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool:
             append((pattern, end))
+            return len(found) > _MAX_HITS
 
         try:
             scratch = self._threads.scratch
         except AttributeError:
             scratch = self._threads.scratch = hyperscan.Scratch(self._database)
-        self._database.scan(text, on_hit, scratch=scratch)
+        try:
+            self._database.scan(text, on_hit, scratch=scratch)
+        except hyperscan.ScanTerminated:
+            raise TooManyHitsError from None
         return found
 
 

@@ -287,3 +287,9 @@ def test_a_name_or_address_over_parts_of_one_message_is_found(real: Assessor, pa
     facts = real.assess(said([{"type": "text", "text": part} for part in parts]), Hints())
 
     assert facts.label is Label.CONFIDENTIAL
+
+
+def test_more_places_than_can_be_looked_at_are_confidential() -> None:
+    facts = Assessor().assess(said("=" * 1_000_000), Hints())
+
+    assert (facts.label, facts.label_reason) == (Label.CONFIDENTIAL, "over_scan_limit")

@@ -10,7 +10,7 @@ import hyperscan
 import pytest
 
 from app.policy.sensitivity import database
-from app.policy.sensitivity.database import Database, UnavailableError, cache_folder
+from app.policy.sensitivity.database import Database, TooManyHitsError, UnavailableError, cache_folder
 
 TRIGGERS = [("ab+c", False), ("xyz", True)]
 
@@ -151,3 +151,8 @@ def test_the_processor_is_named_where_the_system_does_not_describe_it(monkeypatc
     monkeypatch.setattr(Path, "read_text", unreadable)
 
     assert database._processor()
+
+
+def test_a_text_of_nothing_but_hits_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(TooManyHitsError):
+        Database(TRIGGERS, cache=tmp_path).hits(b"abc" * 200_001)
