@@ -227,6 +227,33 @@ class RoutingTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller says beside the conversation. `key` is the API key's name, `tags` are the caller's own words (`X-Gateway-Tags`)."""
+
+    model: str
+    key: str = ""
+    tags: frozenset[str] = frozenset()
+    hints: Hints = Hints()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a plan depends on that changes between requests. Given the same snapshot, the dry run and the real run agree byte for byte.
+
+    `now` is Unix time. `resting` are the deployments that may not be asked now, with the seconds until they may (a breaker, a provider's Retry-After, their
+    own limits). `first_token_s` and `in_flight` are what was measured of each; a deployment that nobody has asked is in neither. `draw` is a number in
+    0..1 of this request's own, `conversation` one that every turn of a conversation shares.
+    """
+
+    now: float = 0.0
+    resting: Mapping[str, float] = field(default_factory=dict)
+    first_token_s: Mapping[str, float] = field(default_factory=dict)
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    draw: float = 0.0
+    conversation: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class EgressPolicy:
     """Who may be reached for which label. A trusted host's network is None where verified TLS is asked for instead."""
 
