@@ -24,7 +24,7 @@ from app.config.faults import ConfigError, suggestion
 from app.config.settings import environment, load_settings
 from app.dependencies import Guard
 from app.domain import Hints, Label, LaneName, Tenant, Tier
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.chat import IDLE, ChatGateway, ChatLimits
 from app.gateway.explain import explain, to_wire
 from app.gateway.search import SearchGateway
 from app.limits import RateLimit
@@ -302,7 +302,7 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     request = chat.read_request(raw, {}, Tenant("command line", "command line"))
     assessor = _assessor(settings, file)
     facts = assessor.assess(request.body, request.hints)
-    return to_wire(explain(assembled.table, facts, request.body))
+    return to_wire(explain(assembled.table, facts, request.body, request.asked, IDLE))
 
 
 def _holds_content(assessor: Assessor, text: str) -> bool:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.domain import CacheState, Call, Label
+from app.domain import Asked, CacheState, Call, Label, Snapshot
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import cache_key
 from app.gateway.flights import Flights
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # Above this parsing and scanning take milliseconds, and leave the event loop.
 SCAN_INLINE_BYTES = 64 * 1024
 
+# What a plan is made from while nothing was measured and nothing rests.
+IDLE = Snapshot()
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -43,6 +46,12 @@ class ChatRequest:
     hints: Hints
     cache_control: CacheControl
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    tags: frozenset[str] = frozenset()
+
+    @property
+    def asked(self) -> Asked:
+        """What the caller says beside the conversation."""
+        return Asked(self.body["model"], self.tenant.name, self.tags, self.hints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ class ChatGateway:
         table = self.table
         stream = bool(request.body.get("stream"))
         facts = await self._assess(request, receipt)
-        plan = decide(table, facts, request.body)
+        plan = decide(table, facts, request.body, request.asked, self.snapshot(request))
         receipt.rule = plan.rule
         ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
         place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
@@ -88,6 +97,10 @@ class ChatGateway:
         if stream:
             return await _begun(StreamReply(receipt, walk, place, prompt_tokens=facts.prompt_tokens), self.limits.commit_s)
         return await _begun(WholeReply(receipt, walk, place), self.limits.commit_s)
+
+    def snapshot(self, request: ChatRequest) -> Snapshot:  # noqa: ARG002 -- nothing is read of it yet
+        """Return what the plan of a request depends on beside the request: taken once, so that every decision sees the same."""
+        return IDLE
 
     async def assess(self, request: ChatRequest) -> Facts:
         """Return what is known of a request, its forwarded headers included; a long one is scanned off the event loop."""

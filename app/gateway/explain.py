@@ -14,7 +14,7 @@ from app.policy.rules import mismatch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Attempt, Deployment, Facts, Plan, RoutingTable
+    from app.domain import Asked, Attempt, Deployment, Facts, Plan, RoutingTable, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Explanation:
     error: GatewayError | None
 
 
-def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Explanation:
+def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: Asked, snapshot: Snapshot) -> Explanation:
     """Return how `decide` comes to its answer for these facts."""
-    model = body["model"]
+    model = asked.model
     tried: list[tuple[str, str, str | None]] = []
     if model not in table.pools and model not in table.deployments:
         for rule in table.rules:
@@ -40,7 +40,7 @@ def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Expla
             if why is None:
                 break
     try:
-        return Explanation(facts, tuple(tried), decide(table, facts, body), None)
+        return Explanation(facts, tuple(tried), decide(table, facts, body, asked, snapshot), None)
     except GatewayError as error:
         return Explanation(facts, tuple(tried), None, error)
 

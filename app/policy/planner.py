@@ -13,7 +13,7 @@ from app.policy.rules import first_match
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from app.domain import Facts, RoutingTable
+    from app.domain import Asked, Facts, RoutingTable, Snapshot
 
 AUTO = "auto"
 LOCAL = "local"
@@ -26,12 +26,14 @@ _PARAM = {Capability.IMAGES: "messages", Capability.AUDIO: "messages", Capabilit
 _PARAM |= {Capability.JSON_OBJECT: "response_format", Capability.JSON_SCHEMA: "response_format"}
 
 
-def make_plan(table: RoutingTable, facts: Facts, model: str) -> Plan:
-    """Return the ordered attempts for a request that asks for `model`: `auto`, a pool or a deployment.
+def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot) -> Plan:
+    """Return the ordered attempts for a request that asks for a model: `auto`, a pool or a deployment.
 
     Raises ModelNotFoundError, LabelNotClearedError, InvalidRequestError (a capability that nothing has), ContextExceededError, or UnavailableError when
     nothing that may serve the request is active.
     """
+    del snapshot
+    model = asked.model
     rule, pool, members = _select(table, facts, model)
     candidates = [Attempt(member, f"pool {pool}" if pool else "named by the caller") for member in members]
     if table.fallback is not None:
@@ -44,9 +46,9 @@ def make_plan(table: RoutingTable, facts: Facts, model: str) -> Plan:
     return Plan(rule=rule, pool=pool, attempts=attempts or longer, excluded=excluded, if_context_exceeded=longer)
 
 
-def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any]) -> Plan:
+def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: Asked, snapshot: Snapshot) -> Plan:
     """Return the plan for a request. Raises what `make_plan` raises, and InvalidRequestError for what a confidential request may not carry."""
-    plan = make_plan(table, facts, body["model"])
+    plan = make_plan(table, facts, asked, snapshot)
     if facts.label >= Label.CONFIDENTIAL:
         check_urls(body)
         for attempt in plan.attempts + plan.if_context_exceeded:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.domain import Condition, Finding, Label, Price, Tier
+from app.domain import Asked, Condition, Finding, Label, Price, Snapshot, Tier
 from app.gateway.explain import explain, to_wire
 from tests.unit.policy.table import deployment, facts, table
 
@@ -12,7 +12,7 @@ TABLE = table(
 
 
 def test_rules_are_told_up_to_the_one_that_matches() -> None:
-    told = to_wire(explain(TABLE, facts(max_output_tokens=100), {"model": "auto"}))
+    told = to_wire(explain(TABLE, facts(max_output_tokens=100), {"model": "auto"}, Asked("auto"), Snapshot()))
 
     assert told["rules"] == [
         {"rule": "rule-1", "use": "local", "matched": False, "why_not": "10 tokens are fewer than 99"},
@@ -25,11 +25,11 @@ def test_rules_are_told_up_to_the_one_that_matches() -> None:
 
 
 def test_a_named_model_is_asked_of_no_rule() -> None:
-    assert to_wire(explain(TABLE, facts(), {"model": "a"}))["rules"] == []
+    assert to_wire(explain(TABLE, facts(), {"model": "a"}, Asked("a"), Snapshot()))["rules"] == []
 
 
 def test_what_the_real_path_would_refuse_is_told_as_its_error() -> None:
-    told = to_wire(explain(TABLE, facts(Label.INTERNAL), {"model": "nothing"}))
+    told = to_wire(explain(TABLE, facts(Label.INTERNAL), {"model": "nothing"}, Asked("nothing"), Snapshot()))
 
     assert told["plan"] is None
     assert told["error"]["code"] == "model_not_found"
@@ -38,6 +38,6 @@ def test_what_the_real_path_would_refuse_is_told_as_its_error() -> None:
 def test_findings_are_kinds_and_places() -> None:
     found = Finding("email", Tier.HARD, "messages[0].content", 3, 9)
 
-    assert to_wire(explain(TABLE, facts(findings=(found,)), {"model": "auto"}))["findings"] == [
+    assert to_wire(explain(TABLE, facts(findings=(found,)), {"model": "auto"}, Asked("auto"), Snapshot()))["findings"] == [
         {"kind": "email", "tier": "hard", "position": "messages[0].content", "start": 3, "end": 9},
     ]

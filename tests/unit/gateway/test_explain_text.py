@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.domain import Complexity, ComplexityTier, Condition, Finding, Label, Tier
+from app.domain import Asked, Complexity, ComplexityTier, Condition, Finding, Label, Snapshot, Tier
 from app.gateway.explain import explain, to_wire
 from app.gateway.explain_text import to_text
 from tests.unit.policy.table import deployment, facts, table
@@ -11,7 +11,7 @@ TABLE = table({"cheap": [CLOUD], "long": [LONG], "local": [HOME]}, [(Condition(m
 
 def test_a_plan_is_told_line_by_line() -> None:
     known = facts(findings=(Finding("email", Tier.WEAK, "user", 0, 9),))
-    text = to_text(to_wire(explain(TABLE, known, {"model": "auto"})), colour=False)
+    text = to_text(to_wire(explain(TABLE, known, {"model": "auto"}, Asked("auto"), Snapshot())), colour=False)
 
     assert "email              weak    user [0:9]" in text
     assert "no: 10 tokens are fewer than 99" in text
@@ -21,14 +21,14 @@ def test_a_plan_is_told_line_by_line() -> None:
 
 
 def test_what_is_left_out_is_told_with_its_reason() -> None:
-    text = to_text(to_wire(explain(TABLE, facts(Label.CONFIDENTIAL), {"model": "auto"})), colour=True)
+    text = to_text(to_wire(explain(TABLE, facts(Label.CONFIDENTIAL), {"model": "auto"}, Asked("auto"), Snapshot())), colour=True)
 
     assert "not cloud: cleared for internal, the request is confidential" in text
     assert "\x1b[" in text
 
 
 def test_signals_that_count_are_told_and_others_not() -> None:
-    explained = to_wire(explain(TABLE, facts(), {"model": "cheap"}))
+    explained = to_wire(explain(TABLE, facts(), {"model": "cheap"}, Asked("cheap"), Snapshot()))
     explained["complexity"]["contributions"] = dict(Complexity(0.3, ComplexityTier.SIMPLE, (("length", 0.3), ("code", 0.0))).contributions)
 
     text = to_text(explained, colour=False)
@@ -38,4 +38,4 @@ def test_signals_that_count_are_told_and_others_not() -> None:
 
 
 def test_a_refusal_is_told() -> None:
-    assert "refused      model_not_found" in to_text(to_wire(explain(TABLE, facts(), {"model": "nothing"})), colour=False)
+    assert "refused      model_not_found" in to_text(to_wire(explain(TABLE, facts(), {"model": "nothing"}, Asked("nothing"), Snapshot())), colour=False)

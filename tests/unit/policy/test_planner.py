@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Capability, Condition, Label, LaneName, OnConflict, RoutingTable
+from app.domain import Asked, Capability, Condition, Label, LaneName, OnConflict, RoutingTable, Snapshot
 from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
 from app.policy.planner import decide, make_plan
 from tests.unit.policy.table import deployment, facts, table
@@ -21,11 +21,11 @@ TABLE = table(POOLS, CONFIDENTIAL_FIRST, fallback="local")
 
 
 def names(routing: RoutingTable, model: str = "auto", label: Label = Label.PUBLIC, **known: object) -> list[str]:
-    return [attempt.deployment.name for attempt in make_plan(routing, facts(label, **known), model).attempts]  # type: ignore[arg-type]
+    return [attempt.deployment.name for attempt in make_plan(routing, facts(label, **known), Asked(model), Snapshot()).attempts]  # type: ignore[arg-type]
 
 
 def test_a_rule_names_the_pool_and_the_fallback_comes_last() -> None:
-    plan = make_plan(TABLE, facts(), "auto")
+    plan = make_plan(TABLE, facts(), Asked("auto"), Snapshot())
 
     assert (plan.rule, plan.pool) == ("rule-2", "cheap")
     assert [(attempt.deployment.name, attempt.reason) for attempt in plan.attempts] == [
@@ -50,11 +50,11 @@ def test_a_rule_may_name_a_deployment_that_is_inactive() -> None:
 def test_a_pool_and_a_deployment_can_be_asked_for_by_name() -> None:
     assert names(TABLE, "long") == ["vast", "llama"]
     assert names(TABLE, "big") == ["big", "llama"]
-    assert make_plan(TABLE, facts(), "big").rule == "model"
+    assert make_plan(TABLE, facts(), Asked("big"), Snapshot()).rule == "model"
 
 
 def test_a_confidential_request_has_cleared_attempts_only() -> None:
-    plan = make_plan(table(POOLS, fallback="local"), facts(Label.CONFIDENTIAL), "auto")
+    plan = make_plan(table(POOLS, fallback="local"), facts(Label.CONFIDENTIAL), Asked("auto"), Snapshot())
 
     assert [attempt.deployment.name for attempt in plan.attempts] == ["llama"]
     assert [entry.deployment for entry in plan.excluded] == ["mini", "big"]
@@ -62,7 +62,7 @@ def test_a_confidential_request_has_cleared_attempts_only() -> None:
 
 
 def test_a_named_model_that_is_not_cleared_is_answered_locally() -> None:
-    plan = make_plan(TABLE, facts(Label.CONFIDENTIAL), "big")
+    plan = make_plan(TABLE, facts(Label.CONFIDENTIAL), Asked("big"), Snapshot())
 
     assert (plan.rule, plan.pool) == ("not_cleared", "local")
 
@@ -75,21 +75,21 @@ def test_without_a_pool_local_the_rules_decide_in_its_place() -> None:
 
 def test_a_named_model_that_is_not_cleared_is_refused_where_the_operator_says_so() -> None:
     with pytest.raises(LabelNotClearedError) as caught:
-        make_plan(table(POOLS, fallback="local", on_conflict=OnConflict.REJECT), facts(Label.CONFIDENTIAL), "big")
+        make_plan(table(POOLS, fallback="local", on_conflict=OnConflict.REJECT), facts(Label.CONFIDENTIAL), Asked("big"), Snapshot())
 
     assert (caught.value.status, caught.value.code, caught.value.param) == (403, "label_not_cleared", "model")
 
 
 def test_an_unknown_model_is_not_found() -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        make_plan(TABLE, facts(), "gpt-9")
+        make_plan(TABLE, facts(), Asked("gpt-9"), Snapshot())
 
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
 def test_an_inactive_model_is_not_found_and_says_why() -> None:
     with pytest.raises(ModelNotFoundError, match="OPENAI_API_KEY is not set"):
-        make_plan(table(POOLS, inactive={"gpt-4o": "OPENAI_API_KEY is not set"}), facts(), "gpt-4o")
+        make_plan(table(POOLS, inactive={"gpt-4o": "OPENAI_API_KEY is not set"}), facts(), Asked("gpt-4o"), Snapshot())
 
 
 def test_a_deployment_without_the_capability_is_passed_over() -> None:
@@ -98,7 +98,7 @@ def test_a_deployment_without_the_capability_is_passed_over() -> None:
 
 def test_a_named_model_without_the_capability_is_refused_by_name() -> None:
     with pytest.raises(InvalidRequestError, match="'llama' has no support for 'tools'") as caught:
-        make_plan(TABLE, facts(needs=frozenset({Capability.TOOLS})), "llama")
+        make_plan(TABLE, facts(needs=frozenset({Capability.TOOLS})), Asked("llama"), Snapshot())
 
     assert (caught.value.param, caught.value.code) == ("tools", "unsupported_parameter")
 
@@ -106,7 +106,7 @@ def test_a_named_model_without_the_capability_is_refused_by_name() -> None:
 @pytest.mark.parametrize(("need", "param"), [(Capability.IMAGES, "messages"), (Capability.JSON_SCHEMA, "response_format"), (Capability.N, "n")])
 def test_a_capability_that_nothing_has_is_named_by_its_parameter(need: Capability, param: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        make_plan(table({"local": [LOCAL]}), facts(needs=frozenset({need})), "auto")
+        make_plan(table({"local": [LOCAL]}), facts(needs=frozenset({need})), Asked("auto"), Snapshot())
 
     assert caught.value.param == param
 
@@ -121,20 +121,20 @@ def test_a_prompt_that_fits_nothing_else_goes_to_long() -> None:
 
 def test_a_prompt_that_fits_nothing_is_refused_in_openais_words() -> None:
     with pytest.raises(ContextExceededError, match="maximum context length is 2000 tokens") as caught:
-        make_plan(table({"cheap": [CHEAP, STRONG]}), facts(prompt_tokens=50_000), "auto")
+        make_plan(table({"cheap": [CHEAP, STRONG]}), facts(prompt_tokens=50_000), Asked("auto"), Snapshot())
 
     assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
 
 
 def test_long_stands_by_for_a_context_that_a_provider_finds_exceeded() -> None:
-    assert [attempt.deployment.name for attempt in make_plan(TABLE, facts(), "auto").if_context_exceeded] == ["vast"]
+    assert [attempt.deployment.name for attempt in make_plan(TABLE, facts(), Asked("auto"), Snapshot()).if_context_exceeded] == ["vast"]
 
 
 def test_nothing_cleared_says_what_is_inactive() -> None:
     routing = table({"cheap": [CHEAP]}, inactive={"llama": "OLLAMA_BASE_URL is not set"})
 
     with pytest.raises(UnavailableError, match="llama: OLLAMA_BASE_URL is not set") as caught:
-        make_plan(routing, facts(Label.CONFIDENTIAL), "auto")
+        make_plan(routing, facts(Label.CONFIDENTIAL), Asked("auto"), Snapshot())
 
     assert caught.value.status == 503
     assert caught.value.headers == {"x-should-retry": "false"}  # a setting is missing: SDKs need not wait for it
@@ -142,12 +142,12 @@ def test_nothing_cleared_says_what_is_inactive() -> None:
 
 def test_an_empty_pool_says_that_nothing_is_active() -> None:
     with pytest.raises(UnavailableError, match=r"No deployment is active for this request\.$"):
-        make_plan(table({"cheap": [], "long": [LONG]}), facts(), "auto")
+        make_plan(table({"cheap": [], "long": [LONG]}), facts(), Asked("auto"), Snapshot())
 
 
 def test_no_matching_rule_is_our_fault() -> None:
     with pytest.raises(UnavailableError) as caught:
-        make_plan(table(POOLS, [(Condition(min_tokens=99), "cheap")]), facts(), "auto")
+        make_plan(table(POOLS, [(Condition(min_tokens=99), "cheap")]), facts(), Asked("auto"), Snapshot())
 
     assert caught.value.code == "no_rule"
 
@@ -165,7 +165,7 @@ DEPLOYMENTS = st.builds(deployment, st.sampled_from("abcdef"), LABELS, capabilit
 def test_no_plan_holds_a_deployment_below_the_label(pools: dict[str, list[object]], label: Label, model: str, fall_back: bool) -> None:
     routing = table(pools, fallback=next(iter(pools)) if fall_back else None)  # type: ignore[arg-type]
     try:
-        plan = make_plan(routing, facts(label), model)
+        plan = make_plan(routing, facts(label), Asked(model), Snapshot())
     except GatewayError:
         return
 
@@ -179,16 +179,16 @@ IMAGE = {"model": "auto", "messages": [{"role": "user", "content": [{"type": "im
 @pytest.mark.parametrize(("body", "code"), [(IMAGE, "remote_url_not_allowed"), ({"model": "auto", "messages": [], "future": 1}, "field_not_cleared")])
 def test_what_a_confidential_request_may_not_carry_is_refused(body: dict[str, object], code: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        decide(TABLE, facts(Label.CONFIDENTIAL), body)
+        decide(TABLE, facts(Label.CONFIDENTIAL), body, Asked("auto"), Snapshot())
 
     assert caught.value.code == code
-    assert decide(TABLE, facts(Label.INTERNAL), body).attempts
+    assert decide(TABLE, facts(Label.INTERNAL), body, Asked("auto"), Snapshot()).attempts
 
 
 def test_a_translated_request_drops_unknown_fields_by_itself() -> None:
     ollama = dataclasses.replace(LOCAL, lane=LaneName.TRANSLATE)
 
-    assert decide(table({"local": [ollama]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1}).attempts
+    assert decide(table({"local": [ollama]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1}, Asked("auto"), Snapshot()).attempts
 
 
 def test_what_stands_by_for_a_long_prompt_is_held_to_the_same_fields() -> None:
@@ -196,7 +196,9 @@ def test_what_stands_by_for_a_long_prompt_is_held_to_the_same_fields() -> None:
     relay = deployment("vllm", Label.CONFIDENTIAL)
 
     with pytest.raises(InvalidRequestError):
-        decide(table({"local": [ollama], "long": [relay]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1})
+        decide(
+            table({"local": [ollama], "long": [relay]}), facts(Label.CONFIDENTIAL), {"model": "auto", "messages": [], "future": 1}, Asked("auto"), Snapshot()
+        )
 
 
 def test_a_rule_can_give_another_name_a_pool() -> None:
@@ -204,15 +206,15 @@ def test_a_rule_can_give_another_name_a_pool() -> None:
 
     assert names(routing, "gpt-9-turbo") == ["vast"]
     with pytest.raises(ModelNotFoundError):
-        make_plan(routing, facts(), "claude-9")
+        make_plan(routing, facts(), Asked("claude-9"), Snapshot())
 
 
 def test_an_inactive_name_is_no_alias() -> None:
     with pytest.raises(ModelNotFoundError, match="is not set"):
-        make_plan(table(POOLS, [(Condition(model="gpt-*"), "long")], inactive={"gpt-4o": "KEY is not set"}), facts(), "gpt-4o")
+        make_plan(table(POOLS, [(Condition(model="gpt-*"), "long")], inactive={"gpt-4o": "KEY is not set"}), facts(), Asked("gpt-4o"), Snapshot())
 
 
 @pytest.mark.parametrize("routing", [table({"cheap": [CHEAP]}), table({"local": [LOCAL]})])
 def test_who_sends_media_is_told_why_it_is_confidential(routing: RoutingTable) -> None:
     with pytest.raises(GatewayError, match="cannot be scanned"):
-        make_plan(routing, facts(Label.CONFIDENTIAL, label_reason="unscannable", needs=frozenset({Capability.IMAGES})), "auto")
+        make_plan(routing, facts(Label.CONFIDENTIAL, label_reason="unscannable", needs=frozenset({Capability.IMAGES})), Asked("auto"), Snapshot())
