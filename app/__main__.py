@@ -83,10 +83,10 @@ def explain(file: str, *, as_json: bool) -> int:
 def check() -> int:
     """Print what the configuration comes to. Raises ConfigError."""
     settings = load_settings()
-    from app import main as root  # noqa: PLC0415 -- the scanner says whether it takes the file's own patterns
+    from app.assessing import check_scan  # noqa: PLC0415 -- the scanner says whether it takes the file's own patterns
 
     file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
-    root.check_scan(file)
+    check_scan(file)
     sys.stdout.write(report(file, assembled) + "\n")
     return 0
 
@@ -99,14 +99,16 @@ def serve() -> int:
     if listener is None:
         return 2
     from app import main as root  # noqa: PLC0415 -- a busy port is told before a second of imports
+    from app.assessing import check_scan  # noqa: PLC0415 -- as above
+    from app.parts import compose  # noqa: PLC0415 -- as above
 
     root.configure_logging(settings)
     if settings.workers > 1:
         file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
-        root.check_scan(file)
+        check_scan(file)
         _announce(settings, assembled)
         return _serve_workers(settings, listener)
-    parts = root.compose(settings, environment())
+    parts = compose(settings, environment())
     _announce(settings, parts.assembled)
     _run(uvicorn.Server(_uvicorn(root.build_app(parts), settings)), listener)
     return 0

@@ -21,7 +21,7 @@ from app.gateway.cache_key import cache_key
 from app.gateway.receipt import Receipt, cost_usd
 from app.http_io import read_headers
 from app.limits import limit_headers
-from app.main import compose
+from app.parts import compose
 from app.policy.collect import collect
 from app.policy.complexity import score
 from app.policy.planner import decide

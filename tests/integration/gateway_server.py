@@ -14,7 +14,8 @@ import uvicorn
 
 from app.config.settings import load_settings
 from app.http_protocol import HeldHttpProtocol
-from app.main import build_app, compose
+from app.main import build_app
+from app.parts import compose
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from uvicorn.server import ServerState
 
-    from app.main import Parts
+    from app.parts import Parts
 
 
 class GatewayServer:

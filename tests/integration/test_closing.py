@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from app.main import _close
+from app.parts import close
 
 
 class Part:
@@ -29,7 +29,7 @@ async def test_a_part_that_fails_to_close_is_counted_and_keeps_no_other_open() -
     parts: Any = SimpleNamespace(store=Part(OSError("secret")), cache=Part(ValueError("secret")), quota=Part(), wire=Part(), scan_pool=pool)
     before = REGISTRY.get_sample_value("sluice_faults_total", {"part": "close"}) or 0
 
-    await _close(parts)
+    await close(parts)
 
     assert (parts.quota.closed, parts.wire.closed, pool._shutdown) == (True, True, True)
     assert REGISTRY.get_sample_value("sluice_faults_total", {"part": "close"}) == before + 2
@@ -38,6 +38,6 @@ async def test_a_part_that_fails_to_close_is_counted_and_keeps_no_other_open() -
 async def test_parts_that_are_not_configured_are_left_out() -> None:
     parts: Any = SimpleNamespace(store=Part(), cache=None, quota=None, wire=Part(), scan_pool=ThreadPoolExecutor(1))
 
-    await _close(parts)
+    await close(parts)
 
     assert (parts.store.closed, parts.wire.closed) == (True, True)

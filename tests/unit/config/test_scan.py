@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.assessing import assessor_of, check_scan
 from app.config.check import report
 from app.config.faults import ConfigError
 from app.config.gateway_file import load_gateway_file
 from app.domain import Hints, Label, Tier
-from app.main import _assessor, check_scan
 from app.providers.catalog import load_catalog
 from app.providers.deployments import assemble
 
@@ -121,7 +121,7 @@ def test_the_report_counts_values_and_words(tmp_path: Path) -> None:
 
 def test_the_assessor_is_the_one_that_the_file_describes(load: Callable[..., GatewayFile], tmp_path: Path, bare_settings: Settings) -> None:
     (tmp_path / "customers.txt").write_text("Müller GmbH", encoding="utf-8")
-    assessor = _assessor(bare_settings, load(SCAN))
+    assessor = assessor_of(bare_settings, load(SCAN))
 
     def label(text: str) -> tuple[Label, tuple[str, ...]]:
         facts = assessor.assess({"messages": [{"role": "user", "content": text}]}, Hints())

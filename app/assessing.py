@@ -1,0 +1,64 @@
+"""The assessor that gateway.yaml's section `scan` describes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.config.faults import ConfigError, suggestion
+from app.domain import Hints, Label, Tier
+from app.policy.assess import LABELS, Assessor
+from app.policy.sensitivity.catalogue import PATTERNS
+from app.policy.sensitivity.custom import Expression, Wanted, complaint
+from app.policy.sensitivity.scanner import Scanner
+from app.utils import logging
+from app.utils.monitoring import FAULTS
+
+if TYPE_CHECKING:
+    from app.config.settings import Settings
+    from app.config.specs import GatewayFile
+
+log = logging.get_logger("assessing")
+
+
+def assessor_of(settings: Settings, file: GatewayFile) -> Assessor:
+    """Return the assessor that the file describes. Raises ConfigError."""
+    check_scan(file)
+    scan = file.scan
+    tiers = {tier: scan.labels.get(tier, label) for tier, label in LABELS.items()}
+    patterns = tuple(Expression(spec.kind, spec.regex, spec.tier) for spec in scan.patterns)
+    wanted = Wanted(patterns, scan.words, scan.allow_values, scan.allow_domains)
+    return Assessor(
+        scanner=Scanner(wanted=wanted if wanted != Wanted() else None),
+        max_scan_bytes=settings.max_scan_bytes,
+        allow_unscannable=scan.allow,
+        default_label=scan.default,
+        labels=tiers,
+        kind_labels={key: label for key, label in scan.labels.items() if key not in tiers},
+        on_fault=_count_scan_fault,
+    )
+
+
+def check_scan(file: GatewayFile) -> None:
+    """Refuse patterns that the scanner cannot take, and labels of kinds that nothing finds. Raises ConfigError."""
+    scan = file.scan
+    own = {*(spec.kind for spec in scan.patterns), *(kind for kind, _ in scan.words)}
+    known = [*Tier, *sorted({pattern.kind for pattern in PATTERNS} | own)]
+    faults = [
+        file.fault(scan.label_lines[key], f'labels names "{key}", which is no tier and no kind that anything finds{suggestion(key, known)}')
+        for key in scan.labels
+        if key not in known
+    ]
+    complaints = [(spec.line, complaint(spec.regex)) for spec in scan.patterns]
+    faults += [file.fault(line, f"regex {sentence}") for line, sentence in complaints if sentence is not None]
+    if faults:
+        raise ConfigError(faults)
+
+
+def label_of_text(assessor: Assessor, text: str) -> Label:
+    """Return the label of one text outside any conversation."""
+    return assessor.assess({"messages": [{"role": "user", "content": text}]}, Hints()).label
+
+
+def _count_scan_fault(exc: BaseException) -> None:
+    FAULTS.labels("assess").inc()
+    log.fault("scan_failed", exc)

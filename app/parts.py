@@ -1,0 +1,170 @@
+"""The composition: configuration becomes the parts that live as long as the process; main.py puts the routes around them."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.access import Access
+from app.assessing import assessor_of, label_of_text
+from app.config.addresses import is_local, parse_base_url
+from app.config.faults import ConfigError
+from app.dependencies import Guard
+from app.domain import Label, LaneName
+from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.search import SearchGateway
+from app.limits import RateLimit
+from app.providers import translate
+from app.providers.catalog import load_catalog
+from app.providers.demo import DemoLane
+from app.providers.deployments import load_configuration
+from app.providers.egress import Egress
+from app.providers.relay import RelayLane, post_json
+from app.providers.wire import Wire
+from app.services.cache import MemoryCache, RedisCache
+from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
+from app.services.quota import RedisQuota
+from app.services.vector_store import ChromaStore
+from app.utils import logging
+from app.utils.monitoring import DEGRADED, FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.config.assembled import Assembled
+    from app.config.settings import Settings
+    from app.config.specs import GatewayFile
+    from app.domain import Deployment
+    from app.gateway.ports import Embedder
+
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a whole answer is parsed in one go: more would stop the event loop for over a second
+
+_REDIS_LOOK_S = 5.0
+
+_SCAN_THREADS = 2  # a scan holds the interpreter for parts of its time: more would only take turns
+
+log = logging.get_logger("parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What lives as long as the process."""
+
+    settings: Settings
+    assembled: Assembled
+    wire: Wire
+    chat: ChatGateway
+    search: SearchGateway
+    store: ChromaStore
+    cache: MemoryCache | RedisCache | None
+    quota: RedisQuota | None
+    guard: Guard
+    scan_pool: ThreadPoolExecutor
+
+
+def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
+    """Build every part and wire them; nothing is connected yet. Raises ConfigError."""
+    file, assembled = load_configuration(settings.gateway_config, {**env, **settings.variables()}, load_catalog())
+    if assembled.needs_litellm:
+        translate.load()
+    wire = Wire(Egress(assembled.egress), max_body_bytes=_MAX_ANSWER_BYTES)
+    scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
+    assessor = assessor_of(settings, file)
+    DEGRADED.labels("scanner").set(assessor.health is not None)
+    secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
+    cache = _cache(settings, secret)
+    gateway = ChatGateway(
+        table=assembled.table,
+        assessor=assessor,
+        lanes={LaneName.RELAY: RelayLane(wire), LaneName.TRANSLATE: translate.TranslateLane(wire), LaneName.DEMO: DemoLane()},
+        cache=cache,
+        secret=secret,
+        limits=ChatLimits(settings.llm_timeout, settings.connect_timeout_s, settings.stream_idle_s, settings.stream_commit_s, settings.cache_ttl),
+        scan_pool=scan_pool,
+    )
+    embedder = _embedder(file, assembled, wire, settings)
+    store = _store(settings, assembled, embedder)
+    quota = _quota(settings, secret)
+    return Parts(
+        settings=settings,
+        assembled=assembled,
+        wire=wire,
+        chat=gateway,
+        search=SearchGateway(store, embedder, partial(label_of_text, assessor)),
+        store=store,
+        cache=cache,
+        quota=quota,
+        guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, quota), settings.trusted_proxies),
+        scan_pool=scan_pool,
+    )
+
+
+async def close(parts: Parts) -> None:
+    """Close every part; one that fails keeps none of the others open."""
+    closing = [parts.store.close(), parts.wire.aclose(), *(part.aclose() for part in (parts.cache, parts.quota) if part is not None)]
+    for outcome in await asyncio.gather(*closing, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            FAULTS.labels("close").inc()
+            log.fault("close_failed", outcome)
+    parts.scan_pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def look_for_redis(parts: Parts) -> None:
+    """Ask a Redis that was lost whether it is back, also while nobody else asks."""
+    stores = [store for store in (parts.cache, parts.quota) if store is not None]
+    while True:
+        await asyncio.sleep(_REDIS_LOOK_S)
+        for store in stores:
+            if store.status != "ok":
+                await store.ping()
+
+
+def _cache(settings: Settings, secret: bytes) -> MemoryCache | RedisCache | None:
+    if settings.cache_ttl == 0:
+        return None
+    memory = MemoryCache(settings.cache_max_bytes)
+    if settings.redis_url is None:
+        return memory
+    try:
+        return RedisCache(settings.redis_url, memory, secret=hmac.digest(secret, b"cache values", "sha256"))
+    except ValueError:
+        raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
+
+
+def _quota(settings: Settings, secret: bytes) -> RedisQuota | None:
+    if settings.redis_url is None or settings.rate_limit_per_minute == 0:
+        return None
+    try:
+        return RedisQuota(settings.redis_url, settings.rate_limit_per_minute, secret=hmac.digest(secret, b"limits", "sha256"))
+    except ValueError:
+        raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
+
+
+def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Settings) -> Embedder:
+    named = file.search.embedder
+    if named is None:
+        return WordLlamaEmbedder()
+    if assembled.embedder is None:
+        return AbsentEmbedder(named.name, assembled.table.inactive.get(named.name, "it is not configured"))
+
+    async def send(label: Label, deployment: Deployment, path: str, body: bytes) -> bytes:
+        return await post_json(wire, label, deployment, path, body, connect_s=settings.connect_timeout_s, timeout_s=settings.llm_timeout)
+
+    return RemoteEmbedder(assembled.embedder, send)
+
+
+def _store(settings: Settings, assembled: Assembled, embedder: Embedder) -> ChromaStore:
+    """Return the collection; one on a server elsewhere than on this machine or a private network holds nothing confidential."""
+    if settings.chroma_url is None:
+        return ChromaStore.embedded(settings.chroma_path, embedder=embedder.name, clearance=assembled.search_clearance)
+    try:
+        local = is_local(parse_base_url(settings.chroma_url).address, assembled.egress.local_networks)
+        clearance = min(assembled.search_clearance, Label.CONFIDENTIAL if local else Label.INTERNAL)
+        return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=clearance, local_networks=assembled.egress.local_networks)
+    except ValueError as exc:
+        raise ConfigError(f"CHROMA_URL cannot be used: {exc}") from None
