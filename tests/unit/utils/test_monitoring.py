@@ -53,3 +53,11 @@ def test_what_a_worker_that_is_gone_said_of_itself_is_forgotten_and_what_it_coun
     assert b"sluice_in_flight 3.0" not in dead
     assert b'sluice_degraded{part="cache"}' not in dead
     assert b'sluice_cache_total{state="hit"} 2.0' in dead
+
+
+def test_a_child_is_made_once_for_its_labels_and_found_by_name_too() -> None:
+    assert monitoring.CACHE.labels("hit") is monitoring.CACHE.labels("hit")
+    assert monitoring.CACHE.labels("hit") is not monitoring.CACHE.labels("miss")
+    assert monitoring.CACHE.labels(state="hit") is monitoring.CACHE.labels("hit")
+    assert monitoring.REQUEST_SECONDS.labels("a") is monitoring.REQUEST_SECONDS.labels("a")
+    assert monitoring.REQUEST_SECONDS.labels(route="b") is monitoring.REQUEST_SECONDS.labels("b")
