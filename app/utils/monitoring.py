@@ -63,6 +63,9 @@ RATE_LIMITED = Counter("sluice_rate_limited_total", "Requests refused by the gat
 DISCONNECTS = Counter("sluice_client_disconnects_total", "Callers that left before their answer was whole.")
 IN_FLIGHT = Gauge("sluice_in_flight", "Chat requests being served.", multiprocess_mode="livesum")
 
+QUEUE_SECONDS = Histogram("sluice_queue_seconds", "Waiting for a slot, of those that had to.", ("queue",), buckets=_SECONDS)
+OVERLOADED = Counter("sluice_overloaded_total", "Turned away because no slot came free.", ("queue",))
+
 EGRESS_REFUSED = Counter("sluice_egress_refused_total", "Connections that egress refused, by the request's label.", ("label",))
 FAULTS = Counter("sluice_faults_total", "Unexpected exceptions caught at an edge, by part.", ("part",))
 DEGRADED = Gauge("sluice_degraded", "1 while a part serves from its fallback.", ("part",), multiprocess_mode="livemax")
