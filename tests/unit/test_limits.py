@@ -194,6 +194,17 @@ def test_any_number_of_addresses_takes_a_bounded_table_and_the_one_met_last_is_s
     assert not store.acquire_entry("regular", 1, 60)
 
 
+def test_hits_that_left_the_window_take_no_memory() -> None:
+    clock = Clock()
+    limit = RateLimit(1_000_000, clock=clock)
+    for _ in range(3000):
+        clock.now += 0.5
+        window = hit(limit)
+
+    assert window.remaining == 1_000_000 - 120
+    assert len(next(iter(limit._store._hits.values())).times) < 1000
+
+
 def test_keys_whose_hits_have_left_the_window_are_forgotten_as_others_come() -> None:
     clock = Clock()
     store = BoundedWindows(clock=clock)
