@@ -3,99 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from app.domain_enums import CacheState, Capability, ComplexityTier, Failure, Label, LaneName, OnConflict, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
-
-class Label(IntEnum):
-    """How sensitive a request or document is: an ordered lattice whose join is `max`."""
-
-    PUBLIC = 0
-    INTERNAL = 1
-    CONFIDENTIAL = 2
-
-    def __str__(self) -> str:
-        return self.name.lower()
-
-    @classmethod
-    def parse(cls, text: str) -> Label:
-        """Return the label named `text`, whatever its case. Raises ValueError for any other word."""
-        try:
-            return cls[text.strip().upper()]
-        except KeyError:
-            raise ValueError("expected public, internal or confidential") from None
-
-
-class Tier(StrEnum):
-    """How sure a finding is."""
-
-    HARD = "hard"
-    LIKELY = "likely"
-    WEAK = "weak"
-
-
-class ComplexityTier(StrEnum):
-    """Which kind of model a request needs."""
-
-    SIMPLE = "simple"
-    MEDIUM = "medium"
-    COMPLEX = "complex"
-
-
-class Capability(StrEnum):
-    """What changes an answer's shape, so that a deployment without it cannot serve the request."""
-
-    TOOLS = "tools"
-    IMAGES = "images"
-    AUDIO = "audio"
-    FILES = "files"
-    JSON_OBJECT = "json_object"
-    JSON_SCHEMA = "json_schema"
-    N = "n"
-    LOGPROBS = "logprobs"
-    STREAM = "stream"
-
-
-class LaneName(StrEnum):
-    """How an attempt is made."""
-
-    RELAY = "relay"
-    TRANSLATE = "translate"
-    DEMO = "demo"
-
-
-class CacheState(StrEnum):
-    """What the cache did for a request."""
-
-    HIT = "hit"
-    MISS = "miss"
-    BYPASS = "bypass"
-    JOINED = "joined"
-
-
-class OnConflict(StrEnum):
-    """What happens to a named model that is not cleared for the request's label."""
-
-    REROUTE = "reroute"
-    REJECT = "reject"
-
-
-class Failure(StrEnum):
-    """Why an attempt failed; it decides what comes next."""
-
-    UNREACHABLE = "unreachable"  # refused, reset before an answer, no such name
-    TIMEOUT = "timeout"
-    RATE_LIMITED = "rate_limited"
-    UNAVAILABLE = "unavailable"  # the provider answered 503 or 529
-    BROKEN = "broken"  # any other 5xx, a cut answer, bytes that are not the dialect
-    OPERATOR = "operator"  # 401, 403, 404: our key, our model name
-    REJECTED = "rejected"  # 400, 422 and the like: the caller's own request
-    CONTEXT_EXCEEDED = "context_exceeded"
-    NOT_CLEARED = "not_cleared"  # egress refused the address
+__all__ = ["CacheState", "Capability", "ComplexityTier", "Failure", "Label", "LaneName", "OnConflict", "Tier"]  # handed on; what stands here needs no entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +42,7 @@ class Deployment:
 
     `base_url` has no trailing slash (`https://api.openai.com/v1`); `address` is its scheme, host and port, None for the demo model alone. `model` is the
     provider's own name for it, `provider` the name that LiteLLM has for the provider. `params` are what a provider needs beside a key (`api_version`,
-    `aws_region_name`, ...).
+    `aws_region_name`, ...). `slots` is how many requests the gateway lets it serve at a time, None where that is left to it.
     """
 
     name: str
@@ -144,6 +60,7 @@ class Deployment:
     capabilities: frozenset[Capability] = frozenset(Capability)
     allow_fields: frozenset[str] = frozenset()
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +91,151 @@ class Hints:
     complexity: ComplexityTier | None = None
 
 
+class TokenCount(NamedTuple):
+    """Tokens of a prompt: `exact` where the model's own tokenizer counted every text, else an estimate that leans upwards."""
+
+    tokens: int
+    exact: bool
+
+
+class Measures(Protocol):
+    """What takes time to know of a request: computed when it is first read, and kept. Nothing here raises.
+
+    `known_...` say what has been read so far, None where nothing has; `tokens_at_most` is a bound that needs no tokenizer.
+    """
+
+    @property
+    def complexity(self) -> Complexity:
+        """How complex the newest human turn is."""
+
+    @property
+    def known_complexity(self) -> Complexity | None:
+        """The complexity, where anything has read it."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The prompt's tokens as OpenAI's newer models count them."""
+
+    @property
+    def known_prompt_tokens(self) -> int | None:
+        """The prompt's tokens, where anything has read them."""
+
+    @property
+    def tokens_about(self) -> int:
+        """The prompt's tokens where anything has read them, else an estimate that costs little and leans upwards."""
+
+    @property
+    def tokens_at_most(self) -> int:
+        """A bound for every tokenizer."""
+
+    def tokens_for(self, deployment: Deployment) -> TokenCount:
+        """Return the prompt's tokens as a deployment's model counts them."""
+
+
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Measures that are known from the start."""
+
+    complexity: Complexity
+    prompt_tokens: int
+    tokens_at_most: int
+
+    @property
+    def known_complexity(self) -> Complexity | None:
+        """The complexity."""
+        return self.complexity
+
+    @property
+    def known_prompt_tokens(self) -> int | None:
+        """The tokens."""
+        return self.prompt_tokens
+
+    @property
+    def tokens_about(self) -> int:
+        """The tokens."""
+        return self.prompt_tokens
+
+    def tokens_for(self, _: Deployment) -> TokenCount:
+        """Return the same estimate for every deployment."""
+        return TokenCount(self.prompt_tokens, exact=False)
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Facts:
-    """What is known of a request before routing. `label_reason` is an enum-like word (`hint`, `findings`, `unscannable`, `scanner_error`, `default`)."""
+    """What is known of a request before routing. `label_reason` is an enum-like word (`hint`, `findings`, `unscannable`, `scanner_error`, `default`).
+
+    Complexity and tokens come from `measures`, so that a request pays only for what a rule reads; given as values, they are those from the start.
+    """
 
     label: Label
     label_reason: str
     findings: tuple[Finding, ...]
-    complexity: Complexity
-    prompt_tokens: int
     max_output_tokens: int | None
     needs: frozenset[Capability]
+    measures: Measures
+
+    def __init__(  # noqa: PLR0917 -- a value's fields, in their order
+        self,
+        label: Label,
+        label_reason: str,
+        findings: tuple[Finding, ...],
+        complexity: Complexity | None = None,
+        prompt_tokens: int | None = None,
+        max_output_tokens: int | None = None,
+        needs: frozenset[Capability] = frozenset(),
+        *,
+        measures: Measures | None = None,
+    ) -> None:
+        """Take either `complexity` and `prompt_tokens`, or `measures`."""
+        if measures is None:
+            tokens = prompt_tokens or 0
+            measures = Measured(complexity or Complexity(0.0, ComplexityTier.SIMPLE), tokens, tokens)
+        store = object.__setattr__  # the class is frozen
+        store(self, "label", label)
+        store(self, "label_reason", label_reason)
+        store(self, "findings", findings)
+        store(self, "max_output_tokens", max_output_tokens)
+        store(self, "needs", needs)
+        store(self, "measures", measures)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The findings' kinds, sorted, each once."""
         return tuple(sorted({finding.kind for finding in self.findings}))
+
+    @property
+    def complexity(self) -> Complexity:
+        """How complex the newest human turn is, computed when first read."""
+        return self.measures.complexity
+
+    @property
+    def known_complexity(self) -> Complexity | None:
+        """The complexity, where anything has read it."""
+        return self.measures.known_complexity
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The prompt's tokens, counted when first read. A rule needs them only where `tokens_at_most` does not decide it."""
+        return self.measures.prompt_tokens
+
+    @property
+    def known_prompt_tokens(self) -> int | None:
+        """The prompt's tokens, where anything has read them."""
+        return self.measures.known_prompt_tokens
+
+    @property
+    def tokens_about(self) -> int:
+        """The prompt's tokens where anything has read them, else an estimate that costs little and leans upwards."""
+        return self.measures.tokens_about
+
+    @property
+    def tokens_at_most(self) -> int:
+        """A bound for every tokenizer that spends at least a byte on a token: UTF-8 bytes and what the chat format adds."""
+        return self.measures.tokens_at_most
+
+    def tokens_for(self, deployment: Deployment) -> TokenCount:
+        """Return the prompt's tokens as the deployment's model counts them."""
+        return self.measures.tokens_for(deployment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +353,7 @@ class Call:
 
     `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
     changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of
-    a stream; `idle_s` the time between two chunks.
+    a stream; `idle_s` the time between two chunks. `tenant` is whose turn it takes where there is a line; `on_wait` hears how many seconds that took.
     """
 
     deployment: Deployment
@@ -320,6 +366,8 @@ class Call:
     idle_s: float = 60.0
     facts: Facts | None = None
     rule: str = ""
+    tenant: str = field(default="", repr=False)
+    on_wait: Callable[[float], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

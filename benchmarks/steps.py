@@ -88,7 +88,7 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     log = logging.get_logger("access")
 
     def metrics() -> None:
-        monitoring.ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
+        monitoring.ROUTED.labels(str(facts.label), facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
         monitoring.CACHE.labels(CacheState.MISS).inc()
         monitoring.ATTEMPTS.labels(deployment.name, "ok").inc()
         monitoring.TOKENS.labels(deployment.name, "prompt").inc(210)

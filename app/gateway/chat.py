@@ -87,7 +87,7 @@ class ChatGateway:
         facts = await self._assess(request, receipt)
         plan = decide(table, facts, request.body, request.asked, self.snapshot(request))
         receipt.rule = plan.rule
-        ROUTED.labels(str(facts.label), str(facts.complexity.tier), plan.rule).inc()
+        ROUTED.labels(str(facts.label), facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
         place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
         stored = await self._find(place, receipt, stream=stream)
         if stored is not None:
@@ -95,7 +95,7 @@ class ChatGateway:
             return Reply(receipt, stream=stream, body=stored.body)
         walk = self._walk(request, facts, plan, deadline, stream=stream)
         if stream:
-            return await _begun(StreamReply(receipt, walk, place, prompt_tokens=facts.prompt_tokens), self.limits.commit_s)
+            return await _begun(StreamReply(receipt, walk, place, prompt_tokens=facts.tokens_about), self.limits.commit_s)
         return await _begun(WholeReply(receipt, walk, place), self.limits.commit_s)
 
     def snapshot(self, request: ChatRequest) -> Snapshot:  # noqa: ARG002 -- nothing is read of it yet

@@ -37,7 +37,8 @@ class Receipt:
             found.append((b"x-gateway-deployment", self.deployment.encode()))
         if self.facts is not None:
             found.append((b"x-gateway-label", str(self.facts.label).encode()))
-            found.append((b"x-gateway-complexity", self.facts.complexity.tier.encode()))
+            if self.facts.known_complexity is not None:
+                found.append((b"x-gateway-complexity", self.facts.known_complexity.tier.encode()))
             if self.facts.findings:
                 found.append((b"x-gateway-findings", ",".join(self.facts.kinds).encode()))
         if self.rule is not None:
@@ -57,7 +58,9 @@ class Receipt:
         """Return what the access log says of the turn: identifiers, enums and counts."""
         fields: dict[str, Any] = {}
         if self.facts is not None:
-            fields |= {"label": str(self.facts.label), "complexity": str(self.facts.complexity.tier), "findings": len(self.facts.findings)}
+            fields |= {"label": str(self.facts.label), "findings": len(self.facts.findings)}
+            if self.facts.known_complexity is not None:
+                fields |= {"complexity": str(self.facts.known_complexity.tier), "score": round(self.facts.known_complexity.score, 4)}
         pairs = {
             "rule": self.rule,
             "deployment": self.deployment,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain import Complexity, ComplexityTier, Facts, Label, Tier
 from app.policy.collect import collect
-from app.policy.complexity import SCALE, score
+from app.policy.complexity import SCALE
+from app.policy.measures import LazyMeasures
 from app.policy.sensitivity.database import TooManyHitsError
 from app.policy.sensitivity.scanner import Scanner
-from app.policy.tokens import estimate_tokens
+from app.policy.tokens import most_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ LABELS: Mapping[Tier, Label] = {Tier.HARD: Label.CONFIDENTIAL, Tier.LIKELY: Labe
 
 
 class Assessor:
-    """Says what is known of a request. Pure: the same body and hints give the same facts. Never raises.
+    """Says what is known of a request. Pure: the same body and hints give the same facts. Never raises, nor do the facts when they are read.
 
     The label is the highest of: `default_label`, the caller's hint, what the findings mean (`labels` by tier, `kind_labels` by kind where an operator
     says otherwise), and confidential for what cannot be scanned: kinds of media that are not in `allow_unscannable`, more than `max_scan_bytes` of text,
@@ -63,24 +64,26 @@ class Assessor:
         try:
             collected = collect(body)
             needs = collected.needs  # whatever fails after this, tools and images are known
-            label, reason, findings = self._label(collected, hints)
+            size_bytes = _scan_bytes(collected)
+            label, reason, findings = self._label(collected, hints, size_bytes)
             return Facts(
                 label=label,
                 label_reason=reason,
                 findings=findings,
-                complexity=score(collected.human_turns, scale=self._scale, hint=hints.complexity),
-                prompt_tokens=estimate_tokens(collected),
                 max_output_tokens=_max_output_tokens(body),
                 needs=needs,
+                measures=LazyMeasures(
+                    collected, scale=self._scale, hint=hints.complexity, tokens_at_most=most_tokens(collected, size_bytes), on_fault=self._tell
+                ),
             )
         except Exception as exc:  # noqa: BLE001 whatever fails here, the request stays where confidential ones stay
             self._tell(exc)
             return Facts(Label.CONFIDENTIAL, "scanner_error", (), Complexity(1.0, hints.complexity or ComplexityTier.COMPLEX), 0, None, needs)
 
-    def _label(self, collected: Collected, hints: Hints) -> tuple[Label, str, tuple[Finding, ...]]:
+    def _label(self, collected: Collected, hints: Hints, size_bytes: int) -> tuple[Label, str, tuple[Finding, ...]]:
         if self._scanner.health is not None:
             return Label.CONFIDENTIAL, "scanner_unavailable", ()
-        if _scan_bytes(collected) > self._max_scan_bytes:
+        if size_bytes > self._max_scan_bytes:
             return Label.CONFIDENTIAL, "over_scan_limit", ()
         try:
             findings = self._scanner.scan(collected.scalars, collected.joins)

@@ -13,6 +13,8 @@ CHARS_PER_TOKEN = 3.2  # with o200k_base, English prose has 4.5, code 3.3 to 4.1
 TOKENS_PER_EXTRA_BYTE = 0.55  # of UTF-8, beyond one a character: Cyrillic has 0.3 tokens a character and one such byte, Chinese 0.8 and two
 TOKENS_PER_MESSAGE = 3  # OpenAI's chat format, and as many once for the answer's start
 TOKENS_PER_MEDIUM = 1_105  # a 1024 x 1024 image in high detail: 765 by OpenAI's tiles, 1,105 with the largest aspect ratio
+_MOST_PER_MESSAGE = 16  # what a chat format puts around a message: OpenAI's 4, Llama's 5, and the names of roles
+_MOST_PER_SCALAR = 8  # what a chat format puts around a piece: a tool call, a parameter of a tool
 _CHARS_PER_SCHEMA_TOKEN = 3.0  # JSON has more punctuation
 
 
@@ -25,6 +27,12 @@ def estimate_tokens(collected: Collected) -> int:
         + TOKENS_PER_MESSAGE * (collected.messages + 1)
         + TOKENS_PER_MEDIUM * media
     )
+
+
+def most_tokens(collected: Collected, size_bytes: int) -> int:
+    """Return a bound for the tokens of a prompt whose scalars have `size_bytes` in UTF-8: a byte-level tokenizer spends at least a byte on each token."""
+    media = sum(part.kind != "part" for part in collected.opaque)
+    return size_bytes + collected.schema_chars + _MOST_PER_SCALAR * len(collected.scalars) + _MOST_PER_MESSAGE * (collected.messages + 1) + TOKENS_PER_MEDIUM * media
 
 
 def _texts(texts: Sequence[str]) -> int:

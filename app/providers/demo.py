@@ -29,7 +29,7 @@ class DemoAnswer:
         self._words = text.split(" ")
         self._text = text
         self._n = call.body.get("n") or 1
-        prompt = call.facts.prompt_tokens if call.facts is not None else 0
+        prompt = call.facts.tokens_about if call.facts is not None else 0
         completion = len(self._words) * self._n
         self._usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
@@ -86,5 +86,5 @@ def _decided(facts: Facts) -> dict[str, Any]:
         "label": str(facts.label),
         "findings": " ".join(facts.kinds) or "none",
         "complexity": f"{facts.complexity.tier} ({facts.complexity.score:.2f})",
-        "prompt_tokens": facts.prompt_tokens,
+        "prompt_tokens": facts.tokens_about,
     }

@@ -66,7 +66,7 @@ async def test_explain_is_execute(http: aiohttp.ClientSession, gateway: GatewayS
         explained, real, answer = await both(http, gateway, body, headers)
 
         assert real.headers["x-gateway-label"] == explained["label"], name
-        assert real.headers["x-gateway-complexity"] == explained["complexity"]["tier"], name
+        assert real.headers.get("x-gateway-complexity") in {explained["complexity"]["tier"], None}, name  # None: no rule read it
         assert real.headers.get("x-gateway-findings", "") == ",".join(sorted({found["kind"] for found in explained["findings"]})), name
         if explained["plan"] is None:
             assert answer["error"] == explained["error"], name

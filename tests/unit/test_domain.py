@@ -46,3 +46,17 @@ def test_every_value_is_frozen() -> None:
 
     assert classes
     assert all(cls.__dataclass_params__.frozen and hasattr(cls, "__slots__") for cls in classes)  # type: ignore[union-attr]
+
+
+def test_facts_from_values_are_known_from_the_start() -> None:
+    given = facts(prompt_tokens=7)
+
+    assert given.known_complexity == given.complexity
+    assert given.known_prompt_tokens == given.prompt_tokens == given.tokens_at_most == given.tokens_about == 7
+    assert given.tokens_for(Deployment("d", "openai", "m", LaneName.RELAY, Label.PUBLIC)) == (7, False)
+
+
+def test_facts_with_another_label_keep_their_measures() -> None:
+    given = facts(Label.PUBLIC)
+
+    assert dataclasses.replace(given, label=Label.CONFIDENTIAL).measures is given.measures

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from app.domain import CacheState, Deployment, Finding, Label, LaneName, Price, Tier, Usage
+from app.domain import CacheState, Deployment, Facts, Finding, Label, LaneName, Price, Tier, Usage
 from app.gateway.receipt import Receipt, cost_usd
 from tests.unit.policy.table import facts
 
@@ -38,13 +41,22 @@ def test_the_log_has_identifiers_and_counts() -> None:
 
     assert receipt.log_fields() == {
         "label": "public",
-        "complexity": "simple",
         "findings": 0,
+        "complexity": "simple",
+        "score": 0.0,
         "deployment": "d",
         "prompt_tokens": 3,
         "completion_tokens": 4,
     }
     assert Receipt().log_fields() == {}
+
+
+def test_what_nothing_read_of_the_request_is_not_told() -> None:
+    unread: Any = SimpleNamespace(known_complexity=None)
+    receipt = Receipt(facts=Facts(Label.PUBLIC, "default", (), measures=unread))
+
+    assert b"x-gateway-complexity" not in dict(receipt.headers())
+    assert receipt.log_fields() == {"label": "public", "findings": 0}
 
 
 def priced(price: Price | None) -> Deployment:

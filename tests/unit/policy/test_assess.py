@@ -140,6 +140,22 @@ def test_a_complexity_hint_sets_the_tier() -> None:
     assert assessor().assess(said("x"), Hints(complexity=ComplexityTier.COMPLEX)).complexity.tier == ComplexityTier.COMPLEX
 
 
+def test_neither_score_nor_tokens_are_computed_before_they_are_read() -> None:
+    facts = assessor().assess(said("Prove it."), Hints())
+
+    assert (facts.known_complexity, facts.known_prompt_tokens) == (None, None)
+    assert (facts.complexity, facts.prompt_tokens) == (facts.known_complexity, facts.known_prompt_tokens)
+
+
+@SOME
+@given(st.text(max_size=200), st.lists(st.text(max_size=10), max_size=5))
+def test_the_bound_is_never_below_the_tokens(text: str, names: list[str]) -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {name: {"type": "string"}}}}} for name in names]
+    facts = assessor().assess(said(text) | {"tools": tools}, Hints())
+
+    assert facts.prompt_tokens <= facts.tokens_at_most
+
+
 def test_the_default_scanner_is_made_when_none_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 

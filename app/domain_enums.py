@@ -1,0 +1,93 @@
+"""The words of the vocabulary of which there are only so many; app/domain.py hands them on."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Label(IntEnum):
+    """How sensitive a request or document is: an ordered lattice whose join is `max`."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, text: str) -> Label:
+        """Return the label named `text`, whatever its case. Raises ValueError for any other word."""
+        try:
+            return cls[text.strip().upper()]
+        except KeyError:
+            raise ValueError("expected public, internal or confidential") from None
+
+
+class Tier(StrEnum):
+    """How sure a finding is."""
+
+    HARD = "hard"
+    LIKELY = "likely"
+    WEAK = "weak"
+
+
+class ComplexityTier(StrEnum):
+    """Which kind of model a request needs."""
+
+    SIMPLE = "simple"
+    MEDIUM = "medium"
+    COMPLEX = "complex"
+
+
+class Capability(StrEnum):
+    """What changes an answer's shape, so that a deployment without it cannot serve the request."""
+
+    TOOLS = "tools"
+    IMAGES = "images"
+    AUDIO = "audio"
+    FILES = "files"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    N = "n"
+    LOGPROBS = "logprobs"
+    STREAM = "stream"
+
+
+class LaneName(StrEnum):
+    """How an attempt is made."""
+
+    RELAY = "relay"
+    TRANSLATE = "translate"
+    DEMO = "demo"
+
+
+class CacheState(StrEnum):
+    """What the cache did for a request."""
+
+    HIT = "hit"
+    MISS = "miss"
+    BYPASS = "bypass"
+    JOINED = "joined"
+
+
+class OnConflict(StrEnum):
+    """What happens to a named model that is not cleared for the request's label."""
+
+    REROUTE = "reroute"
+    REJECT = "reject"
+
+
+class Failure(StrEnum):
+    """Why an attempt failed; it decides what comes next."""
+
+    UNREACHABLE = "unreachable"  # refused, reset before an answer, no such name
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"  # the provider answered 503 or 529
+    BROKEN = "broken"  # any other 5xx, a cut answer, bytes that are not the dialect
+    OPERATOR = "operator"  # 401, 403, 404: our key, our model name
+    REJECTED = "rejected"  # 400, 422 and the like: the caller's own request
+    CONTEXT_EXCEEDED = "context_exceeded"
+    NOT_CLEARED = "not_cleared"  # egress refused the address
+    FULL = "full"  # no slot of the gateway's own came free for the deployment: it was not asked
