@@ -17,8 +17,9 @@ GatewayError                     status  type                      code
 ├── RateLimitedError             429     rate_limit_error          rate_limit_exceeded
 ├── InternalError                500     server_error              internal_error
 ├── UnavailableError             503     server_error              (as given)
+│   └── OverloadedError          503     server_error              server_overloaded
 ├── UpstreamError                (one attempt; the walker turns it into one of those around it)
-└── AttemptsFailedError          502-504 server_error              upstream_error, upstream_unavailable, upstream_timeout
+└── AttemptsFailedError          502-504 server_error              upstream_error, upstream_unavailable, upstream_timeout, server_overloaded
 
 A message is a sentence for the caller that says what to do next. It never holds the text of another exception, and a caller's values only where the
 caller sent them in the same request.
@@ -178,6 +179,12 @@ class UnavailableError(GatewayError):
     code = "unavailable"
 
 
+class OverloadedError(UnavailableError):
+    """There is more to do than the gateway takes on at once; `retry-after` says when to come back."""
+
+    code = "server_overloaded"
+
+
 class UpstreamError(GatewayError):
     """One attempt that failed.
 
@@ -226,6 +233,7 @@ class AttemptsFailedError(GatewayError):
         Failure.UNREACHABLE: (503, "upstream_unavailable"),
         Failure.RATE_LIMITED: (503, "upstream_unavailable"),
         Failure.UNAVAILABLE: (503, "upstream_unavailable"),
+        Failure.FULL: (503, "server_overloaded"),
     }
 
     def __init__(self, tried: Sequence[tuple[str, UpstreamError]]) -> None:

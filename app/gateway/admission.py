@@ -1,0 +1,83 @@
+"""A bound on the requests that are served at the same time, held before their bodies are read: what waits costs a connection and nothing else."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from app.errors import OverloadedError
+from app.gateway.slots import FullError, Slots
+from app.utils.monitoring import OVERLOADED, QUEUE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_QUEUE: Final = "requests"
+
+# A body of so many bytes counts as much as a request without one, so that the bound holds for memory too.
+_UNIT_BYTES: Final = 256 * 1024
+
+
+class Admission:
+    """At most `limit` requests at a time (0: no bound), `places` more waiting, each for `wait_s` at most; tenants take turns.
+
+    `max_bytes` is what a body may have at most, and what one counts for that does not announce its length.
+    """
+
+    def __init__(self, limit: int, *, places: int, wait_s: float, max_bytes: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._slots = Slots(limit, places=places) if limit else None
+        self._wait_s = wait_s
+        self._max_bytes = max_bytes
+        self._clock = clock
+
+    async def enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass:
+        """Wait for admission. `whole`: the body has arrived already. Raises OverloadedError."""
+        slots = self._slots
+        if slots is None:
+            return _FREE
+        weight = self._weigh(headers, whole=whole)
+        if slots.try_take(tenant, weight=weight):
+            return Pass(slots, tenant, weight)
+        began = self._clock()
+        try:
+            await slots.take(tenant, self._wait_s, weight=weight)
+        except FullError:
+            OVERLOADED.labels(_QUEUE).inc()
+            raise self._refusal() from None
+        finally:
+            waited_s = self._clock() - began
+            QUEUE_SECONDS.labels(_QUEUE).observe(waited_s)
+        return Pass(slots, tenant, weight, waited_s)
+
+    def _weigh(self, headers: Mapping[str, str], *, whole: bool) -> int:
+        announced = headers.get("content-length")
+        if announced is not None and announced.isdigit():
+            return 1 + min(int(announced), self._max_bytes) // _UNIT_BYTES
+        return 1 if whole or "transfer-encoding" not in headers else 1 + self._max_bytes // _UNIT_BYTES
+
+    def _refusal(self) -> OverloadedError:
+        wait_s = max(1, math.ceil(self._wait_s))
+        message = f"The gateway serves as many requests as it may (MAX_IN_FLIGHT): try again in {wait_s} s."
+        return OverloadedError(message, headers={"retry-after": str(wait_s), "connection": "close"})
+
+
+class Pass:
+    """A request's admission; `leave` ends it. `waited_s` is how long it took."""
+
+    __slots__ = ("_slots", "_tenant", "_weight", "waited_s")
+
+    def __init__(self, slots: Slots | None, tenant: str = "", weight: int = 0, waited_s: float | None = None) -> None:
+        self._slots = slots
+        self._tenant = tenant
+        self._weight = weight
+        self.waited_s = waited_s
+
+    def leave(self) -> None:
+        """Make room for another. Idempotent."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.give(self._tenant, weight=self._weight)
+
+
+_FREE: Final = Pass(None)
