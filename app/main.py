@@ -57,7 +57,7 @@ def worker_app() -> ASGIApp:
 def configure_logging(settings: Settings) -> None:
     """Send events to standard output, readable where that is a terminal."""
     readable = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
-    logging.configure(settings.log_level, readable=readable)
+    logging.configure(settings.log_level, readable=readable, may_hold=True)
     logging.muzzle()
 
 
@@ -83,9 +83,11 @@ def _fastapi(parts: Parts) -> FastAPI:
         watch = asyncio.create_task(look_for_redis(parts))
         gc.collect()
         gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
+        logging.hold_back(asyncio.get_running_loop())
         try:
             yield
         finally:
+            logging.hold_back(None)
             watch.cancel()
             await close(parts)
 

@@ -6,6 +6,7 @@ the call (their messages hold prompts, URLs and keys), exceptions to classes and
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import sys
@@ -18,19 +19,23 @@ from typing import TYPE_CHECKING, Any, TextIO
 import orjson
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
     from types import TracebackType
+
+HOLD_S = 0.1
+_HOLD_BYTES = 64 * 1024
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 
 
-def _dumped(event: Mapping[str, Any]) -> str:
+def _dumped(event: Mapping[str, Any]) -> bytes:
     """Return one line of JSON: by orjson, which takes a quarter of the time, unless an integer is too large for it."""
     try:
-        return orjson.dumps(event, default=_type_name).decode()
+        return orjson.dumps(event, default=_type_name, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
-        return json.dumps(event, default=_type_name)
+        return json.dumps(event, default=_type_name).encode() + b"\n"
 
 
 def _type_name(value: object) -> str:
@@ -43,33 +48,70 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class _Sink:
-    """Where events go. One per process, set by `configure`."""
+    """Where events go. One per process, set by `configure`.
+
+    While it holds back (`hold_back`), lines of ordinary service that come from the loop's own thread wait up to HOLD_S for others, so that one write carries
+    all of them: a line of its own costs three times as much. What an operator should look at is written at once, with all that waits.
+    """
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None  # standard output, whatever that is by then
         self.threshold = _LEVELS["info"]
         self.readable = False
+        self.may_hold = False
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+
+    def hold_back(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Let lines wait for one another on `loop`, from whose thread this is called; None: write what waits, and from now on each at once."""
+        self._loop, self._thread = loop, threading.get_ident()
+        self.flush()
 
     def emit(self, level: str, name: str, event: str, fields: Mapping[str, Any]) -> None:
         now = time.time()
         serving = request_id.get()
-        if serving is not None:
-            fields = {"request_id": serving, **fields}
         if self.readable:
+            fields = fields if serving is None else {"request_id": serving, **fields}
             clock = time.strftime("%H:%M:%S", time.localtime(now))
             pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
-            line = f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip()
-        else:
-            line = _dumped({"time": round(now, 3), "level": level, "logger": name, "event": event, **fields})
+            self._write(f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip() + "\n")
+            return
+        known = {"time": round(now, 3), "level": level, "logger": name, "event": event}
+        if serving is not None:
+            known["request_id"] = serving
+        known.update(fields)
+        line = _dumped(known)
+        if self._loop is None or threading.get_ident() != self._thread:
+            self._write(line.decode())
+            return
+        if not self._waiting:
+            self._loop.call_later(HOLD_S, self.flush)
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        if self._waiting_bytes > _HOLD_BYTES or _LEVELS[level] > _LEVELS["info"]:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            lines = b"".join(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            self._write(lines.decode())
+
+    def _write(self, text: str) -> None:
         try:
             stream = self.stream if self.stream is not None else sys.stdout
-            stream.write(line + "\n")
+            stream.write(text)
             stream.flush()
         except (OSError, ValueError):  # the reader of the log is gone; serving goes on
             return
 
 
 _sink = _Sink()
+atexit.register(_sink.flush)
 
 
 class Logger:
@@ -147,8 +189,21 @@ def _in_thread(args: threading.ExceptHookArgs) -> None:
         get_logger("process").fault("thread_failed", args.exc_value)
 
 
-def configure(level: str, *, readable: bool, stream: TextIO | None = None) -> None:
-    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal."""
+def hold_back(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Let lines of ordinary service wait up to HOLD_S seconds for others, on `loop`, where `configure` allowed it; None: no longer.
+
+    What waits is what a crash may lose.
+    """
+    if _sink.may_hold:
+        _sink.hold_back(loop)
+
+
+def configure(level: str, *, readable: bool, stream: TextIO | None = None, may_hold: bool = False) -> None:
+    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal.
+
+    `may_hold` allows `hold_back`, which readable lines never are.
+    """
+    _sink.may_hold = may_hold and not readable
     _sink.threshold = _LEVELS[level.lower()]
     _sink.readable = readable
     _sink.stream = stream

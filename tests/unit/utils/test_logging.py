@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging as standard
@@ -148,3 +149,55 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
     logging.get_logger("part").info("began")
 
     logging.configure("info", readable=False)
+
+
+async def test_lines_wait_for_one_another_and_not_for_long(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "HOLD_S", 0.01)
+    log = logging.get_logger("part")
+    logging.configure("info", readable=False, stream=output, may_hold=True)
+    logging.hold_back(asyncio.get_running_loop())
+    log.info("one")
+    log.info("two")
+    at_once = output.getvalue()
+    async with asyncio.timeout(5):
+        while not output.getvalue():  # noqa: ASYNC110 -- the sink sets no event
+            await asyncio.sleep(0.002)
+    logging.hold_back(None)
+
+    assert at_once == ""
+    assert [event["event"] for event in events(output)] == ["one", "two"]
+
+
+async def test_what_an_operator_should_see_does_not_wait_and_takes_what_waits_along(output: io.StringIO) -> None:
+    log = logging.get_logger("part")
+    logging.configure("info", readable=False, stream=output, may_hold=True)
+    logging.hold_back(asyncio.get_running_loop())
+    log.info("one")
+    log.warning("two")
+    written = [event["event"] for event in events(output)]
+    logging.hold_back(None)
+
+    assert written == ["one", "two"]
+
+
+async def test_lines_of_other_threads_much_and_the_end_do_not_wait(output: io.StringIO) -> None:
+    log = logging.get_logger("part")
+    logging.configure("info", readable=False, stream=output, may_hold=True)
+    logging.hold_back(asyncio.get_running_loop())
+    await asyncio.to_thread(log.info, "elsewhere")
+    elsewhere = len(events(output))
+    log.info("large", text="x" * 100_000)
+    large = len(events(output))
+    log.info("last")
+    before_the_end = len(events(output))
+    logging.hold_back(None)
+    log.info("after")
+
+    assert (elsewhere, large, before_the_end, len(events(output))) == (1, 2, 2, 4)
+
+
+async def test_lines_do_not_wait_where_that_is_not_allowed(output: io.StringIO) -> None:
+    logging.hold_back(asyncio.get_running_loop())
+    logging.get_logger("part").info("one")
+
+    assert len(events(output)) == 1
