@@ -65,8 +65,8 @@ def build_app(parts: Parts) -> ASGIApp:
     """Put the routes and the layers of middleware.py around the parts."""
     settings = parts.settings
     api = _fastapi(parts)
-    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, settings.max_body_bytes, settings.body_idle_s)
-    gated = Gate(BodyLimit(api, settings.max_body_bytes, settings.body_idle_s), parts.guard, health.OPEN_PATHS)
+    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, parts.admission, settings.max_body_bytes, settings.body_idle_s)
+    gated = Gate(BodyLimit(api, settings.max_body_bytes, settings.body_idle_s), parts.guard, parts.admission, health.OPEN_PATHS)
     app: ASGIApp = HotRoute(gated, path=chat.PATH, endpoint=endpoint)
     if settings.allowed_origins:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from app.dependencies import Guard
+    from app.gateway.admission import Admission
     from app.http_io import Header
 
 log = logging.get_logger("access")
@@ -37,6 +38,7 @@ log = logging.get_logger("access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _UNROUTED = "unrouted"
 _CALLER_GONE = 499  # nginx's number for a caller that left before any answer
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})  # these cost little, and an operator wants them most when there is much to do
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -129,11 +131,15 @@ class HotRoute:
 
 
 class Gate:
-    """Limits and authenticates every request but those to `open_paths`; the tenant stands in the scope for dependencies.Caller."""
+    """Limits and authenticates every request but those to `open_paths`, and admits those that are work.
 
-    def __init__(self, app: ASGIApp, guard: Guard, open_paths: Collection[str]) -> None:
+    The tenant stands in the scope for dependencies.Caller.
+    """
+
+    def __init__(self, app: ASGIApp, guard: Guard, admission: Admission, open_paths: Collection[str]) -> None:
         self._app = app
         self._guard = guard
+        self._admission = admission
         self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,12 +154,18 @@ class Gate:
                 message["headers"] = [*message.get("headers", ()), *limits]
             await send(message)
 
+        headers = read_headers(scope)
         try:
-            scope["sluice_tenant"] = await self._guard.admit(scope, read_headers(scope), limits)
+            scope["sluice_tenant"] = tenant = await self._guard.admit(scope, headers, limits)
+            admitted = None if scope["method"] in _READING else await self._admission.enter(tenant.key_id, headers, whole=is_whole(scope))
         except GatewayError as error:
             await send_error(send_with_limits, error)
             return
-        await self._app(scope, receive, send_with_limits)
+        try:
+            await self._app(scope, receive, send_with_limits)
+        finally:
+            if admitted is not None:
+                admitted.leave()
 
 
 class BodyLimit:

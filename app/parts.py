@@ -16,7 +16,10 @@ from app.config.addresses import is_local, parse_base_url
 from app.config.faults import ConfigError
 from app.dependencies import Guard
 from app.domain import Label, LaneName
+from app.gateway.admission import Admission
 from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.room import Room, RoomLane
+from app.gateway.scans import Scans
 from app.gateway.search import SearchGateway
 from app.limits import RateLimit
 from app.providers import translate
@@ -64,6 +67,7 @@ class Parts:
     cache: MemoryCache | RedisCache | None
     quota: RedisQuota | None
     guard: Guard
+    admission: Admission
     scan_pool: ThreadPoolExecutor
 
 
@@ -78,14 +82,15 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
     DEGRADED.labels("scanner").set(assessor.health is not None)
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
     cache = _cache(settings, secret)
+    room = Room(places=settings.room_queue, wait_s=settings.room_wait_s)
     gateway = ChatGateway(
         table=assembled.table,
         assessor=assessor,
-        lanes={LaneName.RELAY: RelayLane(wire), LaneName.TRANSLATE: translate.TranslateLane(wire), LaneName.DEMO: DemoLane()},
+        lanes={LaneName.RELAY: RoomLane(RelayLane(wire), room), LaneName.TRANSLATE: RoomLane(translate.TranslateLane(wire), room), LaneName.DEMO: DemoLane()},
         cache=cache,
         secret=secret,
         limits=ChatLimits(settings.llm_timeout, settings.connect_timeout_s, settings.stream_idle_s, settings.stream_commit_s, settings.cache_ttl),
-        scan_pool=scan_pool,
+        scans=Scans(scan_pool, _SCAN_THREADS),
     )
     embedder = _embedder(file, assembled, wire, settings)
     store = _store(settings, assembled, embedder)
@@ -100,6 +105,7 @@ def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
         cache=cache,
         quota=quota,
         guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, quota), settings.trusted_proxies),
+        admission=Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes),
         scan_pool=scan_pool,
     )
 

@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     connect_timeout_s: _Seconds = 5
     stream_idle_s: _Seconds = 60
     stream_commit_s: _Seconds = 10
+    max_in_flight: int = Field(default=1000, ge=0)
+    max_queued: int = Field(default=200, ge=0)
+    queue_wait_s: _Seconds = 5
+    room_queue: int = Field(default=64, ge=0)
+    room_wait_s: _Seconds = 30
+    drain_delay_s: float = Field(default=0, ge=0, allow_inf_nan=False)
     shutdown_grace_s: float = Field(default=30, ge=0, allow_inf_nan=False)
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,12 +19,12 @@ from app.utils.monitoring import CACHE, FINDINGS, ROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Executor
 
     from app.domain import Facts, Hints, LaneName, Plan, RoutingTable, Tenant
     from app.gateway.cache_control import CacheControl
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt
+    from app.gateway.scans import Scans
     from app.gateway.stored import StoredAnswer
     from app.policy.assess import Assessor
 
@@ -75,7 +74,7 @@ class ChatGateway:
     cache: Cache | None
     secret: bytes = field(repr=False)
     limits: ChatLimits
-    scan_pool: Executor
+    scans: Scans
     flights: Flights[StoredAnswer] = field(default_factory=Flights)
     vitals: Vitals = field(default_factory=Vitals)
 
@@ -93,7 +92,7 @@ class ChatGateway:
         if stored is not None:
             receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
             return Reply(receipt, stream=stream, body=stored.body)
-        walk = self._walk(request, facts, plan, deadline, stream=stream)
+        walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
         if stream:
             return await _begun(StreamReply(receipt, walk, place, prompt_tokens=facts.tokens_about), self.limits.commit_s)
         return await _begun(WholeReply(receipt, walk, place), self.limits.commit_s)
@@ -107,9 +106,7 @@ class ChatGateway:
         going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
         if request.size_bytes <= SCAN_INLINE_BYTES:
             return self.assessor.assess(going_out, request.hints)
-        context = contextvars.copy_context()  # so that what is logged there carries the request's id
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.scan_pool, context.run, self.assessor.assess, going_out, request.hints)
+        return await self.scans.run(request.tenant.key_id, request.size_bytes, self.assessor.assess, going_out, request.hints)
 
     async def _assess(self, request: ChatRequest, receipt: Receipt) -> Facts:
         start = time.perf_counter()
@@ -135,7 +132,7 @@ class ChatGateway:
         CACHE.labels(place.state).inc()
         return stored
 
-    def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, deadline: float, *, stream: bool) -> Walk:
+    def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, receipt: Receipt, deadline: float, *, stream: bool) -> Walk:
         limits = self.limits
         call = Call(
             deployment=plan.attempts[0].deployment,
@@ -148,6 +145,8 @@ class ChatGateway:
             idle_s=limits.idle_s,
             facts=facts,
             rule=plan.rule,
+            tenant=request.tenant.key_id,
+            on_wait=receipt.note_wait,
         )
         include_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
         return Walk(plan, call, self.lanes, deadline=deadline, include_usage=include_usage, vitals=self.vitals)

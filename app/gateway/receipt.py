@@ -26,9 +26,14 @@ class Receipt:
     ended: str | None = None  # `cut` or `failed`, for a stream that did not end well
     usage: Usage | None = None
     cost_usd: float | None = None
+    queue_s: float | None = None  # for a slot, of the gateway or of a deployment
     assess_s: float | None = None
     cache_s: float | None = None
     upstream_s: float | None = None
+
+    def note_wait(self, seconds: float) -> None:
+        """Add to the time that was spent waiting for a slot."""
+        self.queue_s = (self.queue_s or 0.0) + seconds
 
     def headers(self) -> list[Header]:
         """Return the response headers, each where its value is known."""
@@ -76,7 +81,7 @@ class Receipt:
 
     def _timings(self) -> str:
         total = time.perf_counter() - self.started
-        known = (("assess", self.assess_s), ("cache", self.cache_s), ("upstream", self.upstream_s), ("total", total))
+        known = (("queue", self.queue_s), ("assess", self.assess_s), ("cache", self.cache_s), ("upstream", self.upstream_s), ("total", total))
         return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in known if seconds is not None)
 
 

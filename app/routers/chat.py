@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from app.dependencies import Guard
     from app.domain import Tenant
+    from app.gateway.admission import Admission, Pass
     from app.gateway.chat import ChatGateway
     from app.gateway.reply import Reply
     from app.http_io import Header
@@ -41,6 +42,7 @@ class ChatEndpoint:
 
     gateway: ChatGateway
     guard: Guard
+    admission: Admission
     max_body_bytes: int
     body_idle_s: float
 
@@ -49,10 +51,13 @@ class ChatEndpoint:
         receipt = Receipt()
         limits: list[Header] = []
         reply: Reply | None = None
+        admitted: Pass | None = None
         with IN_FLIGHT.track_inprogress():
             try:
                 headers = read_headers(scope)
                 tenant = await self.guard.admit(scope, headers, limits)
+                admitted = await self.admission.enter(tenant.key_id, headers, whole=is_whole(scope))
+                receipt.queue_s = admitted.waited_s
                 raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
                 request = await self._read(raw, headers, tenant)
                 async with Presence(receive) as presence:
@@ -67,14 +72,18 @@ class ChatEndpoint:
                 scope["sluice_headers"] = [*receipt.headers(), *limits]  # RequestEdge answers, and tells what was known
                 raise
             finally:
-                if reply is not None:
-                    await reply.finish()
+                try:
+                    if reply is not None:
+                        await reply.finish()
+                finally:
+                    if admitted is not None:
+                        admitted.leave()
                 scope["sluice"].update(receipt.log_fields())
 
     async def _read(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:
         if len(raw) <= SCAN_INLINE_BYTES:
             return read_request(raw, headers, tenant)
-        return await asyncio.get_running_loop().run_in_executor(self.gateway.scan_pool, read_request, raw, headers, tenant)
+        return await self.gateway.scans.run(tenant.key_id, len(raw), read_request, raw, headers, tenant)
 
 
 def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:

@@ -12,6 +12,7 @@ from app.errors import GatewayError
 from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
 from app.gateway.receipt import Receipt
+from app.gateway.scans import Scans
 from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 from tests.unit.gateway.test_reply import FINISH, FakeCache
 from tests.unit.policy.table import deployment, facts, table
@@ -41,7 +42,7 @@ class FakeAssessor:
 
 def gateway(lane: FakeLane, cache: FakeCache | None = None) -> ChatGateway:
     assessor: Any = FakeAssessor()
-    return ChatGateway(TABLE, assessor, {LaneName.RELAY: lane}, cache, b"secret", ChatLimits(timeout_s=5), ThreadPoolExecutor(1))
+    return ChatGateway(TABLE, assessor, {LaneName.RELAY: lane}, cache, b"secret", ChatLimits(timeout_s=5), Scans(ThreadPoolExecutor(1), 1))
 
 
 def request(tenant: str = "t", *, label: Label | None = None, control: CacheControl | None = None, size: int = 10, **body: Any) -> ChatRequest:
