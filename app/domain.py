@@ -239,40 +239,6 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What must hold for a rule to match; None holds always."""
-
-    labels: frozenset[Label] | None = None
-    complexities: frozenset[ComplexityTier] | None = None
-    min_tokens: int | None = None
-    max_tokens: int | None = None
-    needs: frozenset[Capability] | None = None
-    findings: frozenset[str] | None = None
-    model: str | None = None  # a glob over the model the caller asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of configuration: when `when` holds, use the pool or deployment `use`."""
-
-    name: str
-    when: Condition
-    use: str
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingTable:
-    """Everything that routing reads: only what is active. When nothing is, the demo model stands in every pool."""
-
-    deployments: Mapping[str, Deployment]
-    inactive: Mapping[str, str]  # name -> a sentence that says why and what to set
-    pools: Mapping[str, tuple[Deployment, ...]]  # active members, in order; a pool may be empty
-    rules: tuple[Rule, ...]
-    fallback: str | None = None
-    on_conflict: OnConflict = OnConflict.REROUTE
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """What a caller says beside the conversation. `key` is the API key's name, `tags` are the caller's own words (`X-Gateway-Tags`)."""
 
@@ -288,7 +254,7 @@ class Snapshot:
 
     `now` is Unix time. `resting` are the deployments that may not be asked now, with the seconds until they may (a breaker, a provider's Retry-After, their
     own limits). `first_token_s` and `in_flight` are what was measured of each; a deployment that nobody has asked is in neither. `draw` is a number in
-    0..1 of this request's own, `conversation` one that every turn of a conversation shares.
+    0..1 of this request's own, `conversation` one that every turn of a conversation shares, and `stays_with` the deployment that its last turn went to.
     """
 
     now: float = 0.0
@@ -297,6 +263,7 @@ class Snapshot:
     in_flight: Mapping[str, int] = field(default_factory=dict)
     draw: float = 0.0
     conversation: float = 0.0
+    stays_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +295,8 @@ class Excluded:
 class Plan:
     """The ordered attempts for a request: a value, computed before anything is called.
 
-    `if_context_exceeded` takes the place of what remains when a provider says that the prompt is too long.
+    `if_context_exceeded` takes the place of what remains when a provider says that the prompt is too long. `choice` says how the pool chose, `drawn` the
+    number that it drew by, `arm` the side of its experiment (`experiment/arm`); all three are empty for a pool in fixed order.
     """
 
     rule: str
@@ -336,6 +304,9 @@ class Plan:
     attempts: tuple[Attempt, ...]
     excluded: tuple[Excluded, ...] = ()
     if_context_exceeded: tuple[Attempt, ...] = ()
+    choice: str = ""
+    arm: str = ""
+    drawn: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from app.domain import Label
 
 if TYPE_CHECKING:
-    from app.domain import Deployment, EgressPolicy, RoutingTable
+    from app.domain import Deployment, EgressPolicy
+    from app.domain_routing import RoutingTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from app.config.faults import ConfigError, Fault, suggestion
+from app.config.pools import read_pools
 from app.config.reach import reach
 from app.config.reading import Reader
 from app.config.rules import describe, read_rules
 from app.config.scan import read_scan
-from app.config.sections import read_deployments, read_networks, read_pools, read_search, read_trusted
+from app.config.sections import read_deployments, read_networks, read_search, read_trusted
 from app.config.specs import DeploymentSpec, GatewayFile, Named, PoolSpec, ScanSpec, SearchSpec
 from app.config.yaml_tree import Table, parse_yaml
 from app.domain import OnConflict

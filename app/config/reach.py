@@ -16,7 +16,7 @@ from app.domain import ComplexityTier, Label
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from app.domain import Condition, Rule
+    from app.domain_routing import Condition, Rule
 
 # Beyond so many boxes a rule is taken to leave everything to the next: rules that could be proven unreachable pass, and the closure grows.
 _MAX_BOXES: Final = 5_000

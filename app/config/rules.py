@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.domain import Capability, ComplexityTier, Condition, Rule
+from app.domain import Capability, ComplexityTier
+from app.domain_routing import Condition, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from app.config.reading import Reader, echo, missing_variables
-from app.config.specs import DeploymentSpec, Named, PoolSpec, SearchSpec
+from app.config.specs import DeploymentSpec, Named, SearchSpec
 from app.config.yaml_tree import Scalar, Table
 from app.domain import Capability, Label, Price
 
@@ -82,7 +82,7 @@ def read_deployments(reader: Reader, node: Node | None, line: int) -> dict[str, 
     specs = {}
     for name, (at, value) in entries.items():
         if reader.is_name(name, at, "a deployment's name"):
-            _refuse_reserved(reader, name, at)
+            refuse_reserved(reader, name, at)
             spec = _read_deployment(reader.allowing_unset(), name, at, value)
             if spec is not None:
                 specs[name] = spec
@@ -126,30 +126,8 @@ def _is_literal(node: Node) -> bool:
     return isinstance(node, Scalar) and bool(node.text.strip()) and not node.named
 
 
-def read_pools(reader: Reader, node: Node | None, deployments: Mapping[str, DeploymentSpec]) -> dict[str, PoolSpec]:
-    """Return the pools by name."""
-    pools = {}
-    for name, (line, value) in (reader.table(node, "pools") if node is not None else {}).items():
-        if not reader.is_name(name, line, "a pool's name"):
-            continue
-        _refuse_reserved(reader, name, line)
-        if name in deployments:
-            reader.fault(line, f'"{name}" is the deployment of line {deployments[name].line}; give the pool another name')
-        items = reader.sequence(value, f"the pool {name}")
-        if not items:
-            reader.fault(line, f"the pool {name} is empty; name at least one deployment, or leave the pool out")
-        members: dict[str, Named] = {}
-        for item in items:
-            member = reader.name(item, f"a member of the pool {name}")
-            if member in members:
-                reader.fault(item.line, f'"{member}" stands twice in the pool {name}; leave one out')
-            elif member is not None:
-                members[member] = Named(member, item.line)
-        pools[name] = PoolSpec(name, line, tuple(members.values()))
-    return pools
-
-
-def _refuse_reserved(reader: Reader, name: str, line: int) -> None:
+def refuse_reserved(reader: Reader, name: str, line: int) -> None:
+    """Refuse a name that means something of its own."""
     if name in RESERVED:
         reader.fault(line, f'"{name}" cannot be a name, because {RESERVED[name]}; write another')
 

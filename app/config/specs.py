@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.config.faults import Fault
 from app.domain import Label, OnConflict, Tier
+from app.domain_routing import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,12 +57,26 @@ class DeploymentSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSpec:
-    """A pool's members in their order."""
+class MemberSpec:
+    """A deployment in a pool, and what the file says of it there."""
 
     name: str
     line: int
-    members: tuple[Named, ...]
+    weight: float | None = None
+    share: float | None = None
+    arm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A pool's members in their order, and how it chooses among them."""
+
+    name: str
+    line: int
+    members: tuple[MemberSpec, ...]
+    choose: Choice = Choice.ORDERED
+    sticky: bool = False
+    experiment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

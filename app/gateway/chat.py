@@ -20,7 +20,8 @@ from app.utils.monitoring import CACHE, FINDINGS, ROUTED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Facts, Hints, LaneName, Plan, RoutingTable, Tenant
+    from app.domain import Facts, Hints, LaneName, Plan, Tenant
+    from app.domain_routing import RoutingTable
     from app.gateway.cache_control import CacheControl
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt

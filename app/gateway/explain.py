@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from app.domain import Usage
 from app.errors import GatewayError
 from app.gateway.receipt import cost_usd
-from app.policy.planner import AUTO, decide
+from app.policy.planner import decide, rules_read
 from app.policy.rules import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Asked, Attempt, Deployment, Facts, Plan, RoutingTable, Snapshot
+    from app.domain import Asked, Attempt, Deployment, Facts, Plan, Snapshot
+    from app.domain_routing import RoutingTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,12 @@ class Explanation:
 
 def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: Asked, snapshot: Snapshot) -> Explanation:
     """Return how `decide` comes to its answer for these facts."""
-    model = asked.model
     tried: list[tuple[str, str, str | None]] = []
-    if model not in table.pools and model not in table.deployments:
-        for rule in table.rules:
-            if model != AUTO and rule.when.model is None:
-                continue
-            why = mismatch(rule.when, facts, model)
-            tried.append((rule.name, rule.use, why))
-            if why is None:
-                break
+    for ready in rules_read(table, asked.model):
+        why = mismatch(ready, facts, asked, snapshot)
+        tried.append((ready.rule.name, ready.rule.use, why))
+        if why is None:
+            break
     try:
         return Explanation(facts, tuple(tried), decide(table, facts, body, asked, snapshot), None)
     except GatewayError as error:

@@ -1,49 +1,71 @@
-"""The plan: which deployments may be tried for a request, in which order, and why. A pure function of the routing table, the facts and the model asked for."""
+"""The plan: which deployments may be tried for a request, in which order, and why. A pure function of the routing table, the request and one snapshot."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.domain import Attempt, Capability, Deployment, Excluded, Label, LaneName, OnConflict, Plan
-from app.errors import ContextExceededError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
+from app.domain import Attempt, Deployment, Excluded, Label, LaneName, OnConflict, Plan
+from app.domain_routing import Choice, Pool
+from app.errors import LabelNotClearedError, UnavailableError
 from app.policy.confidential import check_fields, check_urls
+from app.policy.pools import is_fixed, order
+from app.policy.ready import ready
+from app.policy.refusals import is_too_long, not_found, nothing_left, refuse_lacking, refuse_rule, tell_length
 from app.policy.rules import first_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from app.domain import Asked, Facts, RoutingTable, Snapshot
+    from app.domain import Asked, Capability, Facts, Snapshot
+    from app.domain_routing import RoutingTable
+    from app.policy.pools import Ordered
+    from app.policy.rules import ReadyRule
 
-AUTO = "auto"
-LOCAL = "local"
-LONG = "long"
+AUTO: Final = "auto"
+LOCAL: Final = "local"
+LONG: Final = "long"
 
-# The estimate of tokens is made to be high: only a prompt of twice the window is known not to fit. Providers refuse the rest, and that moves on to `long`.
-_CERTAINLY_OVER = 2
+_NOTHING: Final = frozenset[Any]()
+_MAX_KEPT: Final = 4096  # plans: rules by labels by the capabilities that requests need
 
-_PARAM = {Capability.IMAGES: "messages", Capability.AUDIO: "messages", Capability.FILES: "messages"}
-_PARAM |= {Capability.JSON_OBJECT: "response_format", Capability.JSON_SCHEMA: "response_format"}
+
+class _Target(NamedTuple):
+    """Where a request goes: the rule that says so, the pool, and what its attempts are called."""
+
+    rule: str
+    pool: Pool
+    source: str
+    require: frozenset[Capability] = _NOTHING
+
+
+class _Kept(NamedTuple):
+    """A plan that holds for every request of its kind whose prompt and answer have at most `room` tokens."""
+
+    plan: Plan
+    room: float
 
 
 def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot) -> Plan:
     """Return the ordered attempts for a request that asks for a model: `auto`, a pool or a deployment.
 
-    Raises ModelNotFoundError, LabelNotClearedError, InvalidRequestError (a capability that nothing has), ContextExceededError, or UnavailableError when
-    nothing that may serve the request is active.
+    Raises ModelNotFoundError, NotAllowedError (a rule that rejects), LabelNotClearedError, InvalidRequestError (a capability that nothing has),
+    ContextExceededError, or UnavailableError when nothing that may serve the request is active, or all of it rests.
     """
-    del snapshot
-    model = asked.model
-    rule, pool, members = _select(table, facts, model)
-    candidates = [Attempt(member, f"pool {pool}" if pool else "named by the caller") for member in members]
-    if table.fallback is not None:
-        candidates += [Attempt(member, f"fallback {table.fallback}") for member in table.pools[table.fallback]]
-    attempts, excluded = _admit(candidates, facts)
-    longer, _ = _admit([Attempt(member, f"pool {LONG}") for member in table.pools.get(LONG, ())], facts)
-    overlong = any(_too_long(table.deployments[entry.deployment], facts) for entry in excluded)
-    if not attempts and not (overlong and longer):
-        raise _nothing_left(table, facts, model, excluded)
-    return Plan(rule=rule, pool=pool, attempts=attempts or longer, excluded=excluded, if_context_exceeded=longer)
+    target = _select(table, facts, asked, snapshot)
+    key = (target.rule, target.source, facts.label, facts.needs)
+    if not snapshot.resting:
+        kept: _Kept | None = table.memo.get(key)
+        if kept is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) <= kept.room:
+            return kept.plan
+    builder = _Builder(table, facts, asked.model, snapshot, target.require)
+    plan = builder.build(target)
+    if builder.is_common and not snapshot.resting and is_fixed(target.pool) and all(is_fixed(table.pools[name]) for name in _others(table)):
+        if len(table.memo) >= _MAX_KEPT:
+            table.memo.clear()
+        table.memo[key] = _Kept(plan, builder.room)
+    return plan
 
 
 def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: Asked, snapshot: Snapshot) -> Plan:
@@ -57,112 +79,136 @@ def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: As
     return plan
 
 
-def _select(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:
+def rules_read(table: RoutingTable, model: str) -> tuple[ReadyRule, ...]:
+    """Return the rules that a request for `model` is held to, in their order: all for `auto`, those that could reject it for a name of the configuration."""
     if model == AUTO:
-        return _by_rule(table, facts, model)
-    if model in table.pools:
-        named, pool = table.pools[model], model
-    elif model in table.deployments:
-        named, pool = (table.deployments[model],), ""
-    else:
-        return _by_alias(table, facts, model)
-    if any(member.clearance >= facts.label for member in named) or not named:
-        _refuse_lacking(named, facts, model)
-        return "model", pool, named
+        return ready(table).rules
+    if model in table.pools or model in table.deployments:
+        return ready(table).guards
+    return ready(table).aliases
+
+
+def _select(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot) -> _Target:
+    model = asked.model
+    rules = rules_read(table, model)
+    rule = first_match(rules, facts, asked, snapshot) if rules else None
+    if rule is not None and rule.reject is not None:
+        raise refuse_rule(rule)
+    pool = table.pools.get(model) or ready(table).singles.get(model)
+    if pool is not None and model != AUTO:
+        return _named(table, facts, asked, snapshot, pool)
+    if model != AUTO and (rule is None or model in table.inactive):
+        raise not_found(table, model)
+    if rule is None:
+        raise UnavailableError("No rule of the configuration matches this request: its last rule should have no `when`.", code="no_rule")
+    named = table.pools.get(rule.use)
+    if named is not None:
+        return _Target(rule.name, named, f"pool {rule.use}", rule.require)
+    return _Target(rule.name, ready(table).singles.get(rule.use, Pool("")), "named by the rule", rule.require)
+
+
+def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, pool: Pool) -> _Target:
+    """Return where a request goes that names a pool or deployment: there, or where `on_conflict` sends what is not cleared for its label."""
+    model = asked.model
+    members = [member.deployment for member in pool.members]
+    if not members or any(member.clearance >= facts.label for member in members):
+        lacking = refuse_lacking(members, facts, model)
+        if lacking is not None:
+            raise lacking
+        return _Target("model", pool, f"pool {model}" if pool.name else f"{model}, named by the caller")
     if table.on_conflict is OnConflict.REJECT:
         raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request: ask for `auto`.", param="model")
     if LOCAL in table.pools:
-        return "not_cleared", LOCAL, table.pools[LOCAL]
-    return _by_rule(table, facts, AUTO)
+        return _Target("not_cleared", table.pools[LOCAL], f"pool {LOCAL}")
+    return _select(table, facts, replace(asked, model=AUTO), snapshot)
 
 
-def _by_alias(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:
-    """Return what a rule with a matching `model:` glob gives a name that is neither pool nor deployment."""
-    named = [rule for rule in table.rules if rule.when.model is not None]
-    if model in table.inactive or first_match(named, facts, model) is None:
-        raise _not_found(table, model)
-    return _by_rule(replace(table, rules=tuple(named)), facts, model)
+def _others(table: RoutingTable) -> tuple[str, ...]:
+    """Return the pools that any plan may draw on beside its own."""
+    return (*((LONG,) if LONG in table.pools else ()), *((table.fallback,) if table.fallback is not None else ()))
 
 
-def _by_rule(table: RoutingTable, facts: Facts, model: str) -> tuple[str, str, tuple[Deployment, ...]]:
-    rule = first_match(table.rules, facts, model)
-    if rule is None:
-        raise UnavailableError("No rule of the configuration matches this request: its last rule should have no `when`.", code="no_rule")
-    if rule.use in table.pools:
-        return rule.name, rule.use, table.pools[rule.use]
-    deployment = table.deployments.get(rule.use)
-    return rule.name, "", (deployment,) if deployment is not None else ()
+@dataclass(slots=True)
+class _Builder:
+    """One plan in the making. `room` is the smallest window of all that could serve but for its length; `is_common` says that length kept nothing out."""
+
+    table: RoutingTable
+    facts: Facts
+    model: str
+    snapshot: Snapshot
+    require: frozenset[Capability]
+    room: float = math.inf
+    is_common: bool = True
+
+    def build(self, target: _Target) -> Plan:
+        table = self.table
+        attempts: dict[str, Attempt] = {}
+        excluded: dict[str, str] = {}
+        chosen = self._add(target.pool, target.source, attempts, excluded)
+        overlong = not self.is_common
+        long = table.pools.get(LONG)
+        longer: dict[str, Attempt] = {}
+        if long is not None:
+            self._add(long, f"pool {LONG}", longer, {})
+            if overlong:
+                attempts = attempts | {name: attempt for name, attempt in longer.items() if name not in attempts}
+        if table.fallback is not None:
+            self._add(table.pools[table.fallback], f"fallback {table.fallback}", attempts, excluded)
+        if not attempts:
+            tried = [table.deployments[name] for name in excluded]
+            raise nothing_left(table, self.facts, self.model, tried, self.require, self.snapshot)
+        return Plan(
+            rule=target.rule,
+            pool=target.pool.name,
+            attempts=tuple(attempts.values()),
+            excluded=tuple(Excluded(name, reason) for name, reason in excluded.items()),
+            if_context_exceeded=tuple(longer.values()),
+            choice="" if is_fixed(target.pool) else _words(target.pool),
+            arm=chosen.arm,
+            drawn=chosen.drawn,
+        )
+
+    def _add(self, pool: Pool, source: str, attempts: dict[str, Attempt], excluded: dict[str, str]) -> Ordered:
+        """Add those of a pool that may serve the request, in their order, and why the others may not."""
+        usable = []
+        for member in pool.members:
+            name = member.deployment.name
+            if name in attempts or name in excluded:
+                continue
+            reason = self._unfit(member.deployment)
+            if reason is None:
+                usable.append(member)
+            else:
+                excluded[name] = reason
+        ordered = order(pool, usable, self.facts, self.snapshot)
+        for member, why in ordered.members:
+            attempts[member.deployment.name] = Attempt(member.deployment, f"{source}: {why}" if why else source)
+        return ordered
+
+    def _unfit(self, deployment: Deployment) -> str | None:
+        """Return why a deployment may not serve the request: what it may hold and can do, then whether it may be asked now, and its window last."""
+        facts = self.facts
+        if deployment.clearance < facts.label:
+            return f"cleared for {deployment.clearance}, the request is {facts.label}"
+        lacking = facts.needs - deployment.capabilities
+        if lacking:
+            return f"has no {', '.join(sorted(lacking))}"
+        if not self.require <= deployment.capabilities:
+            return f"has no {', '.join(sorted(self.require - deployment.capabilities))}, which the rule requires"
+        rests_s = self.snapshot.resting.get(deployment.name)
+        if rests_s is not None:
+            return f"rests for {max(1, math.ceil(rests_s))} s"
+        if deployment.context_window is not None:
+            self.room = min(self.room, deployment.context_window)
+        if is_too_long(deployment, facts):
+            self.is_common = False
+            return tell_length(deployment, facts)
+        return None
 
 
-def _admit(candidates: Iterable[Attempt], facts: Facts) -> tuple[tuple[Attempt, ...], tuple[Excluded, ...]]:
-    attempts: dict[str, Attempt] = {}
-    excluded: dict[str, Excluded] = {}
-    for attempt in candidates:
-        name = attempt.deployment.name
-        if name in attempts or name in excluded:
-            continue
-        reason = _unfit(attempt.deployment, facts)
-        if reason is None:
-            attempts[name] = attempt
-        else:
-            excluded[name] = Excluded(name, reason)
-    return tuple(attempts.values()), tuple(excluded.values())
-
-
-def _unfit(deployment: Deployment, facts: Facts) -> str | None:
-    if deployment.clearance < facts.label:
-        return f"cleared for {deployment.clearance}, the request is {facts.label}"
-    lacking = facts.needs - deployment.capabilities
-    if lacking:
-        return f"has no {', '.join(sorted(lacking))}"
-    if _too_long(deployment, facts):
-        return f"about {facts.prompt_tokens} tokens do not fit its window of {deployment.context_window}"
-    return None
-
-
-def _too_long(deployment: Deployment, facts: Facts) -> bool:
-    return deployment.context_window is not None and facts.prompt_tokens > _CERTAINLY_OVER * deployment.context_window
-
-
-def _refuse_lacking(named: tuple[Deployment, ...], facts: Facts, model: str) -> None:
-    """Refuse what a named model cannot do, rather than let a fallback answer in its place."""
-    cleared = [member for member in named if member.clearance >= facts.label]
-    if cleared and all(facts.needs - member.capabilities for member in cleared):
-        raise _lacking(min(facts.needs - cleared[0].capabilities), f"The model '{model}' has no support for")
-
-
-def _lacking(need: Capability, subject: str, why: str = "") -> InvalidRequestError:
-    message = f"{subject} '{need}': leave it out, or ask for another model.{why}"
-    return InvalidRequestError(message, param=_PARAM.get(need, str(need)), code="unsupported_parameter")
-
-
-def _why(facts: Facts) -> str:
-    """Return a sentence for a caller who does not expect the label that the request has."""
-    if facts.label_reason != "unscannable":
-        return ""
-    return " Media and files cannot be scanned, so they make a request confidential, unless the operator's `scan: {allow: [...]}` names their kind."
-
-
-def _not_found(table: RoutingTable, model: str) -> ModelNotFoundError:
-    why = table.inactive.get(model)
-    if why is not None:
-        return ModelNotFoundError(f"The model '{model}' is configured but inactive: {why}. Ask for `auto`, or set it and restart.", param="model")
-    return ModelNotFoundError(f"The model '{model}' does not exist: ask for `auto`, or a name that GET /v1/models lists.", param="model")
-
-
-def _nothing_left(table: RoutingTable, facts: Facts, model: str, excluded: tuple[Excluded, ...]) -> InvalidRequestError | UnavailableError:
-    """Say what stands in the way: nothing cleared is active, nothing has the capability, or the prompt fits nowhere."""
-    names = [entry.deployment for entry in excluded]
-    cleared = [table.deployments[name] for name in names if table.deployments[name].clearance >= facts.label]
-    able = [deployment for deployment in cleared if facts.needs <= deployment.capabilities]
-    if able:
-        window = max(deployment.context_window or 0 for deployment in able)
-        message = f"This model's maximum context length is {window} tokens. However, your messages resulted in about {facts.prompt_tokens} tokens."
-        return ContextExceededError(f"{message} Please reduce the length of the messages.", param="messages")
-    if cleared:
-        need = min(facts.needs - cleared[0].capabilities)
-        return _lacking(need, f"No deployment that may serve this {facts.label} request (model '{model}') supports", _why(facts))
-    missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items())
-    subject = f"No active deployment is cleared for a {facts.label} request" if facts.label > Label.PUBLIC else "No deployment is active for this request"
-    hint = f" Inactive: {missing}." if missing else ""
-    return UnavailableError(f"{subject}.{hint}{_why(facts)}", code="no_deployment", headers={"x-should-retry": "false"})
+def _words(pool: Pool) -> str:
+    """Return how a pool chooses, as the file spells it."""
+    words = [] if pool.choose is Choice.ORDERED else [str(pool.choose)]
+    words += ["canary"] if any(member.share is not None for member in pool.members) else []
+    words += [f"experiment {pool.experiment}"] if pool.experiment else []
+    return ", ".join(words + (["sticky"] if pool.sticky else []))

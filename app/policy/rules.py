@@ -1,35 +1,123 @@
-"""Rules: which pool a request's facts ask for. First match wins."""
+"""Rules: what a request's facts ask for. First match wins.
+
+A condition's clauses are read in the order of `_CLAUSES`, what is known first and what has to be computed last, and none after the first that does not hold:
+so complexity and tokens are computed only where a rule depends on them alone.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
 
-    from app.domain import Condition, Facts, Rule
+    from app.domain import Asked, Facts, Snapshot
+    from app.domain_routing import Hours, Rule
+
+    Test = Callable[[Any, Facts, Asked, Snapshot], bool]
+    Words = Callable[[Any, Facts, Asked, Snapshot], str]
 
 
-def mismatch(condition: Condition, facts: Facts, model: str) -> str | None:  # noqa: PLR0911 -- one line a clause, in the order they are explained
-    """Return the first clause of `condition` that does not hold, in words, or None when all hold."""
-    if condition.labels is not None and facts.label not in condition.labels:
-        return f"label is {facts.label}"
-    if condition.complexities is not None and facts.complexity.tier not in condition.complexities:
-        return f"complexity is {facts.complexity.tier}"
-    if condition.min_tokens is not None and facts.prompt_tokens < condition.min_tokens:
-        return f"{facts.prompt_tokens} tokens are fewer than {condition.min_tokens}"
-    if condition.max_tokens is not None and facts.prompt_tokens > condition.max_tokens:
-        return f"{facts.prompt_tokens} tokens are more than {condition.max_tokens}"
-    if condition.needs is not None and not condition.needs <= facts.needs:
-        return f"does not need {', '.join(sorted(condition.needs - facts.needs))}"
-    if condition.findings is not None and condition.findings.isdisjoint(facts.kinds):
-        return f"holds none of {', '.join(sorted(condition.findings))}"
-    if condition.model is not None and not fnmatchcase(model, condition.model):
-        return f"the model asked for does not match {condition.model}"
+class Clause(NamedTuple):
+    """One clause of a condition: whether it holds, and in words why not."""
+
+    wanted: Any
+    holds: Test
+    why_not: Words
+
+
+class ReadyRule(NamedTuple):
+    """A rule whose clauses stand in the order in which they are read."""
+
+    rule: Rule
+    clauses: tuple[Clause, ...]
+
+
+def _hint_words(asked: Asked) -> frozenset[str]:
+    return frozenset(str(hint) for hint in (asked.hints.label, asked.hints.complexity) if hint is not None)
+
+
+def _is_within(hours: Hours, now: float) -> bool:
+    local = datetime.fromtimestamp(now, hours.zone)
+    minute = local.hour * 60 + local.minute
+    today = local.weekday() in hours.days
+    if hours.start < hours.end:
+        return today and hours.start <= minute < hours.end
+    return (today and minute >= hours.start) or ((local.weekday() - 1) % 7 in hours.days and minute < hours.end)
+
+
+def _tell_time(hours: Hours, now: float) -> str:
+    return f"it is {datetime.fromtimestamp(now, hours.zone):%a %H:%M} in {hours.zone}"
+
+
+def _at_least(tokens: int, facts: Facts) -> bool:
+    return facts.tokens_at_most >= tokens and facts.prompt_tokens >= tokens
+
+
+def _tell_fewer(tokens: int, facts: Facts) -> str:
+    if facts.tokens_at_most < tokens:
+        return f"{facts.tokens_at_most} tokens at most are fewer than {tokens}"
+    return f"{facts.prompt_tokens} tokens are fewer than {tokens}"
+
+
+# By the field of Condition, in the order in which they are read.
+_CLAUSES: Final[dict[str, tuple[Test, Words]]] = {
+    "labels": (lambda wanted, facts, _, __: facts.label in wanted, lambda _, facts, __, ___: f"label is {facts.label}"),
+    "needs": (
+        lambda wanted, facts, _, __: wanted <= facts.needs,
+        lambda wanted, facts, _, __: f"does not need {', '.join(sorted(wanted - facts.needs))}",
+    ),
+    "model": (
+        lambda wanted, _, asked, __: fnmatchcase(asked.model, wanted),
+        lambda wanted, _, __, ___: f"the model asked for does not match {wanted}",
+    ),
+    "keys": (lambda wanted, _, asked, __: asked.key in wanted, lambda wanted, _, __, ___: f"the caller's key is not {' or '.join(sorted(wanted))}"),
+    "tags": (lambda wanted, _, asked, __: not wanted.isdisjoint(asked.tags), lambda wanted, _, __, ___: f"is not tagged {' or '.join(sorted(wanted))}"),
+    "hints": (
+        lambda wanted, _, asked, __: not wanted.isdisjoint(_hint_words(asked)),
+        lambda wanted, _, __, ___: f"the caller's hint is not {' or '.join(sorted(wanted))}",
+    ),
+    "findings": (lambda wanted, facts, _, __: not wanted.isdisjoint(facts.kinds), lambda wanted, _, __, ___: f"holds none of {', '.join(sorted(wanted))}"),
+    "hours": (lambda wanted, _, __, snapshot: _is_within(wanted, snapshot.now), lambda wanted, _, __, snapshot: _tell_time(wanted, snapshot.now)),
+    "min_tokens": (lambda wanted, facts, _, __: _at_least(wanted, facts), lambda wanted, facts, _, __: _tell_fewer(wanted, facts)),
+    "max_tokens": (
+        lambda wanted, facts, _, __: facts.tokens_at_most <= wanted or facts.prompt_tokens <= wanted,
+        lambda wanted, facts, _, __: f"{facts.prompt_tokens} tokens are more than {wanted}",
+    ),
+    "complexities": (lambda wanted, facts, _, __: facts.complexity.tier in wanted, lambda _, facts, __, ___: f"complexity is {facts.complexity.tier}"),
+    "min_score": (
+        lambda wanted, facts, _, __: facts.complexity.score >= wanted,
+        lambda wanted, facts, _, __: f"score {facts.complexity.score:.3f} is below {wanted:g}",
+    ),
+    "max_score": (
+        lambda wanted, facts, _, __: facts.complexity.score <= wanted,
+        lambda wanted, facts, _, __: f"score {facts.complexity.score:.3f} is above {wanted:g}",
+    ),
+}
+
+
+def get_ready(rule: Rule) -> ReadyRule:
+    """Return a rule with its clauses in the order in which they are read."""
+    clauses = [(getattr(rule.when, field), holds, words) for field, (holds, words) in _CLAUSES.items()]
+    return ReadyRule(rule, tuple(Clause(wanted, holds, words) for wanted, holds, words in clauses if wanted is not None))
+
+
+def first_match(rules: Iterable[ReadyRule], facts: Facts, asked: Asked, snapshot: Snapshot) -> Rule | None:
+    """Return the first rule whose condition holds."""
+    for rule, clauses in rules:
+        for wanted, holds, _ in clauses:
+            if not holds(wanted, facts, asked, snapshot):
+                break
+        else:
+            return rule
     return None
 
 
-def first_match(rules: Sequence[Rule], facts: Facts, model: str) -> Rule | None:
-    """Return the first rule whose condition holds."""
-    return next((rule for rule in rules if mismatch(rule.when, facts, model) is None), None)
+def mismatch(rule: ReadyRule, facts: Facts, asked: Asked, snapshot: Snapshot) -> str | None:
+    """Return the first clause that does not hold, in words, or None when all hold."""
+    for wanted, holds, why_not in rule.clauses:
+        if not holds(wanted, facts, asked, snapshot):
+            return why_not(wanted, facts, asked, snapshot)
+    return None

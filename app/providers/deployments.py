@@ -9,14 +9,15 @@ from app.config.assembled import Assembled
 from app.config.closure import closure_faults
 from app.config.faults import ConfigError, Fault, alternatives
 from app.config.gateway_file import read_gateway_file
-from app.domain import Capability, Deployment, EgressPolicy, Label, LaneName, RoutingTable
+from app.domain import Capability, Deployment, EgressPolicy, Label, LaneName
+from app.domain_routing import Member, Pool, RoutingTable
 from app.providers.build import Built, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from app.config.specs import GatewayFile
+    from app.config.specs import GatewayFile, PoolSpec
     from app.domain import Address
     from app.providers.catalog import Catalog
 
@@ -91,10 +92,21 @@ def _table(file: GatewayFile, active: Mapping[str, Deployment], inactive: Mappin
     rules = tuple(spec.rule for spec in file.rules)
     fallback = file.fallback.name if file.fallback else None
     if active:
-        pools = {name: tuple(active[member.name] for member in pool.members if member.name in active) for name, pool in file.pools.items()}
+        pools = {name: _pool(spec, active) for name, spec in file.pools.items()}
         return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict)
     rules = tuple(rule if rule.use in file.pools else replace(rule, use=DEMO.name) for rule in rules)
-    return RoutingTable({DEMO.name: DEMO}, inactive, dict.fromkeys(file.pools, (DEMO,)), rules, fallback, file.on_conflict)
+    return RoutingTable({DEMO.name: DEMO}, inactive, {name: Pool(name, (Member(DEMO),)) for name in file.pools}, rules, fallback, file.on_conflict)
+
+
+def _pool(spec: PoolSpec, active: Mapping[str, Deployment]) -> Pool:
+    members = [member for member in spec.members if member.name in active]
+    return Pool(
+        spec.name,
+        tuple(Member(active[member.name], 1.0 if member.weight is None else member.weight, member.share, member.arm) for member in members),
+        spec.choose,
+        spec.sticky,
+        spec.experiment,
+    )
 
 
 def _clearances(file: GatewayFile, deployments: Iterable[Deployment]) -> tuple[dict[Address, Label], list[str]]:

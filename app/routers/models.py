@@ -29,6 +29,6 @@ async def get_model(model: str, request: Request, caller: Caller) -> Model:  # n
 def _models(request: Request) -> list[Model]:
     table = request.app.state.chat.table
     created = int(request.app.state.started_at)
-    names = [("auto", "sluice"), *((name, "sluice") for name, members in table.pools.items() if members)]
+    names = [("auto", "sluice"), *((name, "sluice") for name, pool in table.pools.items() if pool.members)]
     names += [(name, deployment.provider) for name, deployment in table.deployments.items()]
     return [Model(id=name, created=created, owned_by=owner) for name, owner in names]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from app.config.assembled import Assembled
-from app.domain import Address, Deployment, EgressPolicy, Label, LaneName, RoutingTable
+from app.domain import Address, Deployment, EgressPolicy, Label, LaneName
+from app.domain_routing import RoutingTable
 
 
 def _assembled(address: Address | None) -> Assembled:

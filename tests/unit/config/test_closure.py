@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from app.config.closure import closure, closure_faults, reachable
 from app.config.gateway_file import load_gateway_file
 from app.config.rules import RuleSpec
-from app.config.specs import DeploymentSpec, GatewayFile, Named, PoolSpec
-from app.domain import Complexity, ComplexityTier, Condition, Facts, Label, OnConflict, Rule
-from app.policy.rules import first_match
+from app.config.specs import DeploymentSpec, GatewayFile, MemberSpec, Named, PoolSpec
+from app.domain import Asked, Complexity, ComplexityTier, Facts, Label, OnConflict, Snapshot
+from app.domain_routing import Condition, Rule
+from app.policy.rules import first_match, get_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ def _files(draw: st.DrawFn) -> GatewayFile:
     members = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
     pools = {}
     for name in draw(st.lists(st.sampled_from(POOLS), unique=True)):
-        pools[name] = PoolSpec(name, 2, tuple(Named(member, 2) for member in draw(members)))
+        pools[name] = PoolSpec(name, 2, tuple(MemberSpec(member, 2) for member in draw(members)))
     rules = []
     for place in range(draw(st.integers(0, 4))):
         labels = draw(st.none() | st.frozensets(st.sampled_from(Label), min_size=1))
@@ -49,7 +50,7 @@ def _oracle(file: GatewayFile, label: Label) -> set[str]:
     cleared = {name for name in NAMES if file.deployments[name].clearance >= label}
     found = set(cleared)  # by naming them
     for tier, tokens in product(ComplexityTier, (0, 4, 5, 6)):
-        rule = first_match([spec.rule for spec in file.rules], Facts(label, "default", (), Complexity(0, tier), tokens, None, frozenset()), "auto")
+        rule = first_match([get_ready(spec.rule) for spec in file.rules], Facts(label, "default", (), Complexity(0, tier), tokens), Asked("auto"), Snapshot())
         assert rule is not None
         found |= members(rule.use)
     if file.fallback is not None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from app.config import reach as module
 from app.config.reach import Box, cut, reach
-from app.domain import Capability, Complexity, ComplexityTier, Condition, Facts, Finding, Label, Rule, Tier
-from app.policy.rules import first_match
+from app.domain import Asked, Capability, Complexity, ComplexityTier, Facts, Finding, Label, Snapshot, Tier
+from app.domain_routing import Condition, Rule
+from app.policy.rules import first_match, get_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,9 +58,10 @@ _REQUESTS = list(_requests())
 @given(st.lists(_conditions(), min_size=1, max_size=5))
 def test_what_reaches_a_rule_is_what_a_request_of_every_class_finds(conditions: list[Condition]) -> None:
     rules = [Rule(f"rule-{place}", when, "a") for place, when in enumerate(conditions)]
+    prepared = [get_ready(rule) for rule in rules]
     expected: dict[str | None, set[Label]] = {}
     for facts, model in _REQUESTS:
-        found = first_match(rules, facts, model)
+        found = first_match(prepared, facts, Asked(model), Snapshot())
         expected.setdefault(found.name if found else None, set()).add(facts.label)
 
     reached, unmatched = reach(rules)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.config.rules import describe
-from app.domain import Capability, ComplexityTier, Condition, Label
+from app.domain import Capability, ComplexityTier, Label
+from app.domain_routing import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable

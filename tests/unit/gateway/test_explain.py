@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from app.domain import Asked, Condition, Finding, Label, Price, Snapshot, Tier
+from app.domain import Asked, Finding, Label, Price, Snapshot, Tier
+from app.domain_routing import Condition
 from app.gateway.explain import explain, to_wire
 from tests.unit.policy.table import deployment, facts, table
 
@@ -15,7 +16,7 @@ def test_rules_are_told_up_to_the_one_that_matches() -> None:
     told = to_wire(explain(TABLE, facts(max_output_tokens=100), {"model": "auto"}, Asked("auto"), Snapshot()))
 
     assert told["rules"] == [
-        {"rule": "rule-1", "use": "local", "matched": False, "why_not": "10 tokens are fewer than 99"},
+        {"rule": "rule-1", "use": "local", "matched": False, "why_not": "10 tokens at most are fewer than 99"},
         {"rule": "rule-2", "use": "cheap", "matched": True, "why_not": None},
     ]
     assert told["plan"]["attempts"] == [

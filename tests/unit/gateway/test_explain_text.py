@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from app.domain import Asked, Complexity, ComplexityTier, Condition, Finding, Label, Snapshot, Tier
+from app.domain import Asked, Complexity, ComplexityTier, Finding, Label, Snapshot, Tier
+from app.domain_routing import Condition
 from app.gateway.explain import explain, to_wire
 from app.gateway.explain_text import to_text
 from tests.unit.policy.table import deployment, facts, table
@@ -14,7 +15,7 @@ def test_a_plan_is_told_line_by_line() -> None:
     text = to_text(to_wire(explain(TABLE, known, {"model": "auto"}, Asked("auto"), Snapshot())), colour=False)
 
     assert "email              weak    user [0:9]" in text
-    assert "no: 10 tokens are fewer than 99" in text
+    assert "no: 10 tokens at most are fewer than 99" in text
     assert "1. cloud" in text
     assert "if the prompt is too long: vast" in text
     assert "\x1b" not in text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain import Complexity, ComplexityTier, Condition, Deployment, Facts, Label, LaneName, RoutingTable, Rule
+from app.domain import Complexity, ComplexityTier, Deployment, Facts, Label, LaneName
+from app.domain_routing import Condition, Member, Pool, RoutingTable, Rule
 
 
 def deployment(name: str, clearance: Label = Label.INTERNAL, **fields: Any) -> Deployment:
@@ -22,7 +23,7 @@ def table(pools: dict[str, list[Deployment]], rules: list[tuple[Condition, str]]
     return RoutingTable(
         deployments=members,
         inactive=fields.pop("inactive", {}),
-        pools={name: tuple(pool) for name, pool in pools.items()},
+        pools={name: Pool(name, tuple(Member(each) for each in pool)) for name, pool in pools.items()},
         rules=tuple(given),
         **fields,
     )

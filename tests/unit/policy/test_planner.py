@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Asked, Capability, Condition, Label, LaneName, OnConflict, RoutingTable, Snapshot
+from app.domain import Asked, Capability, Label, LaneName, OnConflict, Snapshot
+from app.domain_routing import Condition, RoutingTable
 from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
 from app.policy.planner import decide, make_plan
 from tests.unit.policy.table import deployment, facts, table
@@ -111,8 +112,8 @@ def test_a_capability_that_nothing_has_is_named_by_its_parameter(need: Capabilit
     assert caught.value.param == param
 
 
-def test_a_prompt_that_surely_does_not_fit_passes_a_deployment_over() -> None:
-    assert names(TABLE, prompt_tokens=2001) == ["big", "llama"]
+def test_a_prompt_that_surely_does_not_fit_goes_to_the_larger_ones_and_to_long() -> None:
+    assert names(TABLE, prompt_tokens=2001) == ["big", "vast", "llama"]
 
 
 def test_a_prompt_that_fits_nothing_else_goes_to_long() -> None:

@@ -8,6 +8,7 @@ import pytest
 from app.config.faults import ConfigError
 from app.config.gateway_file import load_gateway_file
 from app.domain import Address, Capability, Label, LaneName
+from app.domain_routing import Member, Pool
 from app.providers.catalog import Catalog, load_catalog
 from app.providers.deployments import Assembled, assemble, load_configuration
 
@@ -63,7 +64,7 @@ def test_what_has_its_variables_is_active_and_the_rest_says_what_to_set(join: Ca
 
     assert list(table.deployments) == ["cloud"]
     assert table.inactive == {"mine": "MINE is not set"}
-    assert {name: [member.name for member in members] for name, members in table.pools.items()} == {"cheap": ["cloud"], "local": []}
+    assert {name: [member.deployment.name for member in pool.members] for name, pool in table.pools.items()} == {"cheap": ["cloud"], "local": []}
 
 
 def test_the_demo_model_answers_everywhere_while_nothing_is_active(join: Callable[..., Assembled]) -> None:
@@ -74,7 +75,7 @@ def test_the_demo_model_answers_everywhere_while_nothing_is_active(join: Callabl
     assert list(table.deployments) == ["demo"]
     assert (demo.lane, demo.clearance, demo.address) == (LaneName.DEMO, Label.CONFIDENTIAL, None)
     assert demo.capabilities == {Capability.STREAM, Capability.N, Capability.JSON_OBJECT}
-    assert table.pools == {"cheap": (demo,), "local": (demo,)}
+    assert table.pools == {name: Pool(name, (Member(demo),)) for name in ("cheap", "local")}
     assert assembled.egress.clearances == {}
     assert assembled.is_demo
 
@@ -215,8 +216,8 @@ def test_the_shipped_file_serves_with_any_of_its_credentials(catalog: Catalog, u
 
     assert bool(table.inactive) == bool(unset)
     if env.keys() & {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"} or not env:
-        assert all(table.pools[name] for name in ("cheap", "balanced", "strong", "long"))
-    assert all(member.clearance is Label.CONFIDENTIAL for member in table.pools["local"])
+        assert all(table.pools[name].members for name in ("cheap", "balanced", "strong", "long"))
+    assert all(member.deployment.clearance is Label.CONFIDENTIAL for member in table.pools["local"].members)
 
 
 def test_no_key_is_shown_by_what_is_assembled(join: Callable[..., Assembled]) -> None:

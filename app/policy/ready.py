@@ -1,0 +1,61 @@
+"""What follows from a routing table alone: worked out once, and kept with the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.domain_routing import Choice, Member, Pool
+from app.policy.pools import MEASURED, draws, is_fixed
+from app.policy.rules import ReadyRule, get_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.domain_routing import RoutingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A table's rules ready to be read, and what of a snapshot its plans depend on.
+
+    `guards` are the rules that a named model is held to: those up to the last that rejects. `aliases` are those that can answer a name that is neither pool
+    nor deployment. `singles` are pools of one, for what a rule or a caller names. `tags` are the words that any rule asks for.
+    """
+
+    rules: tuple[ReadyRule, ...]
+    guards: tuple[ReadyRule, ...]
+    aliases: tuple[ReadyRule, ...]
+    singles: Mapping[str, Pool]
+    tags: frozenset[str]
+    reads_time: bool
+    reads_draw: bool
+    reads_conversation: bool
+    reads_measures: bool
+    remembers: bool
+
+
+def ready(table: RoutingTable) -> Ready:
+    """Return what follows from `table`."""
+    found: Ready | None = table.memo.get("ready")
+    if found is None:
+        found = table.memo["ready"] = _work_out(table)
+    return found
+
+
+def _work_out(table: RoutingTable) -> Ready:
+    rules = tuple(get_ready(rule) for rule in table.rules)
+    last = max((place for place, rule in enumerate(table.rules, 1) if rule.reject is not None), default=0)
+    pools = [pool for pool in table.pools.values() if not is_fixed(pool)]
+    return Ready(
+        rules=rules,
+        guards=rules[:last],
+        aliases=tuple(each for each in rules if each.rule.when.model is not None or each.rule.reject is not None),
+        singles={name: Pool("", (Member(deployment),)) for name, deployment in table.deployments.items()},
+        tags=frozenset[str]().union(*(rule.when.tags or () for rule in table.rules)),
+        reads_time=any(rule.when.hours is not None for rule in table.rules),
+        reads_draw=any(draws(pool) and not pool.sticky for pool in pools),
+        reads_conversation=any(pool.sticky for pool in pools),
+        reads_measures=any(pool.choose in MEASURED - {Choice.CHEAPEST} for pool in pools),
+        remembers=any(pool.sticky and pool.choose in MEASURED for pool in pools),
+    )

@@ -1,0 +1,112 @@
+"""What a caller is told where no deployment may serve a request: what stands in the way, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from app.domain import Capability, Label
+from app.errors import ContextExceededError, GatewayError, InvalidRequestError, ModelNotFoundError, NotAllowedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from app.domain import Deployment, Facts, Snapshot
+    from app.domain_routing import RoutingTable, Rule
+
+_PARAM = {Capability.IMAGES: "messages", Capability.AUDIO: "messages", Capability.FILES: "messages"}
+_PARAM |= {Capability.JSON_OBJECT: "response_format", Capability.JSON_SCHEMA: "response_format"}
+
+# An estimate of tokens leans upwards: half of it is a bound from below. Exact counts need none.
+_ESTIMATE_OVER = 2
+
+
+def is_too_long(deployment: Deployment, facts: Facts) -> bool:
+    """Say whether the prompt and the answer that the caller asked for surely do not fit the deployment's window. What is counted is counted last."""
+    if deployment.context_window is None:
+        return False
+    room = deployment.context_window - (facts.max_output_tokens or 0)
+    if facts.tokens_at_most <= room:
+        return False
+    tokens, exact = facts.tokens_for(deployment)
+    return tokens > room if exact else tokens > _ESTIMATE_OVER * room
+
+
+def tell_length(deployment: Deployment, facts: Facts) -> str:
+    """Return why a request does not fit a deployment."""
+    tokens, exact = facts.tokens_for(deployment)
+    answer = f" and {facts.max_output_tokens} of answer" if facts.max_output_tokens else ""
+    return f"{'' if exact else 'about '}{tokens} tokens{answer} do not fit its window of {deployment.context_window}"
+
+
+def refuse_rule(rule: Rule) -> NotAllowedError:
+    """Return what a rule that rejects answers: the operator's own sentence."""
+    return NotAllowedError(str(rule.reject), code="request_rejected")
+
+
+def refuse_lacking(named: Sequence[Deployment], facts: Facts, model: str) -> InvalidRequestError | None:
+    """Return the refusal of what a named model cannot do, which no fallback should hide, or None where it can."""
+    cleared = [deployment for deployment in named if deployment.clearance >= facts.label]
+    if cleared and all(facts.needs - deployment.capabilities for deployment in cleared):
+        return _lacking(min(facts.needs - cleared[0].capabilities), f"The model '{model}' has no support for")
+    return None
+
+
+def not_found(table: RoutingTable, model: str) -> ModelNotFoundError:
+    """Return the error for a name that nothing has."""
+    why = table.inactive.get(model)
+    if why is not None:
+        return ModelNotFoundError(f"The model '{model}' is configured but inactive: {why}. Ask for `auto`, or set it and restart.", param="model")
+    return ModelNotFoundError(f"The model '{model}' does not exist: ask for `auto`, or a name that GET /v1/models lists.", param="model")
+
+
+def nothing_left(  # noqa: PLR0917 -- what a plan is made of
+    table: RoutingTable, facts: Facts, model: str, tried: Iterable[Deployment], require: frozenset[Capability], snapshot: Snapshot
+) -> GatewayError:
+    """Return the error that says what stands in the way: nothing cleared is active, nothing has the capability, all rest, or the prompt fits nowhere."""
+    cleared = [deployment for deployment in tried if deployment.clearance >= facts.label]
+    able = [deployment for deployment in cleared if facts.needs | require <= deployment.capabilities]
+    waiting = [snapshot.resting[each.name] for each in able if each.name in snapshot.resting and not is_too_long(each, facts)]
+    if waiting:
+        wait_s = max(1, math.ceil(min(waiting)))
+        message = f"Every deployment that may serve this {facts.label} request rests after failures or at its limits: ask again in {wait_s} s."
+        return UnavailableError(message, code="deployments_resting", headers={"retry-after": str(wait_s)})
+    if able:
+        return _context_exceeded(max(able, key=lambda deployment: deployment.context_window or 0), facts)
+    if cleared:
+        lacking = facts.needs - cleared[0].capabilities
+        if not lacking:
+            words = ", ".join(sorted(require))
+            message = f"No active deployment that may serve this {facts.label} request has what its rule requires ({words})."
+            return UnavailableError(message, code="no_deployment", headers={"x-should-retry": "false"})
+        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request (model '{model}') supports", _why(facts))
+    missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items())
+    subject = f"No active deployment is cleared for a {facts.label} request" if facts.label > Label.PUBLIC else "No deployment is active for this request"
+    hint = f" Inactive: {missing}." if missing else ""
+    return UnavailableError(f"{subject}.{hint}{_why(facts)}", code="no_deployment", headers={"x-should-retry": "false"})
+
+
+def _context_exceeded(deployment: Deployment, facts: Facts) -> ContextExceededError:
+    """Return OpenAI's own sentence, for the largest window that the request could have."""
+    tokens, exact = facts.tokens_for(deployment)
+    about = "" if exact else "about "
+    limit = f"This model's maximum context length is {deployment.context_window} tokens."
+    if facts.max_output_tokens:
+        wanted = tokens + facts.max_output_tokens
+        asked = f"However, you requested {about}{wanted} tokens ({tokens} in the messages, {facts.max_output_tokens} in the completion)."
+        message = f"{limit} {asked} Please reduce the length of the messages or completion."
+    else:
+        message = f"{limit} However, your messages resulted in {about}{tokens} tokens. Please reduce the length of the messages."
+    return ContextExceededError(message, param="messages")
+
+
+def _lacking(need: Capability, subject: str, why: str = "") -> InvalidRequestError:
+    message = f"{subject} '{need}': leave it out, or ask for another model.{why}"
+    return InvalidRequestError(message, param=_PARAM.get(need, str(need)), code="unsupported_parameter")
+
+
+def _why(facts: Facts) -> str:
+    """Return a sentence for a caller who does not expect the label that the request has."""
+    if facts.label_reason != "unscannable":
+        return ""
+    return " Media and files cannot be scanned, so they make a request confidential, unless the operator's `scan: {allow: [...]}` names their kind."
