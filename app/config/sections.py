@@ -67,6 +67,7 @@ _DEPLOYMENT: Final[Mapping[str, Callable[[Reader, Node, str], Any]]] = {
     "price": _price,
     "capabilities": _capabilities,
     "allow_fields": _words,
+    "slots": Reader.integer,
     **dict.fromkeys(_PARAMS, Reader.text),
 }
 

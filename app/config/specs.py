@@ -45,6 +45,7 @@ class DeploymentSpec:
     price: Price | None = None
     capabilities: frozenset[Capability] | None = None
     allow_fields: frozenset[str] = frozenset()
+    slots: int | None = None
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = ()
     literal_secrets: tuple[str, ...] = ()

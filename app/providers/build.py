@@ -46,6 +46,11 @@ _OPTIONAL: Final = "aws_session_token"
 # What Ollama itself takes on a machine without a GPU. It is sent with every call, so that the window in force is the one that is planned with.
 _NUM_CTX: Final = 4_096
 _OLLAMA: Final = "ollama_chat"
+
+# What runs on machines of one's own serves few at a time. Ollama itself answers one to four and lets the others wait in the order they came; servers that
+# batch (vLLM, SGLang) take 256 by default, and each gets slower long before.
+_SLOTS_OF_OLLAMA: Final = 8
+_SLOTS: Final = 64
 _CHAT_MODES: Final = ("chat", "completion")
 _SECRET: Final = re.compile(r"[!-~]+")  # what a header can carry
 
@@ -112,6 +117,7 @@ class _Builder:
             capabilities=self._capabilities(lane, entry),
             allow_fields=self._spec.allow_fields,
             params=params,
+            slots=self._slots(),
         )
         return self._out
 
@@ -254,6 +260,12 @@ class _Builder:
                 "model", f"num_ctx is not set, so that the window is {_NUM_CTX} tokens and longer prompts go elsewhere; write what the machine's memory allows"
             )
         return spec.num_ctx or _NUM_CTX
+
+    def _slots(self) -> int | None:
+        """Return how many requests are let in at a time: of what may hold confidential ones, which have nowhere else to go, it is never boundless."""
+        if self._spec.slots is not None or self._spec.clearance < Label.CONFIDENTIAL:
+            return self._spec.slots
+        return _SLOTS_OF_OLLAMA if self._provider == _OLLAMA else _SLOTS
 
     def _price(self, entry: Entry | None) -> Price | None:
         if entry is None and self._provider == _OLLAMA and not self._runs_in_a_cloud():

@@ -39,11 +39,11 @@ def test_a_deployment_is_cleared_for_internal_unless_it_says_otherwise(spec: Cal
 def test_every_key_of_a_deployment_is_read(spec: Callable[..., DeploymentSpec]) -> None:
     a = spec(
         "{model: azure/a, api_base: https://h/v1, api_key: k, num_ctx: 1, context_window: 2, max_output_tokens: 3, api_version: v, aws_region_name: r, "
-        "price: {input: 2.5, output: 10, cached_input: 1.25}, capabilities: [tools], allow_fields: [top_k]}"
+        "price: {input: 2.5, output: 10, cached_input: 1.25}, capabilities: [tools], allow_fields: [top_k], slots: 4}"
     )
 
     assert (a.api_base, a.api_key, a.num_ctx, a.context_window, a.max_output_tokens) == ("https://h/v1", "k", 1, 2, 3)
-    assert (a.capabilities, a.allow_fields) == (frozenset({Capability.TOOLS}), frozenset({"top_k"}))
+    assert (a.capabilities, a.allow_fields, a.slots) == (frozenset({Capability.TOOLS}), frozenset({"top_k"}), 4)
     assert a.params == {"api_version": "v", "aws_region_name": "r"}
     assert a.price == Price(2.5e-06, 1e-05, 1.25e-06)
 

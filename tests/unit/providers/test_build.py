@@ -245,6 +245,20 @@ def test_a_model_here_costs_nothing_and_one_in_its_makers_cloud_is_not_known(act
     assert active("{model: 'ollama_chat/unheard-of:7b-CLOUD', num_ctx: 9}").price is None
 
 
+@pytest.mark.parametrize(
+    ("written", "slots"),
+    [
+        ("{model: ollama_chat/l, num_ctx: 9, clearance: confidential}", 8),
+        ("{model: ollama_chat/l, num_ctx: 9, clearance: confidential, slots: 2}", 2),
+        ("{model: ollama_chat/l, num_ctx: 9}", None),
+        ("{model: openai/l, api_base: 'http://127.0.0.1:1/v1', clearance: confidential}", 64),
+        ("{model: openai/l, api_base: 'http://127.0.0.1:1/v1', slots: 3}", 3),
+    ],
+)
+def test_what_may_hold_confidential_requests_has_a_number_of_slots(active: Callable[..., Deployment], written: str, slots: int | None) -> None:
+    assert active(written).slots == slots
+
+
 def test_what_the_registry_knows_a_model_to_lack_is_not_asked_of_it(active: Callable[..., Deployment]) -> None:
     assert Capability.IMAGES not in active("{model: openai/gpt-3.5-turbo, api_key: k}").capabilities
     assert Capability.IMAGES not in active("{model: ollama_chat/llama3.1, num_ctx: 9}").capabilities
