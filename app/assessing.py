@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from app.config.faults import ConfigError, suggestion
 from app.domain import Hints, Label, Tier
 from app.policy.assess import LABELS, Assessor
-from app.policy.sensitivity.catalogue import PATTERNS
+from app.policy.sensitivity.catalogue import KINDS
 from app.policy.sensitivity.custom import Expression, Wanted, complaint
 from app.policy.sensitivity.scanner import Scanner
 from app.utils import logging
@@ -42,7 +42,7 @@ def check_scan(file: GatewayFile) -> None:
     """Refuse patterns that the scanner cannot take, and labels of kinds that nothing finds. Raises ConfigError."""
     scan = file.scan
     own = {*(spec.kind for spec in scan.patterns), *(kind for kind, _ in scan.words)}
-    known = [*Tier, *sorted({pattern.kind for pattern in PATTERNS} | own)]
+    known = [*Tier, *sorted(KINDS | own)]
     faults = [
         file.fault(scan.label_lines[key], f'labels names "{key}", which is no tier and no kind that anything finds{suggestion(key, known)}')
         for key in scan.labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from app.policy.published import CONSTANTS, KEYS
@@ -13,9 +14,11 @@ _PAIR_CHARS = 4096  # a longer value says by itself what it is; joined with its 
 _MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
 _SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
 _BYTE = 256
+_FIRST_TOKEN = ord("!")  # the character of token 0 in OpenAI's vocabularies (tiktoken), which the other printable ones follow
 _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
 _MIN_TOKENS = 4  # a prompt as token numbers; shorter lists of integers are figures
 _MAX_NODES = 200_000  # a body of more values says nothing that a person wrote; walking on would cost memory and seconds
+_MAX_DEPTH = 3  # JSON in a text of JSON in a text of JSON: each is at most as long as what it stands in
 _PAYLOAD_CHARS = 256  # inside a media part, a longer run of base64 is the medium itself
 _MEDIA = {
     **dict.fromkeys(("image_url", "input_image", "image", "images"), "image"),
@@ -52,11 +55,16 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Scalars (by index) that a reader may put together, and what then stands between them. Those that are `near` are read as one text, so that names count."""
+    """Scalars (by index) that a reader may put together, and what then stands between them.
+
+    Those that are `near` are read as one text, so that names count. Of those that `meet`, two, only the end of the first and the start of the second stand
+    together, so that nothing follows a value that ends where the second does.
+    """
 
     parts: tuple[int, ...]
     between: str = ""
     near: bool = False
+    meet: bool = False
 
 
 class Walk:
@@ -157,8 +165,8 @@ class Walk:
         self.opaque.append(Opaque(kind, position))
         self.add(value, position, in_media=True)
 
-    def add(self, root: object, position: str, owner: int | None = None, *, in_media: bool = False, embedded: bool = False) -> None:
-        """Walk anything. `owner` is the index of the key that it belongs to, where that key is content."""
+    def add(self, root: object, position: str, owner: int | None = None, *, in_media: bool = False, depth: int = 0) -> None:
+        """Walk anything. `owner` is the index of the key that it belongs to, where that key is content; `depth` counts the texts of JSON that it stands in."""
         stack: list[tuple[object, str, int | None]] = [(root, position, owner)]
         while stack:
             value, position, owner = stack.pop()
@@ -167,7 +175,7 @@ class Walk:
                 self.opaque.append(Opaque("structure", position))
                 return
             if isinstance(value, str):
-                self.string(value, position, owner, in_media=in_media, embedded=embedded)
+                self.string(value, position, owner, in_media=in_media, depth=depth)
             elif isinstance(value, dict):
                 entries = [(child, *self.key(key, ordinal, position)) for ordinal, (key, child) in enumerate(value.items())]
                 stack.extend(reversed(entries))
@@ -177,7 +185,7 @@ class Walk:
             elif value is not None and value is not True and value is not False:
                 self.number(_spelled(value), position, owner)
 
-    def string(self, text: str, position: str, owner: int | None, *, in_media: bool, embedded: bool) -> None:
+    def string(self, text: str, position: str, owner: int | None, *, in_media: bool, depth: int) -> None:
         """Take a text down unless it is a word of the schema, look into JSON that stands in it, and mark what is a medium."""
         self.chars += len(text) + 2
         if not text or text in CONSTANTS:
@@ -194,16 +202,16 @@ class Walk:
             self.joins.append(Join((owner, index), ": "))
         if position.endswith(".arguments") and len(text) > len("{}"):
             self.said.append(("arguments", index))
-        if not embedded and "\\" in text and text.lstrip()[:1] in {"{", "["}:
-            self.json(text, position)
+        if depth < _MAX_DEPTH and "\\" in text and text.lstrip()[:1] in {"{", "["}:
+            self.json(text, position, depth + 1)
 
-    def json(self, text: str, position: str) -> None:
-        """Walk JSON that stands in a string: with a backslash in it, its values do not stand in the text as they are. Deeper strings are text."""
+    def json(self, text: str, position: str, depth: int) -> None:
+        """Walk JSON that stands in a string: with a backslash in it, its values do not stand in the text as they are."""
         try:
             value = json.loads(text, parse_int=str, parse_float=str)
         except (ValueError, RecursionError):
             return
-        self.add(value, position, embedded=True)
+        self.add(value, position, depth=depth)
 
     def sequence(self, values: list[Any] | tuple[Any, ...], position: str) -> bool:
         """Take a list of nothing but texts or integers down, which may be bytes; False where it is neither."""
@@ -215,7 +223,7 @@ class Walk:
             return True
         if type(first) is int and all(type(value) is int for value in values):
             if len(values) >= _MIN_BYTES and min(values) >= 0 and max(values) < _BYTE:
-                self.take(bytes(values).decode("utf-8", "replace"), position)
+                self.bytes(bytes(values), position)
             elif self.reads_tokens and len(values) >= _MIN_TOKENS:
                 self.opaque.append(Opaque("tokens", position))
             for index, value in enumerate(values):
@@ -224,6 +232,15 @@ class Walk:
             self.chars += 4 * len(values)
             return True
         return False
+
+    def bytes(self, raw: bytes, position: str) -> None:
+        """Take small integers down: as bytes, and as tokens of one character. Where they could be a prompt and are no text, they are opaque."""
+        text = raw.decode("utf-8", "replace")
+        self.take(text, position)
+        if self.reads_tokens:
+            self.take(bytes((token + _FIRST_TOKEN) % _BYTE for token in raw).decode("latin-1"), position)
+            if not text.isprintable():
+                self.opaque.append(Opaque("tokens", position))
 
     def number(self, text: str, position: str, owner: int | None) -> None:
         """Take a number down as it was written, where it is long enough to be anything."""
@@ -234,17 +251,21 @@ class Walk:
                 self.joins.append(Join((owner, index), ": "))
 
     def join_turns(self) -> None:
-        """Join the conversation's texts with nothing between: all of them, and those of each role."""
+        """Join the conversation's texts with nothing between: all of them, those of each role, and any two that follow one another in these."""
         if len(self.said) < 2:
             return
-        self.joins.append(Join(tuple(index for _, index in self.said)))
+        everything = [index for _, index in self.said]
         roles: dict[str, list[int]] = {}
         for role, index in self.said:
             roles.setdefault(role, []).append(index)
+        chains = [everything]
         if len(roles) > 1:
-            self.joins.extend(Join(tuple(parts)) for parts in roles.values() if len(parts) > 1)
+            chains.extend(parts for parts in roles.values() if len(parts) > 1)
         if "arguments" in roles and len(roles) > 2:  # what was said, without the calls between
-            self.joins.append(Join(tuple(index for role, index in self.said if role != "arguments")))
+            chains.append([index for role, index in self.said if role != "arguments"])
+        self.joins.extend(Join(tuple(parts)) for parts in chains)
+        pairs = {pair: None for parts in chains for pair in pairwise(parts)} if len(everything) > 2 else {}
+        self.joins.extend(Join(pair, meet=True) for pair in pairs)
 
 
 def _spelled(value: object) -> str:

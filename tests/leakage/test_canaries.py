@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.domain import Attempt, Hints, Label, Plan
+from app.domain import Attempt, Plan
 from app.gateway import chat as chat_module
 from app.gateway.chat import ChatLimits
-from app.policy.assess import Assessor
 from app.policy.sensitivity import scanner as scanner_module
 from app.policy.sensitivity.catalogue import PATTERNS
 from tests.leakage.canaries import CANARIES, ENCODINGS
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
 WEAK = {"service_account", "customer_number"}  # internal by themselves: they may reach what is cleared for internal
 STRONG = [kind for kind in CANARIES if kind not in WEAK]
 
-# Cut over two messages, these are not found: their words and their number no longer stand in one text, or other text follows without a space.
-BESIDE_A_WORD = ["mac_address", "wallet", "date_of_birth", "passport", "driving_licence", "national_id", "tax_id", "bank_account", "medical_record"]
-BESIDE_A_WORD += ["insurance", "customer_number", "person_name"]
-MISSED = {*itertools.product(["over two messages"], ["ssn", "ip_address", *BESIDE_A_WORD])}
-NESTED = ("arguments within arguments", "base64, wrapped")  # the line breaks are escaped twice, and no line is long enough alone
 WHOLE = "PROVE" in os.environ  # `make prove`; other runs take a third of it
 FAULTS = {  # of every local server at once, as tests/simulators/faults.py writes them
     "nothing": None,
@@ -67,12 +61,6 @@ def body_of(kind: str, position: str, encoding: str = "plain", **fields: Any) ->
     return POSITIONS[position](ENCODINGS[encoding](CANARIES[kind].text)) | fields
 
 
-def missed(row: dict[str, str]) -> bool:
-    """Say whether a row asks for what detection does not find (tests below say so): an encoded value that is cut in two as well, for one."""
-    pair = row["position"], row["encoding"]
-    return (row["position"], row["kind"]) in MISSED or pair == NESTED or (row["position"].startswith("over two") and row["encoding"] != "plain")
-
-
 def in_errors(answers: list[Answer], kinds: list[str]) -> dict[str, int]:
     errors = [answer.body for answer in answers if answer.status != 200]
     heads = [f"{name}: {value}".encode() for answer in answers for name, value in answer.headers.items()]
@@ -93,12 +81,11 @@ def test_pairs_are_all_covered() -> None:
 
 @pytest.mark.parametrize("kind", CANARIES)
 async def test_no_position_leaks(lab: Lab, evidence: Evidence, kind: str) -> None:
-    positions = [position for position in POSITIONS if (position, kind) not in MISSED]
-    asked = [(position, stream) for number, position in enumerate(positions) for stream in (False, True) if WHOLE or stream == bool(number % 2)]
+    asked = [(position, stream) for number, position in enumerate(POSITIONS) for stream in (False, True) if WHOLE or stream == bool(number % 2)]
 
     answers = await lab.gather(body_of(kind, position, stream=stream) for position, stream in asked)
     if WHOLE:
-        answers += await lab.gather(body_of(kind, position, stream=False) for position in positions)  # what the first round could have left in a cache
+        answers += await lab.gather(body_of(kind, position, stream=False) for position in POSITIONS)  # what the first round could have left in a cache
 
     clouds = [lab.public] if kind in WEAK else [lab.public, *lab.clouds.values()]
     sinks = await lab.sinks()
@@ -118,19 +105,6 @@ async def test_no_position_leaks(lab: Lab, evidence: Evidence, kind: str) -> Non
     assert sum(answer.status == 200 for answer in answers) > len(answers) * 0.7
     assert lab.connections(*clouds) == 0
     assert found == {}
-
-
-@pytest.mark.parametrize(("position", "kind"), sorted(MISSED))
-@pytest.mark.xfail(strict=True, reason="a value whose words stand in another message or part is not found: only the joins of hard kinds are trusted")
-def test_what_is_cut_in_two_is_found(position: str, kind: str) -> None:
-    facts = Assessor().assess(body_of(kind, position), Hints())
-
-    assert facts.label >= (Label.INTERNAL if kind in WEAK else Label.CONFIDENTIAL)
-
-
-@pytest.mark.xfail(strict=True, reason="base64 with line breaks that JSON escaped twice is not read as one run")
-def test_wrapped_base64_in_nested_arguments_is_found() -> None:
-    assert Assessor().assess(body_of("email", *NESTED), Hints()).label is Label.CONFIDENTIAL
 
 
 async def test_an_error_does_not_quote_a_key(lab: Lab) -> None:
@@ -194,7 +168,7 @@ def broken_scan(name: str) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("fault", FACTORS["fault"])
 async def test_no_combination_leaks(lab: Lab, evidence: Evidence, fault: str) -> None:
-    rows = [row for row in ROWS if row["fault"] == fault and not missed(row)][:: 1 if WHOLE else 3]
+    rows = [row for row in ROWS if row["fault"] == fault][:: 1 if WHOLE else 3]
     asked = [row for row in rows for _ in range(2 if row["cache"] == "warm" else 1)]
     bodies = [body_of(row["kind"], row["position"], row["encoding"], stream=row["stream"] == "streamed", model=row["asked"]) for row in asked]
     refused_before = refusals()

@@ -5,6 +5,7 @@ Unicode sources: invisible and bidirectional characters (UAX #9, UTS #55), confu
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from bisect import bisect_right
@@ -12,12 +13,13 @@ from dataclasses import dataclass, field
 
 OTHER = "\x1a"  # stands for every code point that looks like no ASCII character: no word, no space, part of no value
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f"  # invisible too; NUL and OTHER mean something else here
-_CONTROL = re.compile(f"[{_CONTROLS}]")
 _UNSEEN = re.compile(
-    f"[{_CONTROLS}\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    "\U000e0001\U000e007f\U000e0100-\U000e01ef]"
+    f"[{_CONTROLS}\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0001\U000e007f\U000e0100-\U000e01ef]"
 )
-_WIDE = re.compile(r"[^\t\n\r\x20-\x7e]+")
+_CONTROL_BYTES = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
+_TOLD_APART = _CONTROL_BYTES.replace(OTHER.encode(), b"")  # the controls that folding itself never writes
+_LOOK_ALIKE = "sluice_look_alike"  # the name under which codecs knows the error handler below
 _TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, read by models
 # Each word: an ASCII character, and the characters that look like it (UTS #39, confusables.txt).
 _CONFUSABLE = """
@@ -49,16 +51,28 @@ class Folded:
 
 def fold(text: str) -> Folded:
     """Fold a text; one that is ASCII is returned as it is, less its control characters."""
-    if text.isascii() and _CONTROL.search(text) is None:
-        return Folded(text)
+    is_ascii = text.isascii()
+    raw = text.encode("ascii", _LOOK_ALIKE)  # copies what is ASCII, which most of most texts is, and gives runs of anything else to the handler
+    if len(raw) == len(text) and OTHER not in text and not has_control(raw, _TOLD_APART):
+        return Folded(text) if is_ascii else Folded(raw.decode("ascii"), (), text)
     gaps = tuple(match.start() - ordinal for ordinal, match in enumerate(_UNSEEN.finditer(text)))
-    if gaps:
-        text = _UNSEEN.sub("", text)
-    return Folded(_WIDE.sub(_translate, text), gaps, text)  # by runs: most characters of most texts are ASCII
+    seen = _UNSEEN.sub("", text)
+    return Folded(seen.encode("ascii", _LOOK_ALIKE).decode("ascii"), gaps, seen)
 
 
-def _translate(match: re.Match[str]) -> str:
-    return match[0].translate(_TABLE)
+def has_control(raw: bytes, controls: bytes = _CONTROL_BYTES) -> bool:
+    """Say whether one of some control characters is in a text."""
+    return len(raw.translate(None, controls)) < len(raw)
+
+
+def _look_alike(error: UnicodeError) -> tuple[str, int]:
+    """Return what a run of code points looks like, and where it ends: an error handler for the codec of ASCII."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].translate(_TABLE), error.end
+
+
+codecs.register_error(_LOOK_ALIKE, _look_alike)
 
 
 def is_lossy(text: str) -> bool:
@@ -84,10 +98,10 @@ def _fold_one(code: int) -> str:
 
 
 class _Table(dict[int, str]):
-    """Folded characters by code point, found when first asked for. The first 65,536 of them are kept, which bounds the table."""
+    """Folded characters by code point, "" for one that is not seen, found when first asked for. The first 65,536 of them are kept, which bounds the table."""
 
     def __missing__(self, code: int) -> str:
-        char = _fold_one(code)
+        char = "" if _UNSEEN.match(chr(code)) else _fold_one(code)
         if len(self) < _MAX_KEPT:
             self[code] = char
         return char

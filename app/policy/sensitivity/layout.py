@@ -7,13 +7,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from app.policy.collect import Join
 
 BREAK = "\0"  # between two texts; every window ends at it, and folding leaves none in a text
 _SEAM_CHARS = 200  # how far a value that is cut in two can reach into each of its texts
-_Piece = tuple[int, int, int]  # offset in the buffer, number of the text, offset in the text
+_Piece = tuple[int, int, int]
 
 
 class Layer:
@@ -27,10 +27,17 @@ class Layer:
     def __init__(self, texts: Sequence[str], joins: Sequence[Join] = ()) -> None:
         self.texts = texts
         self._joins = joins
-        self._pieces: dict[int, list[_Piece]] = {}
+        self._pieces: dict[int, list[_Piece]] = {}  # by region: offset in the buffer, number of the text, offset in the text
         self._starts: list[int] = []
-        strings = [*texts, *(join.between.join(map(self._ends, join.parts) if not join.between else map(texts.__getitem__, join.parts)) for join in joins)]
-        self.buffer = BREAK.join(strings)
+        self.buffer = BREAK.join([*texts, *map(self._joined, joins)])
+
+    def _joined(self, join: Join) -> str:
+        if join.between:
+            return join.between.join(map(self.texts.__getitem__, join.parts))
+        if join.meet:
+            first, second = join.parts
+            return self.texts[first][-_SEAM_CHARS:] + self.texts[second][:_SEAM_CHARS]
+        return "".join(map(self._ends, join.parts))
 
     def _ends(self, text: int) -> str:
         string = self.texts[text]
@@ -45,15 +52,26 @@ class Layer:
         for join in self._joins:
             pieces = self._pieces[len(self._starts)] = []
             self._starts.append(at)
-            for part in join.parts:
-                pieces.append((at, part, 0))
-                size = len(self.texts[part])
-                if not join.between and size > 2 * _SEAM_CHARS:
-                    pieces.append((at + _SEAM_CHARS + 1, part, size - _SEAM_CHARS))
-                    size = 2 * _SEAM_CHARS + 1
-                at += size + len(join.between)
-            at += 1 - len(join.between)
+            for part, start, size in self._parts(join):
+                pieces.append((at, part, start))
+                at += size
+            at += 1
         self._starts.append(at)
+
+    def _parts(self, join: Join) -> Iterator[_Piece]:
+        """Yield the pieces of a join: the number of the text, where the piece starts in it, and what it takes up in the buffer."""
+        sizes = [(part, len(self.texts[part])) for part in join.parts]
+        if join.meet:
+            (first, size), (second, following) = sizes
+            yield first, max(0, size - _SEAM_CHARS), min(size, _SEAM_CHARS)
+            yield second, 0, min(following, _SEAM_CHARS)
+            return
+        for ordinal, (part, size) in enumerate(sizes):
+            if join.between or size <= 2 * _SEAM_CHARS:
+                yield part, 0, size + (len(join.between) if ordinal + 1 < len(sizes) else 0)
+            else:
+                yield part, 0, _SEAM_CHARS + 1
+                yield part, size - _SEAM_CHARS, _SEAM_CHARS
 
     def region(self, offset: int) -> int:
         """Return the number of the region that holds an offset of the buffer."""
@@ -76,6 +94,12 @@ class Layer:
         """Say whether an offset lies in texts that stand together only because a reader may put them together."""
         join = self.region(offset) - len(self.texts)
         return join >= 0 and not self._joins[join].between and not self._joins[join].near
+
+    def cuts_word(self, start: int, end: int) -> bool:
+        """Say whether a match has a word in it that is cut in two."""
+        buffer = self.buffer
+        seams = (at for at, _, _ in self._pieces[self.region(start)] if start < at < end)
+        return any(buffer[at - 1].isalnum() and buffer[at].isalnum() for at in seams)
 
     def locate(self, start: int, end: int, value: int, value_end: int) -> tuple[int, int, int] | None:
         """Return the text that holds a match's value, and the value's offsets in it. None for what a join says no more than its own texts do.

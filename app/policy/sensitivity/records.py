@@ -18,7 +18,7 @@ _BIRTH = (
     r"|data di nascita|data urodzenia|urodzon[ya]|geboortedatum|data de nascimento|nascid[oa])"
 )
 _FILL = (
-    r"(?:[\s:=#'\"(*-]|\b(?:is|was|are|of|like|number|numbers|numero|no|nr|num|id|ids|identifier|identification|code|card|ending|in|with"
+    r"(?:[\s:=#?'\"(*-]|\b(?:is|was|are|of|like|number|numbers|numero|no|nr|num|id|ids|identifier|identification|code|card|ending|in|with"
     r"|details|data|under|listed|as|the|for|atin|ein"
     r"|dl|mrn|pid|nummer|numer|accounts?|records?)\b\.?){0,7}"
 )

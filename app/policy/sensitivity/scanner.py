@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain import Finding, Tier
-from app.policy.sensitivity.catalogue import PATTERNS, prepare
+from app.policy.sensitivity.catalogue import OPAQUE, PATTERNS, prepare
 from app.policy.sensitivity.custom import Allowed, Custom
 from app.policy.sensitivity.database import Database, UnavailableError
-from app.policy.sensitivity.decode import BLOB_CHARS, BLOB_TRIGGER, ESCAPE_TRIGGER, blob, escapes
-from app.policy.sensitivity.fold import Folded, fold
+from app.policy.sensitivity.decode import ESCAPE_TRIGGER, FORM_TRIGGER, QUOTED_TRIGGER, UTF7_TRIGGER, escapes, form, quoted, utf7
+from app.policy.sensitivity.fold import Folded, fold, has_control
 from app.policy.sensitivity.layout import BREAK, Layer
+from app.policy.sensitivity.runs import BLOB_CHARS, BLOB_TRIGGER, CODES_TRIGGER, blob, codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from app.policy.collect import Join, Scalar
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from app.policy.sensitivity.pattern import Pattern
 
 _LAYERS = 4  # a text and three encodings on top of one another
-_ESCAPE_REACH = 256  # code points around an escaped character that can belong to the same value
+_REACH = 256  # code points around an encoded character that can belong to the same value
+_MAX_WINDOW_CHARS = 16_384  # one search holds the interpreter; longer stretches are searched in pieces
+_DECODERS: tuple[tuple[str, bool, Callable[[str], str | None]], ...] = (  # trigger, whether it ignores case, and what reads the text around its hits
+    (ESCAPE_TRIGGER, True, escapes),
+    (QUOTED_TRIGGER, False, quoted),
+    (FORM_TRIGGER, False, form),
+    (UTF7_TRIGGER, False, utf7),
+    (CODES_TRIGGER, True, codes),
+)
+_IN_WORDS = frozenset({"person_name", "address", "phone"})  # by chance two texts make one of these, unless a word of it is cut
 _MAX_FINDINGS = 64  # of one kind in one layer: more say nothing new, and their checks would cost
 _RANK = {Tier.WEAK: 0, Tier.LIKELY: 1, Tier.HARD: 2}
 _Key = tuple[int, int, int, str]  # scalar, start, end, kind
@@ -41,15 +51,14 @@ class Scanner:
     def __init__(self, patterns: Sequence[Pattern] = PATTERNS, *, wanted: Wanted | None = None, cache: Path | None = None) -> None:
         self._patterns = tuple(patterns)
         self._blob = len(self._patterns)
-        self._escape = self._blob + 1
         self._database: Database | None = None
         self._custom: Custom | None = None
         self.health: str | None = None
         prepare()
         try:
-            self._database = Database(
-                [*((pattern.trigger, pattern.caseless) for pattern in patterns), (BLOB_TRIGGER, False), (ESCAPE_TRIGGER, True)], cache=cache
-            )
+            triggers = [(pattern.trigger, pattern.caseless) for pattern in patterns]
+            decoders = [(trigger, caseless) for trigger, caseless, _ in _DECODERS]
+            self._database = Database([*triggers, (BLOB_TRIGGER, False), *decoders], cache=cache)
             self._custom = None if wanted is None else Custom(wanted, cache=cache)
         except UnavailableError as exc:
             self.health = str(exc)
@@ -59,13 +68,10 @@ class Scanner:
         if self._database is None or self.health is not None:
             raise UnavailableError(self.health)
         folds: dict[int, Folded] = {}
-        strings = []
-        for index, scalar in enumerate(scalars):
-            text = scalar.text
-            if not text.isascii() or BREAK in text:
-                folds[index] = fold(text)
-                text = folds[index].text
-            strings.append(text)
+        strings = [scalar.text for scalar in scalars]
+        if not all(map(str.isascii, strings)) or has_control("".join(strings).encode("ascii")):
+            folds = {index: fold(text) for index, text in enumerate(strings)}
+            strings = [folded.text for folded in folds.values()]
         layer = Layer(strings, joins)
         hits = self._database.hits(layer.buffer.encode("ascii"))
         if not hits and self._custom is None:
@@ -74,7 +80,7 @@ class Scanner:
         texts = [_Text(index, folds.get(index) or Folded(string)) for index, string in enumerate(strings)]
         for _ in range(_LAYERS):
             self._check(layer, texts, hits, scalars, found)
-            texts = list(self._decoded(layer, texts, hits))
+            texts = list(self._decoded(layer, texts, hits, scalars, found))
             if not texts:
                 break
             layer = Layer([text.folded.text for text in texts])
@@ -83,26 +89,28 @@ class Scanner:
 
     def _check(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
         """Add what the patterns' exact expressions and checks confirm around their hits, and what the operator's say."""
-        known = {(scalar, kind) for scalar, _, _, kind in found}
-        counts: Counter[str] = Counter()
+        known: dict[tuple[int, str], int] = {}  # the rank of the surest, by scalar and kind
+        for (scalar, _, _, kind), finding in found.items():
+            known[scalar, kind] = max(known.get((scalar, kind), 0), _RANK[finding.tier])
+        counts: Counter[tuple[str, Tier]] = Counter()
         for kind, tier, text, start, end in self._places(layer, texts, hits, counts):
             place = texts[text]
-            if place.span is not None and (place.scalar, kind) in known:
+            if place.span is not None and known.get((place.scalar, kind), -1) >= _RANK[tier]:
                 continue
             begin, stop = place.offsets(start, end)
             key = (place.scalar, begin, stop, kind)
             if key not in found or _RANK[tier] > _RANK[found[key].tier]:
                 found[key] = Finding(kind, tier, scalars[place.scalar].position, begin, stop)
-            counts[kind] += 1
+            counts[kind, tier] += 1
 
-    def _places(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], counts: Mapping[str, int]) -> Iterator[_Place]:
-        """Yield what stands in a layer, until there is enough of a kind."""
+    def _places(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], counts: Mapping[tuple[str, Tier], int]) -> Iterator[_Place]:
+        """Yield what stands in a layer, until there is enough of a kind and tier. Only what is surest of all ends the search for a kind."""
         allowed = _NOTHING_ALLOWED
         if self._custom is not None:
             own, allowed = self._custom.find(layer, [text.folded.seen for text in texts])
             for kind, tier, start, end in own:
                 place = layer.locate(start, end, start, end)
-                if place is not None and counts[kind] < _MAX_FINDINGS and not allowed.holds(kind, layer.buffer, start, end):
+                if place is not None and counts[kind, tier] < _MAX_FINDINGS and not allowed.holds(kind, layer.buffer, start, end):
                     yield kind, tier, *place
         ends: dict[int, list[int]] = {}
         for number, end in hits:
@@ -111,27 +119,34 @@ class Scanner:
         for number, pattern_ends in ends.items():
             pattern = self._patterns[number]
             for tier, text, start, end in _matches(pattern, layer, pattern_ends, allowed):
-                yield pattern.kind, tier, text, start, end
-                if counts[pattern.kind] >= _MAX_FINDINGS:
+                if counts[pattern.kind, tier] < _MAX_FINDINGS:
+                    yield pattern.kind, tier, text, start, end
+                elif tier is Tier.HARD:
                     break
 
-    def _decoded(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit]) -> Iterator[_Text]:
-        """Yield what a layer's texts say once one encoding is taken off, as far around each encoded character as a value can reach."""
-        escaped = [end for number, end in hits if number == self._escape]
-        for low, high in _windows(layer, escaped, _ESCAPE_REACH, _ESCAPE_REACH):
-            plain = escapes(layer.buffer[low:high])
-            region = layer.region(low)
-            if region < len(texts) and plain is not None:
-                start, _ = layer.bounds(low)
-                yield _Text(texts[region].scalar, fold(plain), texts[region].offsets(low - start, high - start))
+    def _decoded(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> Iterator[_Text]:
+        """Yield what a layer's texts say once one encoding is taken off, as far around each hit as a value can reach; add what nobody can read."""
+        for number, (_, _, decode) in enumerate(_DECODERS, self._blob + 1):
+            for low, high in _windows(layer, [end for hit, end in hits if hit == number], _REACH, _REACH):
+                plain = decode(layer.buffer[low:high].replace(BREAK, "\n"))
+                place = None if plain is None else layer.locate(low, high, low, high)
+                if plain is not None and place is not None:
+                    yield texts[place[0]].encoded(plain, *place[1:])
         done = 0
         for end in (end for number, end in hits if number == self._blob):
             start, stop = layer.bounds(end - 1)
-            begin, region = max(start, end - BLOB_CHARS), layer.region(end - 1)
-            decoded = blob(layer.buffer, begin, stop) if begin >= done and region < len(texts) else None
-            if decoded is not None:
-                plain, done = decoded
-                yield _Text(texts[region].scalar, fold(plain), texts[region].offsets(begin - start, done - start))
+            begin = max(start, end - BLOB_CHARS)
+            run = blob(layer.buffer, begin, stop) if begin >= done else None
+            place = None if run is None else layer.locate(begin, run.end, begin, run.end)
+            if run is None or place is None:
+                continue
+            done = run.end
+            text = texts[place[0]].encoded(run.text or "", *place[1:])
+            if run.text is not None:
+                yield text
+            else:
+                key = (text.scalar, *text.offsets(0, 1), OPAQUE)
+                found[key] = Finding(OPAQUE, Tier.LIKELY, scalars[text.scalar].position, *key[1:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +160,10 @@ class _Text:
     def offsets(self, start: int, end: int) -> tuple[int, int]:
         """Return the offsets in the scalar for offsets in the folded text."""
         return self.span or (self.folded.original(start), self.folded.original(end - 1) + 1)
+
+    def encoded(self, plain: str, start: int, end: int) -> _Text:
+        """Return what stands encoded between two offsets."""
+        return _Text(self.scalar, fold(plain), self.offsets(start, end))
 
 
 def _merged(found: Mapping[_Key, Finding]) -> list[Finding]:
@@ -170,14 +189,20 @@ def _weight(finding: Finding) -> tuple[int, int]:
 def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allowed) -> Iterator[tuple[Tier, int, int, int]]:
     """Yield what the check confirms: its tier, the text that holds it, and its offsets there."""
     value = "value" if "value" in pattern.exact.groupindex else 0
-    for low, high in _windows(layer, ends, pattern.behind, pattern.ahead):
+    for low, high in _pieces(layer, ends, pattern.behind, pattern.ahead):
         for match in pattern.exact.finditer(layer.buffer, low, high):
             tier = None if BREAK in match[0] else pattern.check(match)
             if tier is None or allowed.holds(pattern.kind, layer.buffer, *match.span(value)):
                 continue
-            place = layer.locate(match.start(), max(match.end(), match.end(value)), *match.span(value))  # a lookahead's match is empty
-            if place is not None and (tier is Tier.HARD or not layer.is_seam(match.start())):
+            start, end = match.start(), max(match.end(), match.end(value))  # a lookahead's match is empty
+            place = layer.locate(start, end, *match.span(value))
+            if place is not None and (tier is Tier.HARD or _is_meant(pattern.kind, layer, start, end)):
                 yield tier, *place
+
+
+def _is_meant(kind: str, layer: Layer, start: int, end: int) -> bool:
+    """Say whether a match is one by more than the chance that its texts follow one another."""
+    return kind not in _IN_WORDS or not layer.is_seam(start) or layer.cuts_word(start, end)
 
 
 def _windows(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iterator[tuple[int, int]]:
@@ -193,3 +218,10 @@ def _windows(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iter
         low, high = max(start, end - behind), min(stop, end + ahead)
     if high >= 0:
         yield low, high
+
+
+def _pieces(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iterator[tuple[int, int]]:
+    """Yield the stretches to look at, in pieces: each begins where the one before it ends, and reaches as far into the next as a match can."""
+    for low, high in _windows(layer, ends, behind, ahead):
+        for start in range(low, high, _MAX_WINDOW_CHARS):
+            yield start, min(high, start + _MAX_WINDOW_CHARS + behind + ahead)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,18 +101,39 @@ def test_text_that_only_looks_like_json_is_text(text: str) -> None:
     assert [scalar.text for scalar in collect({"user": text}).scalars] == [text]
 
 
-def test_json_within_json_is_looked_into_once() -> None:
-    inner = '{"b": "c\\\\n"}'
+def test_json_within_json_is_looked_into_three_deep() -> None:
+    text = "a\nb"
+    for _ in range(5):
+        text = json.dumps({"q": text})
 
-    collected = collect({"user": '{"a\\n": "' + inner.replace("\\", "\\\\").replace('"', '\\"') + '"}'})
+    scalars = [scalar.text for scalar in collect({"user": text}).scalars]
 
-    assert len(collected.scalars) == 3
+    assert [scalar.count("\\") for scalar in scalars if scalar != "q"] == [scalar.count("\\") for scalar in _unwrapped(text, 3)]
+
+
+def _unwrapped(text: str, times: int) -> list[str]:
+    texts = [text]
+    for _ in range(times):
+        texts.append(json.loads(texts[-1])["q"])
+    return texts
 
 
 def test_a_list_of_small_integers_is_read_as_bytes_too() -> None:
     collected = collect({"data": list(b"jane@acme.test")})
 
     assert "jane@acme.test" in {scalar.text for scalar in collected.scalars}
+    assert collected.unscannable == ()
+
+
+def test_a_list_of_small_integers_is_read_as_tokens_of_one_character_too() -> None:
+    collected = collect({"prompt": [code - 33 for code in b"jane@acme.test"]})
+
+    assert "jane@acme.test" in {scalar.text for scalar in collected.scalars}
+    assert collected.unscannable == ("tokens",)
+
+
+def test_integers_in_a_schema_are_no_tokens() -> None:
+    assert collect({"tools": [{"enum": [1, 2, 3, 4, 5, 6, 7, 8, 9]}]}).unscannable == ()
 
 
 def test_a_list_of_other_integers_is_no_text() -> None:
@@ -200,7 +222,8 @@ def test_turns_are_joined_all_together_and_by_role() -> None:
 
     joins = [join.parts for join in collect(body).joins]
 
-    assert joins == [(0, 1, 2), (0, 2)]
+    assert joins == [(0, 1, 2), (0, 2), (0, 1), (1, 2), (0, 2)]
+    assert [join.parts for join in collect(body).joins if join.meet] == [(0, 1), (1, 2), (0, 2)]
 
 
 def test_turns_of_one_role_are_joined_once() -> None:

@@ -12,6 +12,8 @@ from app.policy.sensitivity.fold import OTHER, _Table, fold
     [
         ("plain ASCII", "plain ASCII"),
         ("a\0b", "ab"),
+        ("é\x1a\x1b", "e"),
+        ("a\u2800b\U0001d173c", "abc"),
         ("a\x1ab\x7f", "ab"),
         ("é\0", "e"),
         ("４１１１", "4111"),
@@ -52,6 +54,11 @@ def test_an_offset_finds_its_way_back(text: str) -> None:
 
     for offset, char in enumerate(folded.text):
         assert fold(text[folded.original(offset)]).text == char
+
+
+def test_bytes_are_not_folded() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("ascii", "sluice_look_alike")
 
 
 def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,3 +57,28 @@ def test_a_second_join_follows_the_first() -> None:
 
     start = layer.buffer.index("cd: ef")
     assert layer.locate(start, start + 6, start + 4, start + 6) == (2, 0, 2)
+
+
+def test_of_texts_that_meet_only_the_ends_that_meet_are_read() -> None:
+    layer = Layer(["h" * 300 + "abc", "def" + "t" * 300], [Join((0, 1), meet=True)])
+    start = layer.buffer.rindex("abcdef")
+
+    assert layer.buffer.endswith(BREAK + "h" * 197 + "abcdef" + "t" * 197)
+    assert layer.is_seam(start)
+    assert layer.locate(start, start + 6, start, start + 6) == (0, 300, 303)
+    assert layer.locate(start, start + 6, start + 3, start + 6) == (1, 0, 3)
+
+
+def test_short_texts_meet_whole() -> None:
+    layer = Layer(["ab", "cd"], [Join((0, 1), meet=True)])
+
+    assert layer.buffer.endswith(BREAK + "abcd")
+    assert layer.locate(6, 10, 6, 10) == (0, 0, 2)
+
+
+def test_a_word_that_a_seam_cuts_is_told() -> None:
+    layer = Layer(["ask Sa", "rah ", "Jones"], [Join((0, 1, 2))])
+    start = layer.buffer.index("Sarah")
+
+    assert layer.cuts_word(start, start + 5)
+    assert not layer.cuts_word(start + 3, start + 10)

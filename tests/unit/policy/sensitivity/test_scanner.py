@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import random
 import re
 import time
+import urllib.parse
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +54,23 @@ def test_nothing_to_scan_is_nothing_found(scanner: Scanner) -> None:
         base64.encodebytes(f"mail to {MAIL} and then go home, it is late and dark outside".encode()).decode(),
         f"mail to {MAIL}".encode().hex(),
         "".join(chr(0xE0000 + ord(char)) for char in MAIL),
+        "\u2800".join(MAIL),
+        "\U0001d173".join(MAIL),
+        "\x08".join(MAIL),
+        "".join(f"\\u{{{ord(char):x}}}" for char in MAIL),
+        "".join(f"\\U{ord(char):08x}" for char in MAIL),
+        "".join(f"\\{ord(char):03o}" for char in MAIL),
+        "".join(f"&#{ord(char)}" for char in MAIL),
+        " ".join(f"{ord(char):02x}" for char in MAIL),
+        ", ".join(str(ord(char)) for char in MAIL),
+        "".join(f"={ord(char):02X}" for char in MAIL),
+        "jane.roe=40acme.io",
+        "jane.roe@ac=\nme.io",
+        "jane.roe+AEA-acme.io",
+        "q=mail+jane.roe%40acme.io",
+        urllib.parse.quote(base64.b64encode(f"mail to {MAIL}".encode()).decode(), safe=""),
+        base64.b64encode(urllib.parse.quote(f"mail to {MAIL}", safe="").encode()).decode(),
+        "".join(f"%{byte:02X}" for byte in base64.b64encode(f"mail to {MAIL}".encode())),
     ],
 )
 def test_a_hidden_value_is_found(scanner: Scanner, text: str) -> None:
@@ -85,6 +104,46 @@ def test_what_only_looks_encoded_has_no_other_reading(scanner: Scanner) -> None:
     assert len(scanner.scan([Scalar("a", f"&nosuch; {MAIL} &zzzzzz;"), Scalar("b", "&nosuch;")], [Join((0, 1))])) == 1
 
 
+def test_bytes_that_are_no_text_are_found_as_such(scanner: Scanner) -> None:
+    run = base64.b64encode(random.Random(3).randbytes(900)).decode()  # noqa: S311 it stands for a picture
+
+    assert scanner.scan([Scalar("p", f"see {run} there")]) == (Finding("binary", Tier.LIKELY, "p", 4, 4 + len(run)),)
+
+
+def test_an_encoded_value_that_is_cut_is_found(scanner: Scanner) -> None:
+    run = base64.b64encode(f"please write to {MAIL} today".encode()).decode()
+    cut = [Scalar("a", f"see {run[:30]}"), Scalar("b", f"{run[30:]} there")]
+
+    assert [(finding.kind, finding.position) for finding in scanner.scan(cut, [Join((0, 1))])] == [("email", "a")]
+
+
+def test_a_hint_does_not_hide_what_is_encoded_beside_it(scanner: Scanner) -> None:
+    findings = scanner.scan([Scalar("p", "noreply@acme.io and jane.roe%40acme.io")])
+
+    assert Tier.HARD in {finding.tier for finding in findings if finding.kind == "email"}
+
+
+def test_many_hints_do_not_hide_what_follows_them(scanner: Scanner) -> None:
+    findings = scanner.scan([Scalar("p", "noreply@acme.io " * 200 + MAIL)])
+
+    assert Tier.HARD in {finding.tier for finding in findings}
+
+
+def test_a_long_stretch_of_hits_is_looked_at_in_pieces(tmp_path: Path) -> None:
+    looked: list[tuple[int, int]] = []
+
+    def note(match: re.Match[str]) -> Tier | None:
+        looked.append(match.span())
+        return None
+
+    pattern = Pattern("x", "b", re.compile("ab+a"), note, behind=50, ahead=50)
+    text = "b" * 16_380 + "abbbbba" + "b" * 20_000 + "abba"
+
+    Scanner((pattern,), cache=tmp_path).scan([Scalar("p", text)])
+
+    assert sorted(set(looked)) == [(16_380, 16_387), (36_387, 36_391)]
+
+
 def test_an_escape_in_a_join_is_read_once(scanner: Scanner) -> None:
     findings = scanner.scan([Scalar("a", "jane.roe%40acme.io"), Scalar("b", " then")], [Join((0, 1))])
 
@@ -113,6 +172,18 @@ def test_a_value_that_is_cut_is_found_and_a_name_that_is_not_one_is_not(scanner:
 
     assert [finding.position for finding in scanner.scan(cut, [Join((0, 1))])] == ["a"]
     assert scanner.scan(chance, [Join((0, 1))]) == ()
+
+
+def test_a_name_is_found_where_a_word_of_it_is_cut(scanner: Scanner) -> None:
+    cut = [Scalar("a", "thanks to Sarah John"), Scalar("b", "son, who called")]
+
+    assert [finding.kind for finding in scanner.scan(cut, [Join((0, 1))])] == ["person_name"]
+
+
+def test_a_number_is_found_where_its_word_stands_in_another_text(scanner: Scanner) -> None:
+    cut = [Scalar("a", "What is your patient ID?"), Scalar("b", " PHX-839221")]
+
+    assert [finding.kind for finding in scanner.scan(cut, [Join((0, 1))])] == ["medical_record"]
 
 
 def test_a_match_does_not_reach_over_what_a_join_leaves_out(scanner: Scanner) -> None:

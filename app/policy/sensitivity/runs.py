@@ -1,0 +1,123 @@
+"""Runs: what long words of base64 and hex, and rows of character codes, say. Linear in the text, and run only where a trigger hit.
+
+Sources: RFC 4648 (base64, base64url, base16), RFC 2045 (lines).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+
+from app.policy.sensitivity import checks
+
+BLOB_CHARS = 20
+BLOB_TRIGGER = r"(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}"  # once for each run: its end is BLOB_CHARS after the run's start
+CODES_TRIGGER = r"(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}){7}(?:0x)?[0-9a-f]{2}|(?:1?[0-9]{2}[ ,:;-]{1,2}){7}[0-9]{2}|(?:[01]{8}[ ,:;-]{0,2}){7}[01]{8}"
+CODES_CHARS = 96  # code points that the longest of these hits takes up
+OPAQUE_CHARS = 1024  # more than a public key or a signature, less than a picture or a document: bytes of that size that are no text hide something
+_MAX_BLOB_CHARS = 1 << 24  # above what is scanned at all
+_BLOB = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}(?:(?:\\[rn]){1,2}(?=[A-Za-z0-9+/_-])|\r?\n[ \t]*(?=[A-Za-z0-9+/_-]))?)+[A-Za-z0-9+/_-]*={0,2}")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
+_SEPARATORS = re.compile(r"[/_-]")
+_LINE_BREAKS = re.compile(r"\\[rn]|\s+")
+_URL_SAFE = str.maketrans("-_", "+/")
+_MIN_READABLE = 0.95  # share of printable characters
+_MIN_ASCII = 0.8
+_SAMPLE_BYTES = 4096
+_NOT_ASCII = bytes(range(128, 256))
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
+_EACH = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"\d"))
+_ZEROS = "AAAA"
+_RANDOM_BITS = 5.2  # of each character: base64 of what is compressed or encrypted has 5.9, words that are strung together under 5
+
+_HEX_CODES = re.compile(r"(?i)(?<![0-9a-z])(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}\s?){7,}(?:0x)?[0-9a-f]{2}(?![0-9a-z])")
+_DECIMAL_CODES = re.compile(r"(?<![\d.])(?:1?\d{2}[ ,:;-]{1,2}\s?){7,}1?\d{2}(?![\d.])")
+_BINARY_CODES = re.compile(r"(?<!\d)(?:[01]{8}[ ,:;-]{0,2}\s?){7,}[01]{8}(?!\d)")
+_CODES = (
+    (_HEX_CODES, re.compile(r"(?i)(?:0x)?([0-9a-f]{2})"), 16),
+    (_DECIMAL_CODES, re.compile(r"\d+"), 10),
+    (_BINARY_CODES, re.compile(r"[01]{8}"), 2),
+)
+_BYTE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run up to `end`, and what it says: None where it is bytes that are no text."""
+
+    text: str | None = field(repr=False)
+    end: int
+
+
+def blob(text: str, start: int, end: int) -> Run | None:
+    """Return the run of base64 or hex characters at `start`; None where it is neither a text nor long enough to hide something."""
+    if text[start - 1 : start] == "\\" and text[start : start + 1] in {"n", "r", "t"}:  # the letter of an escaped line break, before the run
+        start += 1
+    match = _BLOB.match(text, start, min(end, start + _MAX_BLOB_CHARS))
+    if match is None:
+        return None
+    run = _LINE_BREAKS.sub("", match[0])
+    plain = _hex(run) or _base64(run) or _segments(run)
+    return Run(plain, match.end()) if plain or _is_opaque(run) else None
+
+
+def codes(text: str) -> str | None:
+    """Return what rows of character codes (hex, decimal or binary) say; None where they say nothing."""
+    rows = ((match[0], code, base) for row, code, base in _CODES for match in row.finditer(text))
+    said = (_readable(bytes(number for number in (int(found, base) for found in code.findall(row)) if number <= _BYTE)) for row, code, base in rows)
+    return "\n".join(plain for plain in said if plain) or None
+
+
+def _is_opaque(run: str) -> bool:
+    """Say whether a run is bytes, and not words that are strung together."""
+    if len(run) < OPAQUE_CHARS:
+        return False
+    if _HEX.fullmatch(run):
+        return True
+    sample = run[:_SAMPLE_BYTES]
+    return checks.entropy(sample) >= _RANDOM_BITS or (_ZEROS in sample and all(some.search(sample) for some in _EACH))
+
+
+def _segments(run: str) -> str | None:
+    """Return what the parts of a path or of a name say: their separators are base64's own characters too."""
+    said = [_hex(part) or _base64(part) for part in _SEPARATORS.split(run) if len(part) >= BLOB_CHARS]
+    return "\n".join(plain for plain in said if plain) or None
+
+
+def _hex(run: str) -> str | None:
+    return _readable(bytes.fromhex(run)) if len(run) % 2 == 0 and _HEX.fullmatch(run) else None
+
+
+def _base64(run: str) -> str | None:
+    run = run.rstrip("=").translate(_URL_SAFE)
+    run = run[: len(run) - (len(run) % 4 == 1)]
+    return _readable(base64.b64decode(run + "=" * (-len(run) % 4)))
+
+
+def _readable(raw: bytes) -> str | None:
+    """Return the bytes as text where they are one, nearly all printable: UTF-8, UTF-16 where every other byte is zero, else Windows' Latin letters."""
+    if raw.count(0) * 3 > len(raw):
+        plain = _decoded(raw, "utf-16-be" if raw[::2].count(0) > raw[1::2].count(0) else "utf-16-le")
+        return plain if plain is not None and _is_printable(plain.encode()) else None
+    if not _is_printable(raw):
+        return None
+    plain = _decoded(raw, "utf-8")
+    return _decoded(raw, "cp1252") if plain is None and _mostly_ascii(raw) else plain
+
+
+def _decoded(raw: bytes, encoding: str) -> str | None:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_printable(raw: bytes) -> bool:
+    return len(raw.translate(None, _CONTROLS)) >= _MIN_READABLE * len(raw)
+
+
+def _mostly_ascii(raw: bytes) -> bool:
+    """Say whether bytes look like words of a Latin alphabet, and not like a hash or a picture."""
+    sample = raw[:_SAMPLE_BYTES]
+    return len(sample.translate(None, _NOT_ASCII)) >= _MIN_ASCII * len(sample)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+
+from app.policy.sensitivity.runs import OPAQUE_CHARS, Run, blob, codes
+
+SAID = "mail jane.roe@acme.io about it"
+NOISE = random.Random(7).randbytes(3_000)  # noqa: S311 it stands for a picture
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        b64(SAID.encode()),
+        base64.urlsafe_b64encode(SAID.encode()).decode().rstrip("="),
+        base64.encodebytes((SAID * 5).encode()).decode(),
+        base64.encodebytes((SAID * 5).encode()).decode().strip().replace("\n", "\\n"),
+        base64.encodebytes((SAID * 5).encode()).decode().strip().replace("\n", "\\r\\n"),
+        SAID.encode().hex(),
+        SAID.encode().hex().upper(),
+        b64(SAID.encode("utf-16-le")),
+        b64(SAID.encode("utf-16-be")),
+        b64(f"{SAID} \u00fc".encode("cp1252")),
+    ],
+)
+def test_base64_and_hex_are_read(run: str) -> None:
+    read = blob(f"x {run} y", 2, len(run) + 3)
+
+    assert read is not None
+    assert read.text is not None
+    assert read.text.startswith(SAID)
+    assert 2 + len(run.strip()) == read.end
+
+
+def test_a_run_with_a_character_too_many_is_read() -> None:
+    run = b64(SAID.encode()).rstrip("=")
+
+    assert blob(run + "A", 0, 100) == Run(SAID, len(run) + 1)
+
+
+def test_the_letter_of_an_escaped_line_break_is_no_part_of_a_run() -> None:
+    run = b64(SAID.encode())
+
+    assert blob(f"\\n{run}", 1, 100) == Run(SAID, len(run) + 2)
+
+
+@pytest.mark.parametrize("run", [b64(bytes(range(128, 200))), b64(bytes(range(30))), "deadbeef" * 5, "short", b64(b"\x00\xd8\x41\x00" * 10)])
+def test_what_is_no_text_is_not_read(run: str) -> None:
+    assert blob(run, 0, len(run)) is None
+
+
+def test_a_segment_of_a_path_is_read() -> None:
+    path = f"verify/{b64(SAID.encode())}/now"
+
+    assert blob(path, 0, len(path)) == Run(SAID, len(path))
+
+
+def test_a_run_ends_where_its_text_does() -> None:
+    run = b64(SAID.encode())
+
+    assert blob(run * 2, 0, len(run)) == Run(SAID, len(run))
+
+
+@pytest.mark.parametrize("run", [b64(NOISE), b64(b"BM\x36\x7e" + b"\0" * 900), base64.encodebytes(NOISE).decode().strip(), NOISE.hex()])
+def test_a_long_run_of_bytes_that_are_no_text_is_told(run: str) -> None:
+    assert blob(run, 0, len(run)) == Run(None, len(run))
+
+
+@pytest.mark.parametrize("run", [b64(NOISE)[: OPAQUE_CHARS - 1], "some_long_name_" * 200, "CLOSE_NOTIFY_2" * 200, "a/path/of/Words1/" * 200])
+def test_a_shorter_run_or_one_of_words_is_not(run: str) -> None:
+    assert blob(run, 0, len(run)) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        " ".join(f"{ord(char):02x}" for char in SAID),
+        ":".join(f"{ord(char):02X}" for char in SAID),
+        ", ".join(f"0x{ord(char):02x}" for char in SAID),
+        ", ".join(str(ord(char)) for char in SAID),
+        " ".join(f"{ord(char):08b}" for char in SAID),
+        "".join(f"{ord(char):08b}" for char in SAID),
+    ],
+)
+def test_rows_of_character_codes_are_read(row: str) -> None:
+    said = codes(f"see {row} there")
+
+    assert said is not None
+    assert SAID in said
+
+
+@pytest.mark.parametrize("text", ["01 02 03 04 05 06 07 08 09", "199 198 197 199 198 197 199 198", "12:30:45"])
+def test_rows_of_other_numbers_say_nothing(text: str) -> None:
+    assert codes(text) is None
+
+
+def test_what_a_run_says_is_not_shown() -> None:
+    assert "words" not in repr(Run("words", 5))
