@@ -56,6 +56,14 @@ class Cache(Protocol):
         ...
 
 
+class Rests(Protocol):
+    """Tells other replicas which deployments rest. Never raises, never waits."""
+
+    def tell(self, name: str, seconds: float) -> None:
+        """Say that a deployment rests for so long from now on."""
+        ...
+
+
 class Quota(Protocol):
     """A rate limit that replicas share. Never raises and never hangs: a store that fails is counted, and cannot say."""
 
@@ -93,4 +101,25 @@ class VectorStore(Protocol):
 
     async def search(self, vector: Sequence[float], *, limit: int, max_label: Label, where: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         """Return the nearest documents of at most that label: `id`, `text`, `metadata`, `label`, `score` in 0..1, best first."""
+        ...
+
+
+class Marks(Protocol):
+    """Which marks (keyed hashes of 16 bytes) a tenant left behind, for a time. Never raises and never hangs: this process's own memory always serves."""
+
+    @property
+    def status(self) -> str:
+        """`ok`, or a word or sentence that says why other replicas' marks are not seen."""
+        ...
+
+    def may_hold(self, tenant: str) -> bool:
+        """Say, without asking anybody, whether the tenant can have left anything behind."""
+        ...
+
+    async def known(self, tenant: str, marks: Sequence[bytes]) -> frozenset[bytes]:
+        """Return those of `marks` that the tenant left behind and that have not expired."""
+        ...
+
+    async def add(self, tenant: str, marks: Sequence[bytes]) -> None:
+        """Keep these marks, anew where they are kept already."""
         ...

@@ -10,17 +10,18 @@ from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
 from app.gateway.receipt import cost_usd
 from app.gateway.stored import MAX_STORED_BYTES, StoredAnswer
-from app.gateway.streaming import KEEP_ALIVE, error_event
+from app.gateway.streaming import KEEP_ALIVE, StreamWatch, error_event
 from app.utils.logging import get_logger
 from app.utils.monitoring import ATTEMPTS, COST_USD, ERRORS, FIRST_TOKEN_SECONDS, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from app.gateway.attempts import Served, Walk
+    from app.gateway.attempts import Walk
+    from app.gateway.beginning import Served
     from app.gateway.receipt import Receipt
     from app.gateway.stored import Place
-    from app.gateway.streaming import StreamWatch
+    from app.gateway.taint import Conversation
 
 log = get_logger("reply")
 
@@ -53,9 +54,10 @@ class Reply:
 class _Walked(Reply):
     """A reply that a walk through a plan brings."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, *, stream: bool) -> None:
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, stream: bool) -> None:
         super().__init__(receipt, stream=stream)
         self._walk = walk
+        self._conversation = conversation
         self._place = place
         self._served: Served | None = None
 
@@ -79,12 +81,23 @@ class _Walked(Reply):
             return
         name = served.deployment.name
         self.receipt.usage = usage
+        if served.lease is not None:
+            served.lease.end(usage)
         TOKENS.labels(name, "prompt").inc(usage.prompt_tokens)
         TOKENS.labels(name, "completion").inc(usage.completion_tokens)
         cost = cost_usd(served.deployment, usage)
         if cost is not None:
             self.receipt.cost_usd = cost
             COST_USD.labels(name).inc(cost)
+        if self._walk.abandoned:
+            self._add_abandoned()
+
+    def _add_abandoned(self) -> None:
+        """Add what was asked beside the answer, and given up, to the receipt."""
+        costs = [cost_usd(deployment, usage) for deployment, usage in self._walk.abandoned]
+        known = [cost for cost in costs if cost is not None]
+        if known:
+            self.receipt.cost_usd = (self.receipt.cost_usd or 0.0) + sum(known)
 
     def _stored(self, served: Served, body: bytes) -> StoredAnswer:
         return StoredAnswer(served.deployment.name, time.time(), body, served.answer.dropped_params)
@@ -96,15 +109,23 @@ class _Walked(Reply):
     def drop(self) -> None:
         """Give up what was not read: the connection is closed, unless the answer was read to its end."""
         self._place.abandon()
-        if self._served is not None:
-            self._served.answer.close()
+        served = self._served
+        if served is None:
+            self._walk.give_up()
+            if self._walk.abandoned and self.receipt.usage is None:
+                self.receipt.usage = self._walk.abandoned[-1][1]
+                self._add_abandoned()
+            return
+        served.answer.close()
+        if served.lease is not None:
+            served.lease.end(served.usage)
 
 
 class WholeReply(_Walked):
     """An answer in one piece."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place) -> None:
-        super().__init__(receipt, walk, place, stream=False)
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None) -> None:
+        super().__init__(receipt, walk, place, conversation, stream=False)
 
     async def begin(self) -> None:
         """Wait for the answer. Raises GatewayError."""
@@ -114,8 +135,12 @@ class WholeReply(_Walked):
         self._place.land(self._stored(served, self.body))
 
     async def finish(self) -> None:
-        """Store the answer, which is whole and accounted for."""
+        """Store the answer, which is whole and accounted for, and remember it where the conversation calls for that."""
         self.drop()
+        if self._served is not None and self._conversation is not None:
+            transcript = self._conversation.transcript()
+            transcript.hear_whole(self._served.body)
+            await self._conversation.heard(transcript, self._served.deployment)
         if self._served is not None and self._is_first_choice(self._served):
             await self._place.keep(self._stored(self._served, self.body))
 
@@ -123,13 +148,14 @@ class WholeReply(_Walked):
 class StreamReply(_Walked):
     """A stream. `prompt_tokens` is the estimate for the account of a provider that counts nothing."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, *, prompt_tokens: int) -> None:
-        super().__init__(receipt, walk, place, stream=True)
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: int) -> None:
+        super().__init__(receipt, walk, place, conversation, stream=True)
         self._prompt_tokens = prompt_tokens
         self._pending: asyncio.Task[Served] | None = None
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._whole = False
+        self._late = False
 
     async def begin(self, commit_s: float) -> None:
         """Wait until the first token, or `commit_s` seconds: from then on no other deployment is tried. Raises GatewayError."""
@@ -144,11 +170,15 @@ class StreamReply(_Walked):
     async def _run(self) -> Served:
         served = await super()._run()
         FIRST_TOKEN_SECONDS.labels(served.deployment.name).observe(time.perf_counter() - self.receipt.started)
+        if self._conversation is not None and served.watch is not None:
+            served.watch.transcript = transcript = self._conversation.transcript()
+            StreamWatch(include_usage=True, transcript=transcript).feed(served.head)  # what has been read already
         return served
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the stream for the caller. It ends in `[DONE]`, or in an error event."""
         assert self._pending is not None  # noqa: S101 -- `begin` came first
+        timer = asyncio.get_running_loop().call_at(self._walk.deadline, self._expire)
         try:
             if not self._pending.done():
                 yield KEEP_ALIVE
@@ -157,11 +187,19 @@ class StreamReply(_Walked):
                 self._keep(data)
                 yield data
         except UpstreamError as error:
-            yield self._broken_off(error)
+            yield self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else error)
         except GatewayError as error:  # after the headers had left: nothing can be answered but this event
             ERRORS.labels(error.count_label).inc()
             self.receipt.ended = "failed"
             yield error_event(error)
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        """End a stream that outlasts the request's deadline; one that has not begun by then ends by its walk."""
+        if self._served is not None and not self._whole:
+            self._late = True
+            self._served.answer.close()
 
     async def _passed(self, served: Served) -> AsyncIterator[bytes]:
         watch, chunks = served.watch, served.chunks
@@ -186,6 +224,9 @@ class StreamReply(_Walked):
     def _broken_off(self, error: UpstreamError) -> bytes:
         """Count a stream that its provider cut, and return its last event."""
         name = self.receipt.deployment or ""
+        lease = self._served.lease if self._served is not None else None
+        if lease is not None and not self._late:
+            lease.cut()
         code = "upstream_timeout" if error.failure is Failure.TIMEOUT else "upstream_error"
         ATTEMPTS.labels(name, "cut").inc()
         ERRORS.labels(code).inc()
@@ -194,12 +235,15 @@ class StreamReply(_Walked):
         return error_event(GatewayError("The provider's stream broke off before its end: what was received is incomplete. Ask again.", code=code))
 
     async def finish(self) -> None:
-        """Account for what was streamed, and store it where it is whole."""
-        self.drop()
+        """Account for what was streamed, store it where it is whole, and remember it where the conversation calls for that."""
         served = self._served
+        if served is not None and served.watch is not None:
+            self._settle(served, served.watch.usage or self._guess(served.watch))
+        self.drop()
         if served is None or served.watch is None:
             return
-        self._settle(served, served.watch.usage or self._guess(served.watch))
+        if self._conversation is not None and served.watch.transcript is not None:
+            await self._conversation.heard(served.watch.transcript, served.deployment)
         if self._whole and self._kept and self._is_first_choice(served):
             await self._place.keep(self._stored(served, b"".join(self._kept)))
 
@@ -207,6 +251,7 @@ class StreamReply(_Walked):
         """Give up what was not read, and what is still waited for."""
         pending = self._pending
         if pending is not None and not pending.done():
+            self._walk.give_up()
             pending.cancel()
         elif pending is not None and not pending.cancelled():
             pending.exception()  # it may be that nobody waited for it

@@ -17,6 +17,8 @@ from app.errors import GatewayError, UpstreamError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from app.gateway.transcript import Transcript
+
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": waiting for the first token\n\n"
 
@@ -26,14 +28,21 @@ _MAX_EVENT_BYTES = 16 * 1024 * 1024
 class StreamWatch:
     """The state of one stream. `include_usage` says whether the caller asked for the usage chunk, which the gateway always asks for.
 
-    `classify` says what an error object inside the stream means.
+    `classify` says what an error object inside the stream means; `transcript` hears what is said.
     """
 
-    def __init__(self, *, include_usage: bool, classify: Callable[[Mapping[str, Any]], UpstreamError] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        include_usage: bool,
+        classify: Callable[[Mapping[str, Any]], UpstreamError] | None = None,
+        transcript: Transcript | None = None,
+    ) -> None:
         self.started = False  # a first token has been seen
         self.usage: Usage | None = None
         self.content_chars = 0
         self.broken: UpstreamError | None = None
+        self.transcript = transcript
         self._include_usage = include_usage
         self._classify = classify
         self._usage_sent = False
@@ -166,6 +175,8 @@ class StreamWatch:
         self._seen.add(index)
         delta = choice.get("delta")
         if isinstance(delta, dict):
+            if self.transcript is not None:
+                self.transcript.hear(index, delta)
             text = delta.get("content")
             if text and isinstance(text, str):
                 self.started = True

@@ -6,11 +6,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Complexity, ComplexityTier, Facts, Label, Tier
+from app.policy.blobs import blanked, find_blobs
 from app.policy.collect import collect
 from app.policy.complexity import SCALE
 from app.policy.measures import LazyMeasures
 from app.policy.sensitivity.database import TooManyHitsError
 from app.policy.sensitivity.scanner import Scanner
+from app.policy.taint import REASON, Earlier
 from app.policy.tokens import most_tokens
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from app.policy.complexity import Scale
 
 MAX_SCAN_BYTES = 8 * 1024 * 1024
+_NOTHING = Earlier()
 LABELS: Mapping[Tier, Label] = {Tier.HARD: Label.CONFIDENTIAL, Tier.LIKELY: Label.CONFIDENTIAL, Tier.WEAK: Label.INTERNAL}
 
 
@@ -28,8 +31,8 @@ class Assessor:
     """Says what is known of a request. Pure: the same body and hints give the same facts. Never raises, nor do the facts when they are read.
 
     The label is the highest of: `default_label`, the caller's hint, what the findings mean (`labels` by tier, `kind_labels` by kind where an operator
-    says otherwise), and confidential for what cannot be scanned: kinds of media that are not in `allow_unscannable`, more than `max_scan_bytes` of text,
-    a scanner that failed (`on_fault` is told) or cannot run.
+    says otherwise), and confidential for what cannot be scanned: kinds of media that are not in `allow_unscannable`, blobs that no deployment is known to have
+    issued, more than `max_scan_bytes` of text, a scanner that failed (`on_fault` is told) or cannot run; and for what carries on a confidential conversation.
     """
 
     def __init__(
@@ -58,14 +61,16 @@ class Assessor:
         """None when all is well, else a sentence that says why everything is confidential."""
         return None if self._scanner.health is None else f"Everything is confidential: {self._scanner.health}"
 
-    def assess(self, body: Mapping[str, Any], hints: Hints) -> Facts:
-        """Return the facts of a request."""
+    def assess(self, body: Mapping[str, Any], hints: Hints, earlier: Earlier = _NOTHING) -> Facts:
+        """Return the facts of a request; `earlier` is what is remembered of what it carries on."""
         needs: frozenset[Capability] = frozenset()
         try:
-            collected = collect(body)
+            collected = collect(self._readable(body, earlier))
             needs = collected.needs  # whatever fails after this, tools and images are known
             size_bytes = _scan_bytes(collected)
             label, reason, findings = self._label(collected, hints, size_bytes)
+            if label < Label.CONFIDENTIAL:
+                label, reason = self._carried_on(body, earlier) or (label, reason)
             return Facts(
                 label=label,
                 label_reason=reason,
@@ -93,7 +98,7 @@ class Assessor:
             self._tell(exc)
             return Label.CONFIDENTIAL, "scanner_error", ()
         candidates = [
-            (max((self._label_of(finding) for finding in findings), default=Label.PUBLIC), "findings"),
+            (max((self.label_of(finding) for finding in findings), default=Label.PUBLIC), "findings"),
             (Label.PUBLIC if self._allow_unscannable.issuperset(collected.unscannable) else Label.CONFIDENTIAL, "unscannable"),
             (hints.label or Label.PUBLIC, "hint"),
         ]
@@ -102,7 +107,19 @@ class Assessor:
             label, reason = self._default_label, "default"
         return label, reason, findings
 
-    def _label_of(self, finding: Finding) -> Label:
+    def _readable(self, body: Mapping[str, Any], earlier: Earlier) -> Mapping[str, Any]:
+        """Return what is to be scanned: less the blobs that go to who issued them alone, and where the operator allows blobs less them all."""
+        sealed = find_blobs(body) if "blob" in self._allow_unscannable else earlier.issuers
+        return blanked(body, frozenset(sealed)) if sealed else body
+
+    def _carried_on(self, body: Mapping[str, Any], earlier: Earlier) -> tuple[Label, str] | None:
+        """Return the label of what the request brings along of earlier turns, where that makes it confidential."""
+        if "blob" not in self._allow_unscannable and not earlier.issuers.keys() >= set(find_blobs(body)):
+            return Label.CONFIDENTIAL, "unscannable"
+        return (Label.CONFIDENTIAL, REASON) if earlier.confidential else None
+
+    def label_of(self, finding: Finding) -> Label:
+        """Return what a finding means."""
         return self._kind_labels.get(finding.kind, self._labels[finding.tier])
 
     def _tell(self, exc: BaseException) -> None:

@@ -14,6 +14,8 @@ from app.utils.monitoring import FAULTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.services.redis_place import RedisPlace
+
 _ENTRY_BYTES = 256  # what CPython adds to a key and a value: two bytes objects, a tuple, a float and a slot of the table
 _MAX_SHARE = 8
 _MAX_REDIS_VALUE_BYTES = 1 << 20  # 10 ms on a gigabit line; far larger ones would run into the time-out and look like a fault
@@ -102,8 +104,9 @@ class RedisCache:
         timeout_s: float = 0.25,
         prefix: str = "sluice:c:",
         clock: Callable[[], float] = time.monotonic,
+        place: RedisPlace | None = None,
     ) -> None:
-        self._link = RedisLink(url, part="cache", timeout_s=timeout_s, clock=clock)
+        self._link = RedisLink(url, part="cache", timeout_s=timeout_s, clock=clock, place=place)
         self._fallback = fallback
         self._secret = secret
         self._prefix = prefix

@@ -16,6 +16,8 @@ from app.services.redis_link import RedisLink, RedisLostError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.services.redis_place import RedisPlace
+
 
 class RedisQuota:
     """At most `per_minute` hits of a key in any sixty seconds, over all replicas. Their clocks have to agree to within a second or so.
@@ -33,8 +35,9 @@ class RedisQuota:
         timeout_s: float = 0.25,
         prefix: str = "sluice:l",
         clock: Callable[[], float] = time.monotonic,
+        place: RedisPlace | None = None,
     ) -> None:
-        self._link = RedisLink(url, part="limits", timeout_s=timeout_s, clock=clock)
+        self._link = RedisLink(url, part="limits", timeout_s=timeout_s, clock=clock, place=place)
         # The address is the pool's: the URI only names the dialect here.
         storage = RedisStorage("async+redis://", implementation="redispy", key_prefix=prefix, connection_pool=self._link.client.connection_pool)  # type: ignore[arg-type] # the options' type forgets the pool that their documentation names
         self._windows = MovingWindowRateLimiter(storage)

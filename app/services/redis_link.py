@@ -12,11 +12,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from app.services.redis_place import hold_to
 from app.utils.logging import get_logger
 from app.utils.monitoring import DEGRADED, FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from app.services.redis_place import RedisPlace
 
 T = TypeVar("T")
 
@@ -35,11 +38,12 @@ class RedisLink:
     """A Redis client for one part of the gateway (`part` labels metrics and log).
 
     Any fault blows the fuse: `run` raises at once for a second, then a single call tries again while the others still go without; each try that fails
-    doubles the pause, up to half a minute. Only the address in `url` is ever connected to. Raises ValueError for a URL that is not Redis's.
+    doubles the pause, up to half a minute. Only the address in `url` is ever connected to, and with `place` only where it admits. Raises ValueError for a URL
+    that is not Redis's.
     """
 
-    def __init__(self, url: str, *, part: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.client = Redis.from_pool(_pool(url, timeout_s))
+    def __init__(self, url: str, *, part: str, timeout_s: float, clock: Callable[[], float] = time.monotonic, place: RedisPlace | None = None) -> None:
+        self.client = Redis.from_pool(_pool(url, timeout_s, place))
         self._part = part
         self._timeout_s = timeout_s
         self._clock = clock
@@ -110,14 +114,14 @@ class RedisLink:
         _log.info("redis_found", part=self._part)
 
 
-def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
+def _pool(url: str, timeout_s: float, place: RedisPlace | None) -> BlockingConnectionPool:
     """Return a pool that tries nothing twice and lets no server send it elsewhere.
 
     redis-py by default retries ten times with growing pauses, and follows a server's notice of another address. RESP2 needs no greeting on connecting. The
     time-out around each call is `run`'s alone: redis-py's own, for a command and for a free connection, end at the same moment, and `asyncio.wait_for`,
     which it uses, loses a cancellation on Python 3.11, so that a call took twice the time.
     """
-    return BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_CONNECTIONS,
         timeout=None,
@@ -128,3 +132,6 @@ def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+    if place is not None:
+        hold_to(pool, place)
+    return pool

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain import ComplexityTier, Finding, Hints, Label, Tier
 from app.policy.assess import Assessor
+from app.policy.taint import Earlier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -309,3 +310,39 @@ def test_more_places_than_can_be_looked_at_are_confidential() -> None:
     facts = Assessor().assess(said("=" * 1_000_000), Hints())
 
     assert (facts.label, facts.label_reason) == (Label.CONFIDENTIAL, "over_scan_limit")
+
+
+def test_what_carries_on_a_confidential_conversation_is_confidential() -> None:
+    facts = Assessor().assess(said("Go on."), Hints(Label.INTERNAL), Earlier(confidential=True))
+
+    assert (facts.label, facts.label_reason) == (Label.CONFIDENTIAL, "conversation")
+
+
+SEALED = {"model": "auto", "messages": [{"role": "assistant", "content": "a", "encrypted_content": "EqQBCgIYAhIM/c2lnbmF0dXJl+Q=="}]}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "allowed", "label"),
+    [
+        (Earlier(), (), Label.CONFIDENTIAL),
+        (Earlier(), ("image",), Label.CONFIDENTIAL),
+        (Earlier(), ("blob",), Label.PUBLIC),
+        (Earlier(issuers={"EqQBCgIYAhIM/c2lnbmF0dXJl+Q==": frozenset({"cloud"})}), (), Label.PUBLIC),
+        (Earlier(issuers={"another": frozenset({"cloud"})}), (), Label.CONFIDENTIAL),
+    ],
+)
+def test_a_blob_that_nobody_is_known_to_have_issued_is_confidential(earlier: Earlier, allowed: tuple[str, ...], label: Label) -> None:
+    facts = Assessor(allow_unscannable=frozenset(allowed)).assess(SEALED, Hints(), earlier)
+
+    assert facts.label is label
+    assert facts.label_reason == ("unscannable" if label is Label.CONFIDENTIAL else "default")
+
+
+def test_a_known_blob_is_not_scanned_and_what_stands_beside_it_is(real: Assessor) -> None:
+    body = {"model": "auto", "messages": [{"role": "assistant", "content": "a", "signature": KEY, "thinking": "b"}]}
+    known = Earlier(issuers={KEY: frozenset({"cloud"})})
+
+    assert real.assess(body, Hints(), known).label is Label.PUBLIC
+    assert real.assess(body, Hints()).label_reason == "findings"
+    body["messages"] = [{"role": "assistant", "content": CARD, "signature": KEY}]
+    assert real.assess(body, Hints(), known).label_reason == "findings"
