@@ -19,15 +19,22 @@ from app.utils.monitoring import ERRORS, REQUESTS
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 MAX_HEAD_BYTES = 64 * 1024  # URL and headers; nginx and Node allow 16 to 32 KiB
 
 # A client that is refused while it sends would lose the answer to a TCP reset: what it sends on is read and thrown away for so long.
 _LINGER_S = 2.0
 
+# A server that ends may be sent a request just then: on a connection that is new or idle it waits so long for one.
+_LAST_REQUEST_S = 0.25
+
 # So much must leave in each `write_idle_s`: a caller that reads byte by byte holds as much as one that does not read.
 _MIN_PROGRESS_BYTES = 16 * 1024
 
 _INVALID = InvalidRequestError("This is not valid HTTP/1.1: the request was not read.", code="invalid_http")
+
+_CLOSE = (b"connection", b"close")
 
 log = get_logger("access")
 
@@ -59,6 +66,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._head_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
         self._unwritten = 0
+        self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
+        self._ending = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin; the first head's time runs from here."""
@@ -91,6 +100,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._cancel_head_timer()
         super().on_headers_complete()
+        if self._ending or (self._drain is not None and self._drain.begun):
+            _make_last(self.cycle)
         self.headers = _Ignored()
 
     def on_body(self, body: bytes) -> None:
@@ -121,10 +132,22 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
+    def shutdown(self) -> None:
+        """Take no more requests but one that may be on its way already."""
+        self._ending = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_LAST_REQUEST_S, self._close_if_idle)
+        else:
+            _make_last(self.cycle)
+
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection; one whose last answer is not read yet has `write_idle_s`."""
         super().timeout_keep_alive_handler()
         self._watch_writing()
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -185,6 +208,12 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._watch_writing()
+
+
+def _make_last(cycle: RequestResponseCycle) -> None:
+    """End the connection after this answer, and say so in it where its head has not left."""
+    cycle.keep_alive = False
+    cycle.default_headers = [*cycle.default_headers, _CLOSE]
 
 
 def _too_large() -> HeadTooLargeError:

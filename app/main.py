@@ -25,6 +25,7 @@ from app.parts import close, compose, look_for_redis
 from app.routers import chat, documents, health, models, route, search
 from app.routers.chat_openapi import CHAT_OPERATION
 from app.routers.errors import add_error_handlers, refuse_method
+from app.shutdown import Drain
 from app.utils import logging
 
 if TYPE_CHECKING:
@@ -76,8 +77,10 @@ def build_app(parts: Parts) -> ASGIApp:
 
 
 def _fastapi(parts: Parts) -> FastAPI:
+    drain = Drain(parts.settings.drain_delay_s)
+
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if parts.cache is not None:
             await parts.cache.ping()  # so that a Redis that is down shows at once
         watch = asyncio.create_task(look_for_redis(parts))
@@ -85,7 +88,8 @@ def _fastapi(parts: Parts) -> FastAPI:
         gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
         logging.hold_back(asyncio.get_running_loop())
         try:
-            yield
+            with drain.watching():
+                yield {"drain": drain}  # for http_protocol, which uvicorn hands it to
         finally:
             logging.hold_back(None)
             watch.cancel()
@@ -98,6 +102,7 @@ def _fastapi(parts: Parts) -> FastAPI:
     api.state.search = parts.search
     api.state.store = parts.store
     api.state.quota = parts.quota
+    api.state.drain = drain
     for router in (health.router, models.router, route.router, search.router, documents.router):
         api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
     api.add_api_route(chat.PATH, refuse_method, methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)

@@ -49,6 +49,7 @@ LAYERS = {
     "services": _layer("config domain errors utils", "redis chromadb orjson limits numpy tokenizers safetensors"),
     **{name: _layer(f"{_EDGE} {_BELOW_EDGE}", "fastapi starlette pydantic") for name in _EDGE.split()},
     "http_protocol": _layer("errors utils", "uvicorn"),
+    "shutdown": _layer("utils", ""),
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 # These import everything, and only those before them of one another; no layer imports them.

@@ -53,6 +53,7 @@ def _health(request: Request) -> Health:
     active = [name for name, deployment in table.deployments.items() if deployment.address is not None]
     failing = state.chat.vitals.failing(active)
     checks = {
+        "process": "shutting down" if state.drain.begun else "ok",
         "cache": "off" if state.chat.cache is None else state.chat.cache.status,
         "limits": state.quota.status if state.quota is not None else "ok",
         "store": state.store.state,
@@ -60,7 +61,7 @@ def _health(request: Request) -> Health:
         "deployments": _deployments(active, failing),
     }
     well = all(value in {"ok", "off", "idle", "ready"} for name, value in checks.items() if name != "deployments")
-    if active and len(failing) == len(active):
+    if state.drain.begun or (active and len(failing) == len(active)):
         return Health(status="unavailable", checks=checks, timestamp=datetime.now(UTC).isoformat())
     return Health(status="ok" if well and not failing else "degraded", checks=checks, timestamp=datetime.now(UTC).isoformat())
 

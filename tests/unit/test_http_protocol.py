@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,11 +45,11 @@ class Echo:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, **given: Any) -> AsyncIterator[tuple[ServerState, Callable[[], Any]]]:
+async def serving(app: Any, app_state: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[tuple[ServerState, Callable[[], Any]]]:
     config = uvicorn.Config(app, http="httptools", ws="none", log_config=None, access_log=False)
     config.load()
     state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: HeldHttpProtocol(config, state, {}, **given), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: HeldHttpProtocol(config, state, app_state or {}, **given), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
         yield state, lambda: asyncio.open_connection("127.0.0.1", port)
@@ -274,3 +275,69 @@ async def test_a_request_that_has_come_whole_says_so_in_its_scope() -> None:
             writer.close()
 
     assert seen == [True, False]
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /one HTTP/1.1\r\nhost: a\r\n\r\n"], ids=["new", "idle"])
+async def test_a_request_that_meets_the_servers_end_is_served_and_told_of_it(before: bytes) -> None:
+    async with serving(Echo()) as (state, connect):
+        reader, writer = await connect()
+        if before:
+            writer.write(before)
+            await answer_of(reader)
+        await until(lambda: state.connections)
+        for connection in list(state.connections):
+            connection.shutdown()
+
+        writer.write(GET)
+
+        status, headers, _ = await answer_of(reader)
+        assert (status, headers["connection"]) == (200, "close")
+        assert await end_of(reader) == b""
+        writer.close()
+
+
+async def test_an_idle_connection_is_closed_when_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.http_protocol._LAST_REQUEST_S", 0.01)
+    async with serving(Echo()) as (state, connect):
+        reader, writer = await connect()
+        await until(lambda: state.connections)
+
+        for connection in list(state.connections):
+            connection.shutdown()
+
+        assert await end_of(reader) == b""
+        writer.close()
+
+
+async def test_an_answer_under_way_is_the_connections_last_when_the_server_ends() -> None:
+    app = Echo()
+    app.held.clear()
+    async with serving(app) as (state, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        await until(lambda: app.served)
+        for connection in list(state.connections):
+            connection.shutdown()
+
+        app.held.set()
+
+        status, _, _ = await answer_of(reader)
+        assert status == 200
+        assert await end_of(reader) == b""
+        writer.close()
+
+
+async def test_a_process_that_is_about_to_end_keeps_no_connection_alive() -> None:
+    drain = SimpleNamespace(begun=False)
+    async with serving(Echo(), {"drain": drain}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        _, first, _ = await answer_of(reader)
+        drain.begun = True
+        writer.write(GET)
+        _, last, _ = await answer_of(reader)
+
+        assert "connection" not in first
+        assert last["connection"] == "close"
+        assert await end_of(reader) == b""
+        writer.close()

@@ -1,0 +1,55 @@
+"""The end of a process. SIGTERM first turns readiness red; the server stops only when whoever balances the load has had time to see that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from app.utils import logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+log = logging.get_logger("shutdown")
+
+
+class Drain:
+    """Whether the process is about to end. Once `begun`, readiness is red and every answer ends its connection."""
+
+    def __init__(self, delay_s: float) -> None:
+        self.begun = False
+        self._delay_s = delay_s
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hear SIGTERM before the server does, which then hears it `delay_s` later, or at once when it comes a second time.
+
+        The server has installed its own way of hearing it, and this is its main thread; anywhere else nothing is done.
+        """
+        server = signal.getsignal(signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread() or not callable(server):
+            yield
+            return
+        loop = asyncio.get_running_loop()
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            if self.begun or self._delay_s == 0:
+                self.begun = True
+                server(number, frame)
+                return
+            self.begun = True
+            loop.call_soon_threadsafe(wait, number)
+
+        def wait(number: int) -> None:
+            log.info("draining", seconds=self._delay_s)
+            loop.call_later(self._delay_s, server, number, None)
+
+        signal.signal(signal.SIGTERM, hear)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, server)

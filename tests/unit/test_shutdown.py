@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.shutdown import Drain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """Stand in for the server, and note what it hears."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    yield heard
+    signal.signal(signal.SIGTERM, before)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - a signal sets no event
+            await asyncio.sleep(0.001)
+
+
+async def test_readiness_is_red_before_the_server_hears_of_the_end(heard: list[int]) -> None:
+    drain = Drain(0.02)
+
+    with drain.watching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: drain.begun)
+        assert heard == []
+        await until(lambda: heard)
+
+    assert heard == [signal.SIGTERM]
+
+
+async def test_a_second_signal_is_not_waited_with(heard: list[int]) -> None:
+    drain = Drain(60)
+
+    with drain.watching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: drain.begun)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: heard)
+
+
+async def test_without_a_delay_the_server_hears_it_at_once(heard: list[int]) -> None:
+    drain = Drain(0)
+
+    with drain.watching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: heard)
+
+    assert drain.begun
+
+
+async def test_afterwards_signals_go_where_they_went_before(heard: list[int]) -> None:
+    drain = Drain(60)
+    with drain.watching():
+        pass
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    await until(lambda: heard)
+
+    assert not drain.begun
+
+
+def test_a_server_in_another_thread_is_left_alone(heard: list[int]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[Any] = []
+
+    def serve() -> None:
+        with Drain(1).watching():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+
+    assert seen == [before]
+    assert heard == []
