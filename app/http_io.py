@@ -104,22 +104,32 @@ def shutting_down() -> UnavailableError:
 
 
 class Presence:
-    """Cancels the body of an `async with` when the caller leaves; nothing of it runs on, and nothing is raised."""
+    """Cancels the body of a `with` when the caller leaves; nothing of it runs on, and nothing is raised.
 
-    def __init__(self, receive: Receive) -> None:
+    HeldHttpProtocol tells when a connection is lost. Another server is asked, by a task that is made only for a request that lasts.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._cycle = scope.get("sluice_cycle")
         self._receive = receive
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.gone = False
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         owner = asyncio.current_task()
         if owner is None:
             raise RuntimeError("a request is served outside a task")
         self._owner = owner
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._begin)
+        if self._cycle is None:
+            self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._begin)
+        elif self._cycle.disconnected:
+            self._leave()
+        else:
+            self._cycle.on_gone = self._leave
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> bool:
         self.end()
         if not self.gone or kind is None or not issubclass(kind, asyncio.CancelledError):
             return False
@@ -129,7 +139,10 @@ class Presence:
 
     def end(self) -> None:
         """Stop watching: what follows is not the caller's to cancel."""
-        self._timer.cancel()
+        if self._cycle is not None:
+            self._cycle.on_gone = None
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -139,5 +152,8 @@ class Presence:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             continue
+        self._leave()
+
+    def _leave(self) -> None:
         self.gone = True
         self._owner.cancel()

@@ -7,11 +7,14 @@ end and for a caller to read.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import GatewayError, HeadTooLargeError, InvalidRequestError
+from app.http_cycle import HeldCycle
 from app.utils.json import dump_json
 from app.utils.logging import get_logger
 from app.utils.monitoring import ERRORS, REQUESTS
@@ -35,6 +38,11 @@ _MIN_PROGRESS_BYTES = 16 * 1024
 _INVALID = InvalidRequestError("This is not valid HTTP/1.1: the request was not read.", code="invalid_http")
 
 _CLOSE = (b"connection", b"close")
+# What nearly every request asks for is not taken apart each time.
+_HOT_URL = b"/v1/chat/completions"
+_HOT = (_HOT_URL.decode(), _HOT_URL, b"")
+
+_TIMER_SLACK_S = 0.001  # uvloop's timers have whole milliseconds
 
 log = get_logger("access")
 
@@ -55,6 +63,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
 
     head_s = 30.0
 
+    cycle: HeldCycle
+
     def __init__(self, *args: Any, write_idle_s: float = 60.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.write_idle_s = write_idle_s
@@ -68,6 +78,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._unwritten = 0
         self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
         self._ending = False
+        self._idle_since: float | None = None  # None while a request is served
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin; the first head's time runs from here."""
@@ -78,7 +89,12 @@ class HeldHttpProtocol(HttpToolsProtocol):
         """End, with every timer."""
         self._cancel_head_timer()
         self.resume_writing()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
+        cycle = self.cycle
+        if cycle is not None and cycle.on_gone is not None:
+            cycle.on_gone()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, within bounds."""
@@ -99,9 +115,9 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._in_body = True
         if self._head_timer is not None:
             self._cancel_head_timer()
-        super().on_headers_complete()
         if self._ending or (self._drain is not None and self._drain.begun):
             _make_last(self.cycle)
+        self._begin_request()
         self.headers = _Ignored()
 
     def on_body(self, body: bytes) -> None:
@@ -139,15 +155,55 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self.loop.call_later(_LAST_REQUEST_S, self._close_if_idle)
         else:
             _make_last(self.cycle)
+    def on_response_complete(self) -> None:
+        """Serve the next request that has come already, or be idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; one whose last answer is not read yet has `write_idle_s`."""
+        """Close an idle connection; one whose last answer is not read yet has `write_idle_s`.
+
+        One timer serves all requests of a connection: it is not moved by each, and looks when it fires whether it fires too early.
+        """
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > _TIMER_SLACK_S:
+            self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
+            return
         super().timeout_keep_alive_handler()
         self._watch_writing()
 
     def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _begin_request(self) -> None:
+        """Complete the scope (ASGI's HTTP specification), and serve the request, or keep it until the one before it is answered."""
+        parser, scope = self.parser, cast("dict[str, Any]", self.scope)
+        version = parser.get_http_version()
+        scope["http_version"] = version
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = _HOT if self.url == _HOT_URL else _split(self.url)
+        self._idle_since = None
+        before = self.cycle
+        self.cycle = scope["sluice_cycle"] = HeldCycle(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -214,6 +270,11 @@ def _make_last(cycle: RequestResponseCycle) -> None:
     """End the connection after this answer, and say so in it where its head has not left."""
     cycle.keep_alive = False
     cycle.default_headers = [*cycle.default_headers, _CLOSE]
+def _split(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return a request target's path, as it came and without percent-encoding, and its query. Raises httptools.HttpParserInvalidURLError."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
 
 
 def _too_large() -> HeadTooLargeError:

@@ -50,6 +50,8 @@ LAYERS = {
     **{name: _layer(f"{_EDGE} {_BELOW_EDGE}", "fastapi starlette pydantic") for name in _EDGE.split()},
     "http_protocol": _layer("errors utils", "uvicorn"),
     "shutdown": _layer("utils", ""),
+    "http_protocol": _layer("http_cycle errors utils", "uvicorn httptools"),
+    "http_cycle": _layer("", "uvicorn"),
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 # These import everything, and only those before them of one another; no layer imports them.

@@ -60,7 +60,7 @@ class ChatEndpoint:
                 receipt.queue_s = admitted.waited_s
                 raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
                 request = await self._read(raw, headers, tenant)
-                async with Presence(receive) as presence:
+                with Presence(scope, receive) as presence:
                     reply = await self.gateway.run(request, receipt)
                     await _send(reply, send, limits, presence)
                     presence.end()

@@ -156,8 +156,8 @@ async def test_a_body_that_stops_arriving_is_408_and_ends_the_connection(gateway
     assert headers["x-request-id"]
 
 
-@pytest.mark.parametrize(("fault", "counts"), [("words-200000", 1), ("bigchunk-8000", 0)])  # the latter's answer has been sent: its caller is none that left
-async def test_a_caller_that_stops_reading_lets_go_of_its_upstream_stream(gateway: GatewayServer, cloud: OpenAISimulator, fault: str, counts: int) -> None:
+@pytest.mark.parametrize("fault", ["words-200000", "bigchunk-8000"])
+async def test_a_caller_that_stops_reading_lets_go_of_its_upstream_stream(gateway: GatewayServer, cloud: OpenAISimulator, fault: str) -> None:
     cloud.fault = fault
     before = DISCONNECTS._value.get()
     with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
@@ -166,7 +166,7 @@ async def test_a_caller_that_stops_reading_lets_go_of_its_upstream_stream(gatewa
         await until(lambda: cloud.requests)
         await until(lambda: not gateway.state.tasks and not gateway.state.connections, within_s=15)
 
-    assert DISCONNECTS._value.get() - before == counts
+    assert DISCONNECTS._value.get() - before == 1
     await until(lambda: all(one.finished for one in cloud.requests) or cloud.open_connections == 0)
 
 

@@ -51,7 +51,7 @@ async def test_a_caller_that_leaves_within_its_body_is_gone() -> None:
 
 async def test_a_caller_that_leaves_ends_the_work_and_nothing_is_raised() -> None:
     ended = False
-    async with Presence(receiver(part(b""), GONE)) as presence:
+    with Presence({}, receiver(part(b""), GONE)) as presence:
         try:
             await asyncio.Event().wait()
         finally:
@@ -65,14 +65,14 @@ async def test_a_caller_that_leaves_ends_the_work_and_nothing_is_raised() -> Non
 
 
 async def test_a_caller_that_stays_changes_nothing() -> None:
-    async with Presence(receiver()) as presence:
+    with Presence({}, receiver()) as presence:
         await asyncio.sleep(0.15)
 
     assert not presence.gone
 
 
 async def test_after_the_end_the_caller_may_leave() -> None:
-    async with Presence(receiver(GONE)) as presence:
+    with Presence({}, receiver(GONE)) as presence:
         presence.end()
         await asyncio.sleep(0.15)
 
@@ -81,7 +81,7 @@ async def test_after_the_end_the_caller_may_leave() -> None:
 
 async def test_another_cancellation_passes_through() -> None:
     async def work() -> None:
-        async with Presence(receiver()):
+        with Presence({}, receiver()):
             await asyncio.Event().wait()
 
     task = asyncio.ensure_future(work())
@@ -92,10 +92,35 @@ async def test_another_cancellation_passes_through() -> None:
         await task
 
 
+class Cycle:
+    """What a request knows of its connection."""
+
+    def __init__(self, *, disconnected: bool = False) -> None:
+        self.disconnected = disconnected
+        self.on_gone: Any = None
+
+
+async def test_a_connection_that_says_so_itself_is_not_watched_by_a_task() -> None:
+    cycle = Cycle()
+    with Presence({"sluice_cycle": cycle}, receiver(GONE)) as presence:
+        asyncio.get_running_loop().call_soon(cycle.on_gone)
+        await asyncio.Event().wait()
+
+    assert presence.gone
+    assert cycle.on_gone is None
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_caller_that_left_before_the_watch_began_is_gone() -> None:
+    with Presence({"sluice_cycle": Cycle(disconnected=True)}, receiver()) as presence:
+        await asyncio.Event().wait()
+
+    assert presence.gone
+
+
 async def test_an_error_passes_through() -> None:
-    with pytest.raises(KeyError):
-        async with Presence(receiver()):
-            raise KeyError
+    with pytest.raises(KeyError), Presence({}, receiver()):
+        raise KeyError
 
 
 async def test_a_body_that_stops_arriving_is_408() -> None:

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from app.http_cycle import HeldCycle
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, written: bytes) -> None:
+        self.writes.append(written)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = True) -> tuple[HeldCycle, list[str]]:
+    ended: list[str] = []
+    log = logging.getLogger("test")
+    protocol = SimpleNamespace(
+        scope={"type": "http", "method": method},
+        transport=transport,
+        flow=FlowControl(cast("asyncio.Transport", transport)),
+        logger=log,
+        access_logger=log,
+        server_state=SimpleNamespace(default_headers=[(b"date", b"today")]),
+        expect_100_continue=False,
+        on_response_complete=lambda: ended.append("ended"),
+    )
+    return HeldCycle(cast("Any", protocol), keep_alive=keep_alive), ended
+
+
+def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def part(body: bytes = b"", *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+async def written(*messages: dict[str, Any], method: str = "GET", keep_alive: bool = True) -> tuple[list[bytes], bool, list[str]]:
+    transport = Transport()
+    cycle, ended = cycle_of(transport, method=method, keep_alive=keep_alive)
+    for message in messages:
+        await cycle.send(message)
+    return transport.writes, transport.closed, ended
+
+
+async def test_a_head_and_its_body_leave_in_one_write() -> None:
+    writes, closed, ended = await written(start((b"content-length", b"2"), (b"x-a", b"b")), part(b"hi"))
+
+    assert writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 2\r\nx-a: b\r\n\r\nhi"]
+    assert (closed, ended) == (False, ["ended"])
+
+
+async def test_a_large_body_is_not_copied_behind_its_head() -> None:
+    writes, _, _ = await written(start((b"content-length", b"100000")), part(b"x" * 100_000))
+
+    assert len(writes) == 2
+
+
+async def test_what_has_no_length_is_chunked_and_each_part_leaves_at_once() -> None:
+    writes, _, ended = await written(start(), part(b"one", more=True), part(b"", more=True), part(b"two", more=True), part(b""))
+
+    assert writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n", b"3\r\ntwo\r\n", b"0\r\n\r\n"]
+    assert ended == ["ended"]
+
+
+async def test_an_answer_that_is_chunked_already_says_so_once() -> None:
+    writes, _, _ = await written(start((b"transfer-encoding", b"chunked")), part(b"one"))
+
+    assert writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_an_answer_without_a_body_has_none(method: str, status: int) -> None:
+    writes, _, ended = await written(start(status=status), part(b"hidden" if method == "HEAD" else b""), method=method)
+
+    assert b"".join(writes).endswith(b"date: today\r\n\r\n")
+    assert ended == ["ended"]
+
+
+@pytest.mark.parametrize("headers", [[(b"connection", b"close")], []])
+async def test_the_last_answer_of_a_connection_says_so_once_and_closes_it(headers: list[tuple[bytes, bytes]]) -> None:
+    writes, closed, _ = await written(start((b"content-length", b"0"), *headers), part(), keep_alive=bool(headers))
+
+    assert b"".join(writes).count(b"connection: close") == 1
+    assert closed
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-b: c", b"a\nb", b"a\rb", b"a\0b"])
+@pytest.mark.parametrize("name", [False, True])
+async def test_a_header_cannot_break_out_of_its_line(value: bytes, *, name: bool) -> None:
+    header = (value, b"v") if name else (b"x-a", value)
+
+    with pytest.raises(RuntimeError):
+        await written(start(header), part())
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [part()],
+        [start(), start()],
+        [start((b"content-length", b"2")), part(b"long")],
+        [start((b"content-length", b"9")), part(b"short")],
+        [start(), part(), part()],
+    ],
+)
+async def test_what_makes_no_answer_is_a_fault(messages: list[dict[str, Any]]) -> None:
+    with pytest.raises(RuntimeError):
+        await written(*messages)
+
+
+async def test_a_sender_waits_while_the_caller_does_not_read_and_sends_nothing_to_one_that_left() -> None:
+    transport = Transport()
+    cycle, _ = cycle_of(transport)
+    cycle.flow.pause_writing()
+    sending = asyncio.ensure_future(cycle.send(start()))
+    await asyncio.sleep(0)
+    waited = not sending.done()
+    cycle.disconnected = True
+    cycle.flow.resume_writing()
+    await sending
+    await cycle.send(part(b"late"))
+
+    assert waited
+    assert transport.writes == []
