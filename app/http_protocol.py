@@ -115,9 +115,9 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._in_body = True
         if self._head_timer is not None:
             self._cancel_head_timer()
+        self._begin_request()
         if self._ending or (self._drain is not None and self._drain.begun):
             _make_last(self.cycle)
-        self._begin_request()
         self.headers = _Ignored()
 
     def on_body(self, body: bytes) -> None:
@@ -155,6 +155,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self.loop.call_later(_LAST_REQUEST_S, self._close_if_idle)
         else:
             _make_last(self.cycle)
+
     def on_response_complete(self) -> None:
         """Serve the next request that has come already, or be idle."""
         self.server_state.total_requests += 1
@@ -186,6 +187,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
     def _unset_keepalive_if_required(self) -> None:
         self._idle_since = None
 
@@ -270,6 +272,8 @@ def _make_last(cycle: RequestResponseCycle) -> None:
     """End the connection after this answer, and say so in it where its head has not left."""
     cycle.keep_alive = False
     cycle.default_headers = [*cycle.default_headers, _CLOSE]
+
+
 def _split(url: bytes) -> tuple[str, bytes, bytes]:
     """Return a request target's path, as it came and without percent-encoding, and its query. Raises httptools.HttpParserInvalidURLError."""
     parsed = httptools.parse_url(url)
