@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from app.config.check import report
 from app.config.faults import ConfigError
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from app.config.assembled import Assembled
     from app.config.settings import Settings
+    from app.loading import Loaded
 
 
 _BACKLOG = 2048
@@ -99,16 +99,15 @@ def serve() -> int:
     if listener is None:
         return 2
     from app import main as root  # noqa: PLC0415 -- a busy port is told before a second of imports
-    from app.assessing import check_scan  # noqa: PLC0415 -- as above
+    from app.loading import load_anew  # noqa: PLC0415 -- as above
     from app.parts import compose  # noqa: PLC0415 -- as above
 
     root.configure_logging(settings)
     if settings.workers > 1:
-        file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
-        check_scan(file)
-        _announce(settings, assembled)
-        return _serve_workers(settings, listener)
-    parts = compose(settings, environment())
+        loaded = load_anew(settings)
+        _announce(settings, loaded.assembled)
+        return _serve_workers(settings, listener, loaded)
+    parts = compose(settings, environment(), read=partial(load_anew, settings))
     _announce(settings, parts.assembled)
     _run(uvicorn.Server(_uvicorn(root.build_app(parts), settings)), listener)
     return 0
@@ -164,13 +163,17 @@ def _uvicorn(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _serve_workers(settings: Settings, listener: socket.socket) -> int:
+def _serve_workers(settings: Settings, listener: socket.socket, loaded: Loaded) -> int:
     """Serve from several processes that share the listener, a secret (so that they share cache keys) and a folder for metrics."""
+    from app.loading import load_anew  # noqa: PLC0415 -- as in serve
+    from app.main import worker_app  # noqa: PLC0415 -- as in serve
+    from app.supervisor import Supervisor  # noqa: PLC0415 -- as above
+
     os.environ["GATEWAY_SECRET"] = settings.gateway_secret.get_secret_value() if settings.gateway_secret else secrets.token_hex(32)
     with tempfile.TemporaryDirectory(prefix="sluice-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = _uvicorn("app.main:worker_app", settings)
-        Multiprocess(config, sockets=[listener]).run()
+        Supervisor(config, [listener], loaded=loaded, serve=worker_app, read=partial(load_anew, settings)).run()
     return 0
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
+from app.admin import AdminGate
 from app.assessing import assessor_of, label_of_text
 from app.config.settings import environment, load_settings
 from app.domain import Label, Tenant
@@ -22,22 +23,26 @@ from app.gateway.explain import explain, to_wire
 from app.middleware import BodyLimit, Gate, HotRoute, LoopbackGuard, RequestEdge
 from app.models import ErrorResponse
 from app.parts import close, compose, look_for_redis
-from app.routers import chat, documents, health, models, route, search
+from app.reload import on_hangup
+from app.routers import admin, chat, documents, health, models, route, search
 from app.routers.chat_openapi import CHAT_OPERATION
 from app.routers.errors import add_error_handlers, refuse_method
 from app.shutdown import Drain
+from app.supervisor import Control
 from app.utils import logging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from multiprocessing.connection import Connection
 
     from starlette.types import ASGIApp
 
     from app.config.assembled import Assembled
     from app.config.settings import Settings
     from app.config.specs import GatewayFile
+    from app.gateway.chat import ChatGateway
+    from app.loading import Loaded
     from app.parts import Parts
-    from app.policy.assess import Assessor
 
 VERSION = "0.1.0"
 _SUMMARY = "An OpenAI-compatible gateway that keeps confidential requests local."
@@ -48,11 +53,12 @@ def create_app(settings: Settings | None = None, env: Mapping[str, str] | None =
     return build_app(compose(settings if settings is not None else load_settings(), env if env is not None else environment()))
 
 
-def worker_app() -> ASGIApp:
-    """Return the application of one of several worker processes, which get their settings through the environment."""
+def worker_app(pipe: Connection, loaded: Loaded) -> ASGIApp:
+    """Return the application of one of several worker processes, which get their settings through the environment and the rest from their supervisor."""
     settings = load_settings()
     configure_logging(settings)
-    return create_app(settings)
+    parts = compose(settings, environment(), loaded=loaded)
+    return build_app(parts, Control(pipe, parts.reloader))
 
 
 def configure_logging(settings: Settings) -> None:
@@ -62,21 +68,25 @@ def configure_logging(settings: Settings) -> None:
     logging.muzzle()
 
 
-def build_app(parts: Parts) -> ASGIApp:
+def build_app(parts: Parts, control: Control | None = None) -> ASGIApp:
     """Put the routes and the layers of middleware.py around the parts."""
     settings = parts.settings
-    api = _fastapi(parts)
+    api = _fastapi(parts, control)
     endpoint = chat.ChatEndpoint(parts.chat, parts.guard, parts.admission, settings.max_body_bytes, settings.body_idle_s)
-    gated = Gate(BodyLimit(api, settings.max_body_bytes, settings.body_idle_s), parts.guard, parts.admission, health.OPEN_PATHS)
+    limited = BodyLimit(api, settings.max_body_bytes, settings.body_idle_s)
+    gated: ASGIApp = Gate(limited, parts.guard, parts.admission, health.OPEN_PATHS)
+    if settings.admin_api_key is not None:
+        gated = AdminGate(limited, gated, parts.guard, settings.admin_api_key.get_secret_value())
     app: ASGIApp = HotRoute(gated, path=chat.PATH, endpoint=endpoint)
     if settings.allowed_origins:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
     if parts.guard.access.open and not settings.allow_anonymous:
         app = LoopbackGuard(app, settings.allowed_origins)
-    return RequestEdge(app, partial(_holds_content, parts.chat.assessor))
+    return RequestEdge(app, partial(_holds_content, parts.chat))
 
 
-def _fastapi(parts: Parts) -> FastAPI:
+def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
+    reload = parts.reloader.reload if control is None else control.reload
     drain = Drain(parts.settings.drain_delay_s)
 
     @asynccontextmanager
@@ -87,10 +97,14 @@ def _fastapi(parts: Parts) -> FastAPI:
         gc.collect()
         gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
         logging.hold_back(asyncio.get_running_loop())
+        if control is not None:
+            control.listen()
         try:
-            with drain.watching():
+            with drain.watching(), on_hangup(reload):
                 yield {"drain": drain}  # for http_protocol, which uvicorn hands it to
         finally:
+            if control is not None:
+                control.close()
             logging.hold_back(None)
             watch.cancel()
             await close(parts)
@@ -103,7 +117,12 @@ def _fastapi(parts: Parts) -> FastAPI:
     api.state.store = parts.store
     api.state.quota = parts.quota
     api.state.drain = drain
-    for router in (health.router, models.router, route.router, search.router, documents.router):
+    api.state.reloader = parts.reloader
+    api.state.reload = reload
+    routers = [health.router, models.router, route.router, search.router, documents.router]
+    if parts.settings.admin_api_key is not None:
+        routers.append(admin.router)
+    for router in routers:
         api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
     api.add_api_route(chat.PATH, refuse_method, methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     add_error_handlers(api)
@@ -127,6 +146,6 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     return to_wire(explain(assembled.table, facts, request.body, request.asked, IDLE))
 
 
-def _holds_content(assessor: Assessor, text: str) -> bool:
+def _holds_content(gateway: ChatGateway, text: str) -> bool:
     """Say whether a text that would go to the log is more than a name."""
-    return label_of_text(assessor, text) > Label.PUBLIC
+    return label_of_text(gateway.assessor, text) > Label.PUBLIC

@@ -38,12 +38,20 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
+class Configuration(BaseModel):
+    """Which gateway.yaml is served: the start of its SHA-256, and when it was read (RFC 3339, UTC)."""
+
+    version: str
+    loaded_at: str
+
+
 class Health(BaseModel):
     """Whether the process is well. Each check is `ok`, `off`, `idle`, or a sentence; `timestamp` is RFC 3339, UTC."""
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str]
     timestamp: str
+    configuration: Configuration
 
 
 class About(BaseModel):

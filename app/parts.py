@@ -11,39 +11,40 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.access import Access
-from app.assessing import assessor_of, label_of_text
+from app.assessing import label_of_text
 from app.config.addresses import is_local, parse_base_url
 from app.config.faults import ConfigError
 from app.dependencies import Guard
 from app.domain import Label, LaneName
 from app.gateway.admission import Admission
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.room import Room, RoomLane
 from app.gateway.scans import Scans
 from app.gateway.search import SearchGateway
 from app.limits import RateLimit
+from app.loading import load
 from app.providers import translate
-from app.providers.catalog import load_catalog
 from app.providers.demo import DemoLane
-from app.providers.deployments import load_configuration
 from app.providers.egress import Egress
 from app.providers.relay import RelayLane, post_json
 from app.providers.wire import Wire
+from app.reload import Policy, Reloader, announce, make_policy
 from app.services.cache import MemoryCache, RedisCache
 from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
 from app.services.quota import RedisQuota
 from app.services.vector_store import ChromaStore
 from app.utils import logging
-from app.utils.monitoring import DEGRADED, FAULTS
+from app.utils.monitoring import FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.config.assembled import Assembled
     from app.config.settings import Settings
     from app.config.specs import GatewayFile
     from app.domain import Deployment
     from app.gateway.ports import Embedder
+    from app.loading import Loaded
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a whole answer is parsed in one go: more would stop the event loop for over a second
 
@@ -69,45 +70,54 @@ class Parts:
     guard: Guard
     admission: Admission
     scan_pool: ThreadPoolExecutor
+    reloader: Reloader
 
 
-def compose(settings: Settings, env: Mapping[str, str]) -> Parts:
-    """Build every part and wire them; nothing is connected yet. Raises ConfigError."""
-    file, assembled = load_configuration(settings.gateway_config, {**env, **settings.variables()}, load_catalog())
-    if assembled.needs_litellm:
-        translate.load()
+def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None = None, read: Callable[[], Loaded] | None = None) -> Parts:
+    """Build every part and wire them; nothing is connected yet. Raises ConfigError.
+
+    `loaded` is the configuration where a supervisor has read it; `read` reads it anew for a reload (from the same `env`, unless it says otherwise).
+    """
+    read = read or partial(load, settings.gateway_config, {**env, **settings.variables()})
+    loaded = loaded or read()
+    file, assembled = loaded.file, loaded.assembled
+    policy = make_policy(settings, loaded, _store_clearance(settings, assembled))
     wire = Wire(Egress(assembled.egress), max_body_bytes=_MAX_ANSWER_BYTES)
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
-    assessor = assessor_of(settings, file)
-    DEGRADED.labels("scanner").set(assessor.health is not None)
+    announce(policy)
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
     cache = _cache(settings, secret)
     room = Room(places=settings.room_queue, wait_s=settings.room_wait_s)
     gateway = ChatGateway(
         table=assembled.table,
-        assessor=assessor,
+        assessor=policy.assessor,
         lanes={LaneName.RELAY: RoomLane(RelayLane(wire), room), LaneName.TRANSLATE: RoomLane(translate.TranslateLane(wire), room), LaneName.DEMO: DemoLane()},
         cache=cache,
         secret=secret,
-        limits=ChatLimits(settings.llm_timeout, settings.connect_timeout_s, settings.stream_idle_s, settings.stream_commit_s, settings.cache_ttl),
+        limits=policy.limits,
         scans=Scans(scan_pool, _SCAN_THREADS),
     )
     embedder = _embedder(file, assembled, wire, settings)
-    store = _store(settings, assembled, embedder)
+    store = _store(settings, assembled, embedder, policy.store_clearance)
     quota = _quota(settings, secret)
     return Parts(
         settings=settings,
         assembled=assembled,
         wire=wire,
         chat=gateway,
-        search=SearchGateway(store, embedder, partial(label_of_text, assessor)),
+        search=SearchGateway(store, embedder, lambda text: label_of_text(gateway.assessor, text)),  # a reload replaces the assessor
         store=store,
         cache=cache,
         quota=quota,
         guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, quota), settings.trusted_proxies),
         admission=Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes),
         scan_pool=scan_pool,
+        reloader=Reloader(policy, chat=gateway, wire=wire, store=store, read=read, make=lambda new: _remake(settings, new)),
     )
+
+
+def _remake(settings: Settings, loaded: Loaded) -> Policy:
+    return make_policy(settings, loaded, _store_clearance(settings, loaded.assembled))
 
 
 async def close(parts: Parts) -> None:
@@ -164,13 +174,21 @@ def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Set
     return RemoteEmbedder(assembled.embedder, send)
 
 
-def _store(settings: Settings, assembled: Assembled, embedder: Embedder) -> ChromaStore:
-    """Return the collection; one on a server elsewhere than on this machine or a private network holds nothing confidential."""
+def _store_clearance(settings: Settings, assembled: Assembled) -> Label:
+    """Return what the collection may hold: on a server elsewhere than on this machine or a private network nothing confidential. Raises ConfigError."""
     if settings.chroma_url is None:
-        return ChromaStore.embedded(settings.chroma_path, embedder=embedder.name, clearance=assembled.search_clearance)
+        return assembled.search_clearance
     try:
         local = is_local(parse_base_url(settings.chroma_url).address, assembled.egress.local_networks)
-        clearance = min(assembled.search_clearance, Label.CONFIDENTIAL if local else Label.INTERNAL)
+    except ValueError as exc:
+        raise ConfigError(f"CHROMA_URL cannot be used: {exc}") from None
+    return min(assembled.search_clearance, Label.CONFIDENTIAL if local else Label.INTERNAL)
+
+
+def _store(settings: Settings, assembled: Assembled, embedder: Embedder, clearance: Label) -> ChromaStore:
+    if settings.chroma_url is None:
+        return ChromaStore.embedded(settings.chroma_path, embedder=embedder.name, clearance=clearance)
+    try:
         return ChromaStore.server(settings.chroma_url, embedder=embedder.name, clearance=clearance, local_networks=assembled.egress.local_networks)
     except ValueError as exc:
         raise ConfigError(f"CHROMA_URL cannot be used: {exc}") from None

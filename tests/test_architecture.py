@@ -35,7 +35,7 @@ def _layer(layers: str, packages: str) -> Layer:
     return Layer(frozenset(layers.split()), frozenset(packages.split()))
 
 
-_EDGE = "routers dependencies middleware limits access http_io"
+_EDGE = "routers admin dependencies middleware limits access http_io"
 _BELOW_EDGE = "gateway models config domain errors utils"
 LAYERS = {
     "domain": _layer("", ""),
@@ -55,7 +55,7 @@ LAYERS = {
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 # These import everything, and only those before them of one another; no layer imports them.
-COMPOSITION = ("__main__", "main", "parts", "assessing")
+COMPOSITION = ("__main__", "main", "supervisor", "parts", "reload", "loading", "assessing")
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -96,6 +96,12 @@ UNMIRRORED = {
     "app/main.py": "composition: tests/integration drives the whole application",
     "app/parts.py": "composition: tests/integration drives the whole application",
     "app/assessing.py": "composition: tests/unit/config/test_scan.py drives it",
+    "app/loading.py": "composition: tests/integration/test_reload.py",
+    "app/reload.py": "composition: tests/integration/test_reload.py",
+    "app/supervisor.py": "several processes: tests/integration/test_reload_workers.py",
+    "app/admin.py": "speaks HTTP: tests/integration/test_reload.py",
+    "app/routers/admin.py": "speaks HTTP: tests/integration/test_reload.py",
+    "app/models_admin.py": "shapes of answers: tests/integration/test_reload.py reads them",
     "app/__main__.py": "the command line: tests/integration runs it as a process",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DOTENV = Path(".env")
+_ADMIN_KEY_CHARACTERS = 16
 
 
 def _split(value: Any) -> Any:
@@ -69,6 +71,7 @@ class Settings(BaseSettings):
     gateway_config: Path = Path("config/gateway.yaml")
     gateway_api_keys: SecretStr | None = None
     gateway_secret: SecretStr | None = None
+    admin_api_key: SecretStr | None = None
     allow_anonymous: bool = False
 
     host: str = "127.0.0.1"
@@ -136,11 +139,20 @@ def load_settings(*, dotenv: Path = _DOTENV, **overrides: Any) -> Settings:
         raise ConfigError(_faults(exc)) from None  # the cause would print what was given
     except UnicodeDecodeError:
         raise ConfigError(f"{dotenv} is not UTF-8 text; save it as UTF-8") from None
+    _check_admin_key(settings)
     if not settings.api_keys and not settings.loopback_only and not settings.allow_anonymous:
         raise ConfigError(
             "HOST is not a loopback address, so anybody on the network could call: set GATEWAY_API_KEYS, or ALLOW_ANONYMOUS=true if that is meant",
         )
     return settings
+
+
+def _check_admin_key(settings: Settings) -> None:
+    admin = settings.admin_api_key.get_secret_value() if settings.admin_api_key is not None else None
+    if admin is not None and (len(admin) < _ADMIN_KEY_CHARACTERS or not admin.isascii() or not admin.isprintable() or " " in admin):
+        raise ConfigError(f"ADMIN_API_KEY must be {_ADMIN_KEY_CHARACTERS} or more ASCII characters without a space, such as `openssl rand -hex 32` prints")
+    if admin is not None and any(hmac.compare_digest(key.secret.get_secret_value().encode(), admin.encode()) for key in settings.api_keys):
+        raise ConfigError("ADMIN_API_KEY is one of GATEWAY_API_KEYS too: make another, callers must not have it")
 
 
 def environment(dotenv: Path = _DOTENV) -> Mapping[str, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
 from app.dependencies import Caller  # noqa: TC001 -- FastAPI reads the annotations
-from app.models import About, Health
+from app.models import About, Configuration, Health
 from app.utils.monitoring import exposition
 
 router = APIRouter(tags=["operations"])
@@ -61,9 +61,10 @@ def _health(request: Request) -> Health:
         "deployments": _deployments(active, failing),
     }
     well = all(value in {"ok", "off", "idle", "ready"} for name, value in checks.items() if name != "deployments")
+    status: Literal["ok", "degraded", "unavailable"] = "ok" if well and not failing else "degraded"
     if state.drain.begun or (active and len(failing) == len(active)):
-        return Health(status="unavailable", checks=checks, timestamp=datetime.now(UTC).isoformat())
-    return Health(status="ok" if well and not failing else "degraded", checks=checks, timestamp=datetime.now(UTC).isoformat())
+        status = "unavailable"
+    return Health(status=status, checks=checks, timestamp=datetime.now(UTC).isoformat(), configuration=Configuration(**state.reloader.served))
 
 
 def _deployments(active: list[str], failing: list[str]) -> str:

@@ -70,6 +70,12 @@ EGRESS_REFUSED = Counter("sluice_egress_refused_total", "Connections that egress
 FAULTS = Counter("sluice_faults_total", "Unexpected exceptions caught at an edge, by part.", ("part",))
 DEGRADED = Gauge("sluice_degraded", "1 while a part serves from its fallback.", ("part",), multiprocess_mode="livemax")
 
+RELOADS = Counter("sluice_reloads_total", "Reloads of gateway.yaml: `taken`, `refused` (the file is bad) or `failed` (a worker could not).", ("outcome",))
+CONFIGURATION_LOADED = Gauge(
+    "sluice_configuration_loaded_seconds", "When what is served was read, Unix time; of several workers the oldest.", multiprocess_mode="livemin"
+)
+CONFIGURATION_HASH = Gauge("sluice_configuration_hash", "The first 48 bits of gateway.yaml's SHA-256.", multiprocess_mode="livemax")
+
 
 def exposition() -> tuple[bytes, str]:
     """Return every metric in Prometheus' text format, summed over the workers where there are several, and its media type.

@@ -166,7 +166,7 @@ async def test_health_ready_metrics_and_root_answer(http: aiohttp.ClientSession,
     metrics = await (await http.get(f"{demo.url}/metrics")).text()
     root = await (await http.get(f"{demo.url}/")).json()
 
-    assert set(health) == {"status", "checks", "timestamp"}
+    assert set(health) == {"status", "checks", "timestamp", "configuration"}
     assert ready.status == 200
     assert 'sluice_requests_total{route="/v1/chat/completions",status="200"}' in metrics
     assert root["name"] == "sluice"

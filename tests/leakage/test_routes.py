@@ -36,6 +36,7 @@ ROUTES = {
     ("GET", "/v1/models"): "limited",
     ("GET", "/v1/models/{model:path}"): "limited",
     ("GET", "/metrics"): "limited",
+    ("POST", "/admin/reload"): "limited",  # of its body nothing is read; what its key is, and that no caller's will do, tests/integration/test_reload.py says
     ("GET", "/"): "limited",
     ("GET", "/health"): "open",
     ("GET", "/readyz"): "open",
@@ -101,7 +102,7 @@ def gateway(tmp_path: Path, cloud: OpenAISimulator, local: OpenAISimulator, requ
     """
     limit = getattr(request, "param", 0)
     local.fault = "status-500"  # it answers nobody, so that what an answer quotes is the gateway's own doing
-    with serve(tmp_path, config, gateway_api_keys=KEYS, rate_limit_per_minute=limit) as server:
+    with serve(tmp_path, config, gateway_api_keys=KEYS, rate_limit_per_minute=limit, admin_api_key="an-administrators-own-key") as server:
         yield server
 
 
