@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 DAY_MINUTES = 24 * 60
+
+# A word of X-Gateway-Tags, and of a rule that asks for one.
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Choice(StrEnum):

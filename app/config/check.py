@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.config.assembled import Assembled
     from app.config.specs import GatewayFile, ScanSpec
     from app.domain import Deployment, Price
+    from app.domain_routing import Rule
 
 _COLUMNS: Final = ("deployment", "model", "lane", "address", "clearance", "window", "$/million in", "out", "abilities")
 _PER_MILLION: Final = 1_000_000
@@ -26,7 +27,7 @@ def report(file: GatewayFile, assembled: Assembled) -> str:
         _section(file.path, _grid([_COLUMNS, *(_row(deployment) for deployment in table.deployments.values())])),
         _section("inactive", _grid([(name, why) for name, why in table.inactive.items()])),
         _section("pools", _grid([(name, _members(file, assembled, name)) for name in file.pools])),
-        _section("rules, the first that matches wins", _grid([(spec.rule.name, describe(spec.rule.when), f"-> {spec.rule.use}") for spec in file.rules])),
+        _section("rules, the first that matches wins", _grid([(spec.rule.name, describe(spec.rule.when), _action(spec.rule)) for spec in file.rules])),
         _section("also", _grid(_also(file, assembled))),
         _section("each label can reach", _grid(_closure(file, assembled))),
         _section("warnings", list(assembled.warnings)),
@@ -60,6 +61,12 @@ def _members(file: GatewayFile, assembled: Assembled, pool: str) -> str:
 
 def _marked(name: str, assembled: Assembled) -> str:
     return f"{name} (inactive)" if name in assembled.table.inactive else name
+
+
+def _action(rule: Rule) -> str:
+    if rule.reject is not None:
+        return f"reject: {rule.reject}"
+    return f"-> {rule.use}" + (f", requires {', '.join(sorted(rule.require))}" if rule.require else "")
 
 
 def _also(file: GatewayFile, assembled: Assembled) -> list[tuple[str, str]]:

@@ -98,7 +98,7 @@ def _members(file: GatewayFile, name: str) -> tuple[DeploymentSpec, ...]:
 
 
 def _by_rules(file: GatewayFile) -> Iterator[Route]:
-    for spec, reached in zip(file.rules, reach([spec.rule for spec in file.rules])[0], strict=True):
+    for spec, reached in zip(file.rules, reach([spec.rule for spec in file.rules], file.scan.default)[0], strict=True):
         when, use = describe(spec.rule.when), spec.rule.use
         for label in sorted(reached.labels):
             for member in _members(file, use):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.config.rules import RuleSpec
+    from app.domain import Label
 
 __all__ = ["ConfigError", "DeploymentSpec", "Fault", "GatewayFile", "Named", "PoolSpec", "ScanSpec", "SearchSpec", "load_gateway_file", "read_gateway_file"]
 
@@ -88,7 +89,7 @@ def _unknown_names(file: GatewayFile) -> Iterable[Fault]:
                 yield file.fault(member.line, f'the pool {pool.name} names an unknown deployment "{member.name}"{suggestion(member.name, file.deployments)}')
     targets = [*file.pools, *file.deployments]
     for spec in file.rules:
-        if spec.rule.use not in targets:
+        if spec.rule.reject is None and spec.rule.use not in targets:
             yield file.fault(spec.use_line, f'use names an unknown pool or deployment "{spec.rule.use}"{suggestion(spec.rule.use, targets)}')
     if file.fallback is not None and file.fallback.name not in file.pools:
         hint = "; write a pool that holds it" if file.fallback.name in file.deployments else suggestion(file.fallback.name, file.pools)
@@ -101,19 +102,25 @@ def _unknown_names(file: GatewayFile) -> Iterable[Fault]:
 
 def _rule_faults(file: GatewayFile, *, all_rules: bool) -> Iterable[Fault]:
     """Say which rules never match, and, where all could be read, whether some request matches none."""
-    reached, unmatched = reach([spec.rule for spec in file.rules])
+    reached, unmatched = reach([spec.rule for spec in file.rules], file.scan.default)
     for place, (spec, found) in enumerate(zip(file.rules, reached, strict=True)):
         if not found.labels:
-            yield file.fault(spec.line, f"{spec.rule.name} never matches: {_culprit(file.rules, place)}; move it up, or leave it out")
+            yield file.fault(spec.line, f"{spec.rule.name} never matches: {_culprit(file.rules, place, file.scan.default)}")
     if unmatched and file.rules and all_rules:
         last = file.rules[-1]
-        yield file.fault(last.line, f"some requests match no rule; write a last rule without `when`, such as `- {{use: {last.rule.use}}}`")
+        use = next((spec.rule.use for spec in reversed(file.rules) if spec.rule.use), "POOL")
+        yield file.fault(last.line, f"some requests match no rule; write a last rule without `when`, such as `- {{use: {use}}}`")
 
 
-def _culprit(rules: tuple[RuleSpec, ...], place: int) -> str:
-    """Return why the rule at `place` is out of reach: one earlier rule that takes all of it, or all of them together."""
+def _culprit(rules: tuple[RuleSpec, ...], place: int, least: Label) -> str:
+    """Return why the rule at `place` is out of reach, and what to do: it contradicts itself, an earlier rule takes all of it, or all of them together do."""
+    rule = rules[place].rule
+    if not reach([rule])[0][0].labels:
+        return "its conditions contradict each other (a hint of a label raises the label to it, a hint of a tier is the tier); leave one out"
+    if not reach([rule], least)[0][0].labels:
+        return f"`scan: {{default: {least}}}` makes every request {least} at least; leave it out"
     for earlier in rules[:place]:
-        reached, _ = reach([earlier.rule, rules[place].rule])
+        reached, _ = reach([earlier.rule, rule], least)
         if not reached[1].labels:
-            return f"{earlier.rule.name} in line {earlier.line} ({describe(earlier.rule.when)}) takes every request that it would"
-    return "the rules before it together take every request that it would"
+            return f"{earlier.rule.name} in line {earlier.line} ({describe(earlier.rule.when)}) takes every request that it would; move it up, or leave it out"
+    return "the rules before it together take every request that it would; move it up, or leave it out"

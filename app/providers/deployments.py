@@ -94,7 +94,7 @@ def _table(file: GatewayFile, active: Mapping[str, Deployment], inactive: Mappin
     if active:
         pools = {name: _pool(spec, active) for name, spec in file.pools.items()}
         return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict)
-    rules = tuple(rule if rule.use in file.pools else replace(rule, use=DEMO.name) for rule in rules)
+    rules = tuple(rule if rule.use in file.pools or rule.reject is not None else replace(rule, use=DEMO.name) for rule in rules)
     return RoutingTable({DEMO.name: DEMO}, inactive, {name: Pool(name, (Member(DEMO),)) for name in file.pools}, rules, fallback, file.on_conflict)
 
 

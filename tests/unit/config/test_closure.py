@@ -11,8 +11,8 @@ from app.config.closure import closure, closure_faults, reachable
 from app.config.gateway_file import load_gateway_file
 from app.config.rules import RuleSpec
 from app.config.specs import DeploymentSpec, GatewayFile, MemberSpec, Named, PoolSpec
-from app.domain import Asked, Complexity, ComplexityTier, Facts, Label, OnConflict, Snapshot
-from app.domain_routing import Condition, Rule
+from app.domain import Asked, Capability, Complexity, ComplexityTier, Facts, Label, OnConflict, Snapshot
+from app.domain_routing import Choice, Condition, Rule
 from app.policy.rules import first_match, get_ready
 
 if TYPE_CHECKING:
@@ -28,14 +28,22 @@ def _files(draw: st.DrawFn) -> GatewayFile:
     members = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
     pools = {}
     for name in draw(st.lists(st.sampled_from(POOLS), unique=True)):
-        pools[name] = PoolSpec(name, 2, tuple(MemberSpec(member, 2) for member in draw(members)))
+        pools[name] = PoolSpec(
+            name,
+            2,
+            choose=draw(st.sampled_from(Choice)),
+            members=tuple(MemberSpec(member, 2, share=draw(st.sampled_from([None, 0.05]))) for member in draw(members)),
+        )
     rules = []
     for place in range(draw(st.integers(0, 4))):
         labels = draw(st.none() | st.frozensets(st.sampled_from(Label), min_size=1))
         tiers = draw(st.none() | st.frozensets(st.sampled_from(ComplexityTier), min_size=1))
-        low = draw(st.sampled_from([None, 5]))
-        when = Condition(labels=labels, complexities=tiers, min_tokens=low)
-        rules.append(RuleSpec(Rule(f"rule-{place}", when, draw(st.sampled_from([*NAMES, *pools]))), 10 + place, 10 + place))
+        low, score = draw(st.sampled_from([None, 5])), draw(st.sampled_from([None, None, 0.5]))
+        tags, keys = draw(st.sampled_from([None, None, frozenset({"draft"})])), draw(st.sampled_from([None, None, frozenset({"ann"})]))
+        when = Condition(labels=labels, complexities=tiers, min_tokens=low, min_score=score, tags=tags, keys=keys)
+        use = draw(st.sampled_from([*NAMES, *pools, ""]))
+        rule = Rule(f"rule-{place}", when, use, None if use else "No.", draw(st.sampled_from([frozenset(), frozenset({Capability.TOOLS})])))
+        rules.append(RuleSpec(rule, 10 + place, 10 + place))
     rules.append(RuleSpec(Rule("last", Condition(), draw(st.sampled_from([*NAMES, *pools]))), 20, 20))
     fallback = draw(st.none() | st.sampled_from([*pools])) if pools else None
     return GatewayFile("g", deployments, pools, tuple(rules), Named(fallback, 30) if fallback else None, draw(st.sampled_from(OnConflict)))
@@ -49,10 +57,12 @@ def _oracle(file: GatewayFile, label: Label) -> set[str]:
 
     cleared = {name for name in NAMES if file.deployments[name].clearance >= label}
     found = set(cleared)  # by naming them
-    for tier, tokens in product(ComplexityTier, (0, 4, 5, 6)):
-        rule = first_match([get_ready(spec.rule) for spec in file.rules], Facts(label, "default", (), Complexity(0, tier), tokens), Asked("auto"), Snapshot())
+    rules = [get_ready(spec.rule) for spec in file.rules]
+    for tier, tokens, score, tags, key in product(ComplexityTier, (4, 5), (0.0, 0.5), ((), ("draft",)), ("", "ann")):
+        facts = Facts(label, "default", (), Complexity(score, tier), tokens)
+        rule = first_match(rules, facts, Asked("auto", key, frozenset(tags)), Snapshot())
         assert rule is not None
-        found |= members(rule.use)
+        found |= members(rule.use) if rule.reject is None else set()
     if file.fallback is not None:
         found |= members(file.fallback.name)
     if file.on_conflict is OnConflict.REROUTE and "local" in file.pools and cleared != set(NAMES):

@@ -89,6 +89,20 @@ def test_a_wrong_name_is_refused_with_the_nearest(faults: Callable[..., list[str
             "[{when: {complexity: simple}, use: a}, {when: {complexity: [medium, complex]}, use: a}, {use: a}]",
             "rule-3 never matches: the rules before it together take every request that it would",
         ),
+        (
+            "[{when: {hint: complex, complexity: simple}, use: a}, {use: a}]",
+            "rule-1 never matches: its conditions contradict each other (a hint of a label raises the label to it, a hint",
+        ),
+        ("[{when: {hint: internal, label: public}, use: a}, {use: a}]", "rule-1 never matches: its conditions contradict each other"),
+        (
+            "[{when: {min_score: 0.5}, use: a}, {when: {min_score: 0.7, tag: x}, reject: no}, {use: a}]",
+            "rule-2 never matches: rule-1 in line 2 (min_score: 0.5)",
+        ),
+        (
+            "[{when: {days: [sat, sun], zone: UTC}, use: a}, {when: {days: sun, hours: '01:00-02:00', zone: UTC}, use: a}, {use: a}]",
+            "rule-2 never matches: rule-1 in line 2 (days: [sat, sun], zone: UTC) takes every request that it would",
+        ),
+        ("[{when: {key: [ci, ann]}, reject: no}, {when: {key: ann}, use: a}, {use: a}]", "rule-2 never matches: rule-1 in line 2 (key: [ann, ci])"),
         ("[{when: {label: public}, use: a}]", "some requests match no rule; write a last rule without `when`, such as `- {use: a}`"),
     ],
 )
@@ -97,6 +111,14 @@ def test_rules_that_never_match_and_requests_that_match_none_are_refused(faults:
 
     assert [fault for fault in found if sentence in fault]
     assert len(found) == 1
+
+
+def test_a_rule_below_the_default_label_is_refused(faults: Callable[..., list[str]]) -> None:
+    rules = "[{when: {label: public}, use: a}, {use: a}]"
+
+    found = faults(f"deployments: {{a: {{model: openai/a, clearance: confidential}}}}\nrules: {rules}\nscan: {{default: internal}}")
+
+    assert found == ["2: rule-1 never matches: `scan: {default: internal}` makes every request internal at least; leave it out"]
 
 
 def test_rules_that_cover_everything_need_no_last_one(load: Callable[..., GatewayFile]) -> None:

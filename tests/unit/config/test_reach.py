@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import combinations, product
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import reach as module
 from app.config.reach import Box, cut, reach
-from app.domain import Asked, Capability, Complexity, ComplexityTier, Facts, Finding, Label, Snapshot, Tier
-from app.domain_routing import Condition, Rule
+from app.domain import Asked, Capability, Complexity, ComplexityTier, Facts, Finding, Hints, Label, Snapshot, Tier
+from app.domain_routing import Condition, Hours, Rule
 from app.policy.rules import first_match, get_ready
 
 if TYPE_CHECKING:
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 _NEEDS = (Capability.TOOLS, Capability.IMAGES)
 _KINDS = ("email", "iban")
 _SIZES = (0, 1, 4, 5, 6, 9, 10, 11, 10**9)
+_SCORES = (0.0, 0.3, 0.4, 0.5, 0.7, 1.0)
+_BERLIN = ZoneInfo("Europe/Berlin")
+_OFFICE = Hours(_BERLIN, frozenset(range(5)), 480, 1080)
+_NIGHT = Hours(_BERLIN, frozenset({4, 6}), 1320, 360)
+_TIMES = tuple(datetime(2026, 1, day, hour, tzinfo=_BERLIN).timestamp() for day, hour in ((9, 12), (9, 23), (10, 3), (10, 12), (11, 23), (12, 3), (12, 9)))
 
 
 def _some(values: list[object]) -> st.SearchStrategy[frozenset[object] | None]:
@@ -37,6 +44,21 @@ def _conditions(draw: st.DrawFn) -> Condition:
         needs=draw(_some(list(_NEEDS))),  # type: ignore[arg-type]
         findings=draw(_some(list(_KINDS))),  # type: ignore[arg-type]
         model=draw(st.sampled_from([None, None, "*", "gpt-*"])),
+    )
+
+
+@st.composite
+def _new_conditions(draw: st.DrawFn) -> Condition:
+    low, high = draw(st.sampled_from([(None, None), (None, None), (0.3, None), (None, 0.5), (0.3, 0.5), (0.5, 1.0)]))
+    return Condition(
+        labels=draw(_some(list(Label))),  # type: ignore[arg-type] # as above
+        complexities=draw(_some(list(ComplexityTier))),  # type: ignore[arg-type]
+        min_score=low,
+        max_score=high,
+        keys=draw(_some(["ann", "bob"])),  # type: ignore[arg-type]
+        tags=draw(_some(["draft"])),  # type: ignore[arg-type]
+        hints=draw(_some(["complex", "simple", "internal"])),  # type: ignore[arg-type]
+        hours=draw(st.sampled_from([None, None, _OFFICE, _NIGHT])),
     )
 
 
@@ -68,6 +90,44 @@ def test_what_reaches_a_rule_is_what_a_request_of_every_class_finds(conditions: 
 
     assert {each.rule.name: set(each.labels) for each in reached} == {rule.name: expected.get(rule.name, set()) for rule in rules}
     assert unmatched == expected.get(None, set())
+
+
+def _callers() -> Iterator[tuple[Facts, Asked, Snapshot]]:
+    """Yield one request of every class that the conditions on callers, scores and times can tell apart."""
+    for label, tier, score, key, tags, hinted, now in product(Label, ComplexityTier, _SCORES, ("ann", "bob", ""), ((), ("draft",)), _HINTED, _TIMES):
+        if (hinted.label is None or label >= hinted.label) and hinted.complexity in {None, tier}:
+            yield Facts(label, "default", (), Complexity(score, tier), 1), Asked("auto", key, frozenset(tags), hinted), Snapshot(now=now)
+
+
+_HINTED = (
+    Hints(),
+    Hints(Label.INTERNAL),
+    Hints(None, ComplexityTier.COMPLEX),
+    Hints(None, ComplexityTier.SIMPLE),
+    Hints(Label.INTERNAL, ComplexityTier.SIMPLE),
+)
+_CALLERS = list(_callers())
+
+
+@settings(max_examples=30)
+@given(st.lists(_new_conditions(), min_size=1, max_size=4), st.sampled_from(Label))
+def test_what_reaches_a_rule_on_callers_and_times_is_what_a_request_of_every_class_finds(conditions: list[Condition], least: Label) -> None:
+    rules = [Rule(f"rule-{place}", when, "a") for place, when in enumerate(conditions)]
+    prepared = [get_ready(rule) for rule in rules]
+    expected: dict[str | None, set[Label]] = {}
+    for facts, asked, snapshot in _CALLERS:
+        if facts.label >= least:
+            found = first_match(prepared, facts, asked, snapshot)
+            expected.setdefault(found.name if found else None, set()).add(facts.label)
+
+    reached, unmatched = reach(rules, least)
+
+    for each in reached:
+        assert expected.get(each.rule.name, set()) <= set(each.labels)
+    assert expected.get(None, set()) <= unmatched
+    if not any(when.keys for when in conditions):  # a caller has one key, which the boxes do not know
+        assert {each.rule.name: set(each.labels) for each in reached} == {rule.name: expected.get(rule.name, set()) for rule in rules}
+        assert unmatched == expected.get(None, set())
 
 
 def test_a_condition_cuts_a_box_into_parts_that_do_not_meet() -> None:
