@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from app.domain import Asked, CacheState, Call, Label, Snapshot
 from app.gateway.attempts import Walk
@@ -13,12 +14,14 @@ from app.gateway.cache_key import cache_key
 from app.gateway.flights import Flights
 from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.stored import Place
+from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
 from app.policy.planner import decide
+from app.policy.taint import is_lasting
 from app.utils.monitoring import CACHE, FINDINGS, ROUTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.domain import Facts, Hints, LaneName, Plan, Tenant
     from app.domain_routing import RoutingTable
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
     from app.gateway.receipt import Receipt
     from app.gateway.scans import Scans
     from app.gateway.stored import StoredAnswer
+    from app.gateway.taint import Carried, Conversations
     from app.policy.assess import Assessor
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Above this parsing and scanning take milliseconds, and leave the event loop.
 SCAN_INLINE_BYTES = 64 * 1024
@@ -78,13 +85,14 @@ class ChatGateway:
     scans: Scans
     flights: Flights[StoredAnswer] = field(default_factory=Flights)
     vitals: Vitals = field(default_factory=Vitals)
+    conversations: Conversations | None = None
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
         deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
         table = self.table
         stream = bool(request.body.get("stream"))
-        facts = await self._assess(request, receipt)
+        facts, conversation = await self._assess(request, receipt)
         plan = decide(table, facts, request.body, request.asked, self.snapshot(request))
         receipt.rule = plan.rule
         ROUTED.labels(str(facts.label), facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
@@ -94,28 +102,52 @@ class ChatGateway:
             receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
             return Reply(receipt, stream=stream, body=stored.body)
         walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
+        if conversation is not None:
+            walk.lanes = conversation.lanes(self.lanes)
         if stream:
-            return await _begun(StreamReply(receipt, walk, place, prompt_tokens=facts.tokens_about), self.limits.commit_s)
-        return await _begun(WholeReply(receipt, walk, place), self.limits.commit_s)
+            return await _begun(StreamReply(receipt, walk, place, conversation, prompt_tokens=facts.tokens_about), self.limits.commit_s)
+        return await _begun(WholeReply(receipt, walk, place, conversation), self.limits.commit_s)
 
     def snapshot(self, request: ChatRequest) -> Snapshot:  # noqa: ARG002 -- nothing is read of it yet
         """Return what the plan of a request depends on beside the request: taken once, so that every decision sees the same."""
         return IDLE
 
     async def assess(self, request: ChatRequest) -> Facts:
-        """Return what is known of a request, its forwarded headers included; a long one is scanned off the event loop."""
-        going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
-        if request.size_bytes <= SCAN_INLINE_BYTES:
-            return self.assessor.assess(going_out, request.hints)
-        return await self.scans.run(request.tenant.key_id, request.size_bytes, self.assessor.assess, going_out, request.hints)
+        """Return what is known of a request, its forwarded headers and what it carries on included; a long one is scanned off the event loop."""
+        return await self._facts(request, await self._recall(request))
 
-    async def _assess(self, request: ChatRequest, receipt: Receipt) -> Facts:
+    async def _assess(self, request: ChatRequest, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        receipt.facts = facts = await self.assess(request)
+        conversation = await self._recall(request)
+        receipt.facts = facts = await self._facts(request, conversation)
+        if conversation is not None and is_lasting(facts, request.hints, conversation.earlier, self.assessor.label_of):
+            await conversation.keep(partial(self._carried, request))
         receipt.assess_s = time.perf_counter() - start
         for kind in facts.kinds:
             FINDINGS.labels(kind).inc()
-        return facts
+        return facts, conversation
+
+    async def _facts(self, request: ChatRequest, conversation: Conversation | None) -> Facts:
+        going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
+        return await self._read(request, self.assessor.assess, going_out, request.hints, NOTHING if conversation is None else conversation.earlier)
+
+    async def _recall(self, request: ChatRequest) -> Conversation | None:
+        """Return what is remembered of the turns before this one; None where nothing ever is."""
+        if self.conversations is None:
+            return None
+        conversation = Conversation(self.conversations, request.tenant)
+        await conversation.recall(partial(self._carried, request))
+        return conversation
+
+    async def _carried(self, request: ChatRequest) -> Carried:
+        assert self.conversations is not None  # noqa: S101 -- who calls has made a conversation of it
+        return await self._read(request, self.conversations.carried, request.tenant, request.body, tuple(self.table.deployments.values()))
+
+    async def _read(self, request: ChatRequest, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read a request: a long one off the event loop."""
+        if request.size_bytes <= SCAN_INLINE_BYTES:
+            return read(*args, **kwargs)
+        return await self.scans.run(request.tenant.key_id, request.size_bytes, read, *args, **kwargs)
 
     def _cache_key(self, request: ChatRequest, facts: Facts, plan: Plan) -> bytes | None:
         """Return the key under which the answer may be stored, or None: a confidential answer never is, nor one that the provider is asked to keep."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from app.gateway.transcript import Transcript
@@ -13,8 +13,8 @@ from app.policy.taint import Earlier, passages
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from app.domain import Deployment, Tenant
-    from app.gateway.ports import Marks
+    from app.domain import Call, Deployment, LaneName, Tenant
+    from app.gateway.ports import Answer, Lane, Marks
 
 _MARK_BYTES = 16
 _TEXT = b"text\x00"
@@ -114,6 +114,10 @@ class Conversation:
         foreign = frozenset(blob for blob, names in self.earlier.issuers.items() if deployment.name not in names)
         return without(body, foreign) if foreign else body
 
+    def lanes(self, lanes: Mapping[LaneName, Lane]) -> Mapping[LaneName, Lane]:
+        """Return lanes by which each deployment gets its own blobs alone."""
+        return {name: _OwnBlobs(lane, self) for name, lane in lanes.items()} if self.earlier.issuers else lanes
+
     def transcript(self) -> Transcript:
         """Return what shall hear the answer."""
         return Transcript(texts=self._lasts)
@@ -127,3 +131,14 @@ class Conversation:
     async def _add(self, marks: Sequence[bytes]) -> None:
         if marks:
             await self._conversations.marks.add(self._tenant.key_id, marks)
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnBlobs:
+    """A lane that takes out what its deployment did not issue."""
+
+    lane: Lane
+    conversation: Conversation
+
+    async def open(self, call: Call) -> Answer:
+        return await self.lane.open(replace(call, body=self.conversation.body_for(call.deployment, call.body)))
