@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from app.domain_attempts import UNLIMITED, DeploymentLimits
 from app.domain_enums import CacheState, Capability, ComplexityTier, Failure, Label, LaneName, OnConflict, Tier
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Deployment:
     allow_fields: frozenset[str] = frozenset()
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     slots: int | None = None
+    limits: DeploymentLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +297,8 @@ class Excluded:
 class Plan:
     """The ordered attempts for a request: a value, computed before anything is called.
 
-    `if_context_exceeded` takes the place of what remains when a provider says that the prompt is too long. `choice` says how the pool chose, `drawn` the
+    `if_context_exceeded` takes the place of what remains when a provider says that the prompt is too long. `hedge`: where the first attempt is slower than the
+    pool usually is, the second is begun beside it. `choice` says how the pool chose, `drawn` the
     number that it drew by, `arm` the side of its experiment (`experiment/arm`); all three are empty for a pool in fixed order.
     """
 
@@ -321,6 +324,7 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a lane needs to make one attempt.
+    hedge: bool = False
 
     `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
     changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of

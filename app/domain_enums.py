@@ -90,4 +90,7 @@ class Failure(StrEnum):
     REJECTED = "rejected"  # 400, 422 and the like: the caller's own request
     CONTEXT_EXCEEDED = "context_exceeded"
     NOT_CLEARED = "not_cleared"  # egress refused the address
+    CONTENT_REFUSED = "content_refused"  # the provider's own filter
+    RESTING = "resting"  # the breaker keeps it from being asked: it was not
+    LIMITED = "limited"  # it is at its own limits: it was not asked
     FULL = "full"  # no slot of the gateway's own came free for the deployment: it was not asked

@@ -225,6 +225,9 @@ class UpstreamError(GatewayError):
         return str(self.upstream_status) if self.upstream_status else str(self.failure)
 
 
+_NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})  # they decide the status only where nobody was
+
+
 class AttemptsFailedError(GatewayError):
     """Every attempt of the plan failed; the message lists deployments and codes."""
 
@@ -233,11 +236,13 @@ class AttemptsFailedError(GatewayError):
         Failure.UNREACHABLE: (503, "upstream_unavailable"),
         Failure.RATE_LIMITED: (503, "upstream_unavailable"),
         Failure.UNAVAILABLE: (503, "upstream_unavailable"),
+        Failure.RESTING: (503, "upstream_unavailable"),
+        Failure.LIMITED: (503, "upstream_unavailable"),
         Failure.FULL: (503, "server_overloaded"),
     }
 
     def __init__(self, tried: Sequence[tuple[str, UpstreamError]]) -> None:
-        last = tried[-1][1]
+        last = next((error for _, error in reversed(tried) if error.failure not in _NOT_ASKED), tried[-1][1])
         status, code = self._BY_FAILURE.get(last.failure, (502, "upstream_error"))
         if last.remedy is not None and last.tell_caller:
             status, code = 503, "upstream_unavailable"

@@ -1,68 +1,77 @@
-"""The walker: one plan, one attempt after another, for every lane and mode, until an answer has begun or nothing is left to try."""
+"""The walker: one plan, one attempt after another, for every lane and mode, until an answer has begun or nothing is left to try.
+
+A call that fails is made again where that may help (backoff.py), else the next deployment is asked, as far as the operator's policy and the caller allow it.
+A deployment that rests or is at its own limits (vitals.py) is passed over. Where the plan hedges, a second call runs beside a first one that is late.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import jiter
-
-from app.domain import Failure
+from app.domain import Failure, Usage
+from app.domain_attempts import FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, InvalidRequestError, UpstreamError
-from app.gateway.streaming import StreamWatch, read_usage
+from app.gateway.backoff import is_worth_another_call, wait_before_retry
+from app.gateway.beginning import Served, begin
+from app.gateway.hedging import race
+from app.gateway.receipt import cost_usd
+from app.gateway.vitals import Vitals
 from app.utils.logging import get_logger
-from app.utils.monitoring import ATTEMPTS, FALLBACKS
+from app.utils.monitoring import ATTEMPTS, COST_USD, FALLBACKS, HEDGES, SKIPPED, TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
-    from app.domain import Attempt, Call, Deployment, LaneName, Plan, Usage
+    from app.domain import Attempt, Call, Deployment, LaneName, Plan
+    from app.domain_attempts import AttemptPolicy
     from app.gateway.ports import Answer, Lane
-    from app.gateway.vitals import Vitals
+    from app.gateway.vitals import Lease
 
 log = get_logger("attempts")
 
-# What ends a request at once: the caller's own fault, which another provider would only repeat.
-_FINAL = frozenset({Failure.REJECTED})
+# Which class of the operator's policy a failure belongs to; the caller's own fault is in none, which another provider would only repeat.
+_CLASS_OF = {
+    Failure.TIMEOUT: FailureClass.TIMEOUT,
+    Failure.RATE_LIMITED: FailureClass.RATE_LIMITED,
+    Failure.LIMITED: FailureClass.RATE_LIMITED,
+    Failure.FULL: FailureClass.RATE_LIMITED,
+    Failure.CONTEXT_EXCEEDED: FailureClass.CONTEXT_EXCEEDED,
+    Failure.CONTENT_REFUSED: FailureClass.CONTENT_REFUSED,
+}
 
-# What says nothing of the deployment's health.
-_OF_THE_REQUEST = frozenset({Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.RATE_LIMITED, Failure.NOT_CLEARED})
+_NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})
 
-_MAX_HEAD_BYTES = 1024 * 1024  # what may come before the first token
-
-
-@dataclass(slots=True)
-class Served:
-    """An answer that has begun: whole (`body`), or a stream whose first token is in `head`."""
-
-    deployment: Deployment
-    answer: Answer
-    body: bytes = field(default=b"", repr=False)
-    usage: Usage | None = None
-    head: bytes = field(default=b"", repr=False)
-    watch: StreamWatch | None = None
-    chunks: AsyncIterator[bytes] | None = None
+_FAIR_S = 10.0  # a time-out sooner than this (or a quarter of LLM_TIMEOUT) says more of the caller's X-Timeout than of the deployment
+_ANSWER_TOKENS = 500  # reserved for an answer whose length the caller does not bound, until its usage is known
 
 
 @dataclass(slots=True)
 class Walk:
-    """One walk through a plan. `committed` forbids every further attempt: something has been sent to the caller."""
+    """One walk through a plan.
+
+    `deadline` is of the event loop's clock, for everything; `first_token_s` bounds each call of a stream besides, `timeout_s` is what the operator allows a
+    request. `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random numbers in 0..1.
+    """
 
     plan: Plan
     call: Call  # a template: each attempt replaces its deployment and time-out
     lanes: Mapping[LaneName, Lane]
-    deadline: float  # of the event loop's clock, for a whole answer or a stream's first token
+    deadline: float
     include_usage: bool = False
-    vitals: Vitals | None = None
+    vitals: Vitals = field(default_factory=Vitals)
+    first_token_s: float = math.inf
+    timeout_s: float = math.inf
+    draw: Callable[[], float] = random.random
     committed: bool = False
+    attempts: int = 0  # upstream calls begun
     current: Deployment | None = None
     tried: list[tuple[str, UpstreamError]] = field(default_factory=list)
-
-    @property
-    def attempts(self) -> int:
-        """How many upstream calls have been begun."""
-        return len(self.tried) + (self.current is not None)
+    abandoned: list[tuple[Deployment, Usage]] = field(default_factory=list)  # what was asked and not waited for, with an estimate of what that used
+    _flying: list[tuple[Lease, Deployment]] = field(default_factory=list)
 
     async def run(self) -> Served:
         """Return the first answer that begins. Raises InvalidRequestError with the provider's own text, or AttemptsFailedError."""
@@ -70,87 +79,195 @@ class Walk:
         while waiting:
             attempt = waiting.pop(0)
             try:
-                served = await self._try(attempt, left=len(waiting) + 1)
+                served = await self._ask(attempt, waiting)
             except UpstreamError as error:
-                self._note(attempt, error)
-                if error.failure in _FINAL:
-                    raise _caller_fault(error) from error
-                if error.failure is Failure.CONTEXT_EXCEEDED:
-                    waiting = self._longer()
-                    if not waiting:
-                        raise _context_exceeded(error) from error
-                if self.committed or asyncio.get_running_loop().time() >= self.deadline:
-                    break
+                waiting = self._next(error, waiting)
                 continue
-            ATTEMPTS.labels(attempt.deployment.name, "ok").inc()
-            if self.vitals is not None:
-                self.vitals.answered(attempt.deployment.name)
-            if self.tried:
-                FALLBACKS.labels(attempt.deployment.name).inc()
+            self.current = served.deployment
+            if served.deployment is not self.plan.attempts[0].deployment:
+                FALLBACKS.labels(served.deployment.name).inc()
             return served
         raise AttemptsFailedError(self.tried)
 
-    async def _try(self, attempt: Attempt, *, left: int) -> Served:
-        """Make one attempt: half of the time that remains is its own, or all of it where it is the last."""
-        loop = asyncio.get_running_loop()
-        share = max(0.0, self.deadline - loop.time()) / min(left, 2)
-        self.current = attempt.deployment
-        call = replace(self.call, deployment=attempt.deployment, timeout_s=share, connect_s=min(self.call.connect_s, share))
+    def give_up(self) -> None:
+        """Account for the calls under way, which are about to be cancelled: what they used is estimated. Idempotent."""
+        while self._flying:
+            self._abandon(*self._flying[-1])
+
+    async def _ask(self, attempt: Attempt, waiting: list[Attempt]) -> Served:
+        """Ask one deployment, and again where that may help. Raises UpstreamError."""
+        calls = 0
+        patience_s = self._policy.wait_s
+        while True:
+            try:
+                return await self._call_or_race(attempt, waiting)
+            except UpstreamError as error:
+                last = self._is_last(error, waiting)
+                if error.failure in _NOT_ASKED:
+                    wait_s = error.retry_after_s or 0.0
+                    patience_s -= wait_s
+                    if not last or patience_s < 0 or wait_s >= self._left_s():
+                        raise
+                else:
+                    calls += 1
+                    again_s = self._wait_s(attempt, error, calls, last=last)
+                    if again_s is None:
+                        raise
+                    wait_s = again_s
+            await asyncio.sleep(wait_s)
+
+    def _wait_s(self, attempt: Attempt, error: UpstreamError, calls: int, *, last: bool) -> float | None:
+        """Return the seconds to wait before the same deployment is asked again; None: it is not."""
+        policy = self._policy
+        if calls > policy.retries or self._is_kept() or not is_worth_another_call(error, last=last):
+            return None
+        vital = self.vitals.of(attempt.deployment)
+        rests_s = vital.rests_s(self.vitals.clock())
+        return wait_before_retry(error, calls, self.draw(), rests_s=rests_s, left_s=self._left_s(), wait_s=policy.wait_s, last=last)
+
+    def _next(self, error: UpstreamError, waiting: list[Attempt]) -> list[Attempt]:
+        """Return who is asked after a failure, at least one. Raises what the caller is told where that is nobody."""
+        failure = error.failure
+        allowed = self._allows(error)
+        if failure is Failure.REJECTED or (failure is Failure.CONTENT_REFUSED and not (allowed and waiting)):
+            raise _caller_fault(error) from error
+        if failure is Failure.CONTEXT_EXCEEDED:
+            waiting = self._longer() if allowed else []
+            if not waiting:
+                raise _context_exceeded(error) from error
+        if not waiting or not allowed or self.committed or self._left_s() <= 0:
+            raise AttemptsFailedError(self.tried) from error
+        return waiting
+
+    def _allows(self, error: UpstreamError) -> bool:
+        """Say whether a failure may lead to another deployment: never after one that may have kept what it was sent (`store: true`)."""
+        if _CLASS_OF.get(error.failure, FailureClass.UNAVAILABLE) not in self._policy.fallback_on:
+            return False
+        return not (error.sent and error.upstream_status is None and self._is_kept())
+
+    def _is_last(self, error: UpstreamError, waiting: list[Attempt]) -> bool:
+        """Say whether nobody but the deployment that failed is left to ask now."""
+        if self.committed or not self._allows(error):
+            return True
+        now = self.vitals.clock()
+        return all(self.vitals.of(attempt.deployment).rests_s(now) > 0 for attempt in waiting)
+
+    def _is_kept(self) -> bool:
+        return bool(self.call.body.get("store"))
+
+    def _left_s(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()
+
+    @property
+    def _policy(self) -> AttemptPolicy:
+        return self.vitals.policy
+
+    async def _call_or_race(self, attempt: Attempt, waiting: list[Attempt]) -> Served:
+        plan = self.plan
+        if not plan.hedge:
+            return await self._try(attempt, len(waiting) + 1)
+        after_s = self.vitals.hedge_after_s(plan.pool, stream=self.call.stream)
+        if after_s is None or not waiting or self._is_kept():
+            return await self._try(attempt, len(waiting) + 1, sampled=True)
+        served, by_second = await race(
+            self._try(attempt, len(waiting) + 1, sampled=True), lambda: self._second(waiting), after_s=after_s, give_up=Served.give_up
+        )
+        if by_second is not None:
+            self.give_up()  # the loser
+            HEDGES.labels(plan.pool, "second" if by_second else "first").inc()
+        return served
+
+    def _second(self, waiting: list[Attempt]) -> Coroutine[Any, Any, Served] | None:
+        """Begin a second call beside one that is late, at the next deployment that does not rest."""
+        now = self.vitals.clock()
+        ready = (attempt for attempt in waiting if self.vitals.of(attempt.deployment).rests_s(now) <= 0)
+        attempt = None if self.committed else next(ready, None)
+        if attempt is None:
+            return None
+        waiting.remove(attempt)
+        return self._try(attempt, 1)
+
+    async def _try(self, attempt: Attempt, left: int, *, sampled: bool = False) -> Served:
+        """Make one call: half of the time that remains is its own, or all of it where it is the last. Raises UpstreamError."""
+        deployment = attempt.deployment
+        share_s = max(0.0, self._left_s()) / min(left, 2)
+        if self.call.stream and self.first_token_s < share_s:
+            share_s = self.first_token_s
+        lease = self._take(deployment)
+        flight = (lease, deployment)
+        self._flying.append(flight)
+        self.current = deployment
+        self.attempts += 1
         answer: Answer | None = None
         try:
-            async with asyncio.timeout(share):
-                answer = await self.lanes[attempt.deployment.lane].open(call)
-                return await self._begin(attempt.deployment, answer, stream=call.stream)
-        except TimeoutError:
-            if answer is not None:
-                answer.close()
-            raise UpstreamError(Failure.TIMEOUT) from None
+            call = replace(self.call, deployment=deployment, timeout_s=share_s, connect_s=min(self.call.connect_s, share_s))
+            async with asyncio.timeout(share_s):
+                answer = await self.lanes[deployment.lane].open(call)
+                moves_on = left > 1 and FailureClass.CONTENT_REFUSED in self._policy.fallback_on
+                served = await begin(deployment, answer, stream=self.call.stream, include_usage=self.include_usage, moves_on=moves_on)
+        except (TimeoutError, UpstreamError) as exc:
+            error = exc if isinstance(exc, UpstreamError) else UpstreamError(Failure.TIMEOUT)
         except BaseException:
             if answer is not None:
                 answer.close()
+            self._sample(lease, sampled=sampled)
+            self._abandon(lease, deployment)
+            raise
+        else:
+            self._flying.remove(flight)
+            lease.answered(stream=self.call.stream)
+            self._sample(lease, sampled=sampled)
+            served.lease = lease
+            return served
+        if answer is not None:
+            answer.close()
+        self._flying.remove(flight)
+        self._note(lease, deployment, error, share_s)
+        raise error
+
+    def _take(self, deployment: Deployment) -> Lease:
+        """Raise UpstreamError where the deployment may not be asked now."""
+        vital = self.vitals.of(deployment)
+        try:
+            return vital.take(self._about_tokens() if vital.counts_tokens else 0)
+        except UpstreamError as error:
+            self.tried.append((deployment.name, error))
+            SKIPPED.labels(deployment.name, str(error.failure)).inc()
             raise
 
-    async def _begin(self, deployment: Deployment, answer: Answer, *, stream: bool) -> Served:
-        if not stream:
-            body = await answer.body()
-            return Served(deployment, answer, body=body, usage=_usage_of(body))
-        watch = StreamWatch(include_usage=self.include_usage, classify=answer.error_inside)
-        chunks = answer.events()
-        head = b""
-        async for data in chunks:
-            head += watch.feed(data)
-            if len(head) > _MAX_HEAD_BYTES and not watch.started:
-                break
-            if watch.started:
-                return Served(deployment, answer, head=head, watch=watch, chunks=chunks)
-            if watch.ended:
-                break
-        raise UpstreamError(Failure.BROKEN)  # ended before any token: a cut, whatever it looked like
+    def _about_tokens(self) -> int:
+        facts = self.call.facts
+        return 0 if facts is None else facts.tokens_about + (facts.max_output_tokens or _ANSWER_TOKENS)
 
-    def _note(self, attempt: Attempt, error: UpstreamError) -> None:
-        name = attempt.deployment.name
+    def _note(self, lease: Lease, deployment: Deployment, error: UpstreamError, share_s: float) -> None:
+        name = deployment.name
         self.tried.append((name, error))
-        self.current = None
-        if self.vitals is not None and error.failure not in _OF_THE_REQUEST:
-            self.vitals.failed(name)
-        ATTEMPTS.labels(name, str(error.failure)).inc()
+        lease.failed(error, fair=share_s >= min(_FAIR_S, self.timeout_s / 4, self.first_token_s))
+        lease.end(served=False)
         remedy = {"remedy": error.remedy} if error.remedy else {}
         log.warning("attempt_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)
+
+    def _sample(self, lease: Lease, *, sampled: bool) -> None:
+        """Keep how long a pool's first call took, also one that lost its race: it took that long at least."""
+        if sampled:
+            self.vitals.sample(self.plan.pool, self.vitals.clock() - lease.started, stream=self.call.stream)
+
+    def _abandon(self, lease: Lease, deployment: Deployment) -> None:
+        """Account for a call that is not waited for."""
+        if (lease, deployment) not in self._flying:
+            return
+        self._flying.remove((lease, deployment))
+        facts = self.call.facts
+        usage = Usage(0 if facts is None else facts.tokens_about, 0, estimated=True)
+        self.abandoned.append((deployment, usage))
+        ATTEMPTS.labels(deployment.name, "cancelled").inc()
+        TOKENS.labels(deployment.name, "prompt").inc(usage.prompt_tokens)
+        COST_USD.labels(deployment.name).inc(cost_usd(deployment, usage) or 0.0)
+        lease.end(usage)
 
     def _longer(self) -> list[Attempt]:
         done = {name for name, _ in self.tried}
         return [attempt for attempt in self.plan.if_context_exceeded if attempt.deployment.name not in done]
-
-
-def _usage_of(body: bytes) -> Usage | None:
-    """Read a whole answer's usage. Raises UpstreamError for what is not a `chat.completion`."""
-    try:
-        answer: Any = jiter.from_json(body, cache_mode="keys")
-    except ValueError:
-        raise UpstreamError(Failure.BROKEN) from None
-    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list) or not answer["choices"]:
-        raise UpstreamError(Failure.BROKEN)
-    return read_usage(answer.get("usage"))
 
 
 def _caller_fault(error: UpstreamError) -> InvalidRequestError:

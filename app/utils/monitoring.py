@@ -54,6 +54,9 @@ ERRORS = Counter("sluice_errors_total", "Errors answered, by OpenAI error code."
 ROUTED = Counter("sluice_routed_total", "Chat requests routed.", ("label", "complexity", "rule"))
 FINDINGS = Counter("sluice_findings_total", "Requests that held a kind of sensitive thing.", ("kind",))
 ATTEMPTS = Counter("sluice_attempts_total", "Upstream calls, by how they ended (`ok` or a failure).", ("deployment", "outcome"))
+SKIPPED = Counter("sluice_skipped_total", "Calls not made, because the deployment rests or is at its limits.", ("deployment", "reason"))
+BREAKER = Gauge("sluice_breaker_open", "1 from when a deployment begins to rest until it has answered again.", ("deployment",), multiprocess_mode="livemax")
+HEDGES = Counter("sluice_hedges_total", "Second calls begun beside a slow first one, by which of them answered.", ("pool", "answered"))
 FALLBACKS = Counter("sluice_fallbacks_total", "Requests answered by another deployment than the plan's first.", ("deployment",))
 FIRST_TOKEN_SECONDS = Histogram("sluice_first_token_seconds", "From the request's head to its first token.", ("deployment",), buckets=_SECONDS)
 TOKENS = Counter("sluice_tokens_total", "Tokens that providers counted.", ("deployment", "direction"))
@@ -67,6 +70,7 @@ QUEUE_SECONDS = Histogram("sluice_queue_seconds", "Waiting for a slot, of those 
 OVERLOADED = Counter("sluice_overloaded_total", "Turned away because no slot came free.", ("queue",))
 
 EGRESS_REFUSED = Counter("sluice_egress_refused_total", "Connections that egress refused, by the request's label.", ("label",))
+UNANNOUNCED = Counter("sluice_unannounced_connections_total", "Connections and look-ups by Python code that nobody announced, refused.")
 FAULTS = Counter("sluice_faults_total", "Unexpected exceptions caught at an edge, by part.", ("part",))
 DEGRADED = Gauge("sluice_degraded", "1 while a part serves from its fallback.", ("part",), multiprocess_mode="livemax")
 

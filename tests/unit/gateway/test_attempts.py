@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.domain import Attempt, Call, Deployment, Failure, Label, LaneName, Plan, Usage
+from app.domain_attempts import AttemptPolicy
 from app.errors import AttemptsFailedError, ContextExceededError, GatewayError, InvalidRequestError, UpstreamError
-from app.gateway.attempts import Served, Walk
+from app.gateway.attempts import Walk
+from app.gateway.beginning import Served
+from app.gateway.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
+OF_THE_REQUEST = (Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.CONTENT_REFUSED)
 ANSWER = json.dumps({"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
 TOKEN = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
 ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n'
@@ -66,10 +70,12 @@ def deployment(name: str) -> Deployment:
     return Deployment(name=name, provider="openai", model=name, lane=LaneName.RELAY, clearance=Label.INTERNAL)
 
 
-def walk(lane: FakeLane, names: str, *, longer: str = "", stream: bool = False, timeout_s: float = 5.0) -> Walk:
+def walk(lane: FakeLane, names: str, *, longer: str = "", stream: bool = False, timeout_s: float = 5.0, retries: int = 0, **policy: Any) -> Walk:
+    """Return a walk that waits no time between retries where nobody asked for a wait."""
     plan = Plan("rule", "pool", tuple(Attempt(deployment(name), "") for name in names), (), tuple(Attempt(deployment(name), "") for name in longer))
     call = Call(deployment=plan.attempts[0].deployment, label=Label.PUBLIC, body={}, stream=stream)
-    return Walk(plan, call, {LaneName.RELAY: lane}, deadline=asyncio.get_running_loop().time() + timeout_s)
+    vitals = Vitals(policy=AttemptPolicy(retries=retries, **policy))
+    return Walk(plan, call, {LaneName.RELAY: lane}, deadline=asyncio.get_running_loop().time() + timeout_s, vitals=vitals, draw=lambda: 0.0)
 
 
 def whole(said: bytes | UpstreamError = ANSWER) -> FakeAnswer:
@@ -97,7 +103,7 @@ async def test_the_first_answer_is_served_with_its_usage() -> None:
     assert (served.deployment.name, served.usage) == ("a", Usage(1, 2))
 
 
-@pytest.mark.parametrize("failure", [failure for failure in Failure if failure not in (Failure.REJECTED, Failure.CONTEXT_EXCEEDED)])
+@pytest.mark.parametrize("failure", [failure for failure in Failure if failure not in OF_THE_REQUEST])
 async def test_every_failure_but_the_callers_own_goes_to_the_next(failure: Failure) -> None:
     walking = walk(FakeLane({"a": failing(failure), "b": whole()}), "ab")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.domain import CacheState, Facts, Hints, Label, LaneName, Tenant
+from app.domain import CacheState, Facts, Failure, Hints, Label, LaneName, Tenant
 from app.errors import GatewayError
 from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
@@ -146,7 +146,7 @@ async def test_a_failure_leaves_what_was_known_in_the_receipt() -> None:
     receipt = Receipt()
 
     with pytest.raises(GatewayError):
-        await gateway(FakeLane({"a": failing(), "b": failing()})).run(request(), receipt)
+        await gateway(FakeLane({"a": failing(Failure.OPERATOR), "b": failing(Failure.OPERATOR)})).run(request(), receipt)
 
     assert receipt.facts is not None
     assert (receipt.rule, receipt.attempts) == ("rule-1", 2)

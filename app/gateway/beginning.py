@@ -1,0 +1,78 @@
+"""The beginning of an answer: all of it, or the first token of a stream; until then another deployment may answer instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jiter
+
+from app.domain import Failure
+from app.errors import UpstreamError
+from app.gateway.streaming import StreamWatch, read_usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from app.domain import Deployment, Usage
+    from app.gateway.ports import Answer
+    from app.gateway.vitals import Lease
+
+_MAX_HEAD_BYTES = 1024 * 1024  # what may come before the first token
+
+
+@dataclass(slots=True)
+class Served:
+    """An answer that has begun: whole (`body`), or a stream whose first token is in `head`. `lease` is ended by whoever reads it."""
+
+    deployment: Deployment
+    answer: Answer
+    body: bytes = field(default=b"", repr=False)
+    usage: Usage | None = None
+    head: bytes = field(default=b"", repr=False)
+    watch: StreamWatch | None = None
+    chunks: AsyncIterator[bytes] | None = None
+    lease: Lease | None = None
+
+    def give_up(self) -> None:
+        """Close an answer that nobody will read."""
+        self.answer.close()
+        if self.lease is not None:
+            self.lease.end(self.usage)
+
+
+async def begin(deployment: Deployment, answer: Answer, *, stream: bool, include_usage: bool, moves_on: bool) -> Served:
+    """Return the answer once it has begun. Raises UpstreamError; also where the provider's filter refused it and the walk `moves_on` from that."""
+    if not stream:
+        body = await answer.body()
+        usage, refused = _read_whole(body)
+        if refused and moves_on:
+            raise UpstreamError(Failure.CONTENT_REFUSED)
+        return Served(deployment, answer, body=body, usage=usage)
+    watch = StreamWatch(include_usage=include_usage, classify=answer.error_inside)
+    chunks = answer.events()
+    head = b""
+    async for data in chunks:
+        head += watch.feed(data)
+        if len(head) > _MAX_HEAD_BYTES and not watch.started:
+            break
+        if watch.started:
+            if moves_on and not watch.content_chars and b'"content_filter"' in head:
+                raise UpstreamError(Failure.CONTENT_REFUSED)
+            return Served(deployment, answer, head=head, watch=watch, chunks=chunks)
+        if watch.ended:
+            break
+    raise UpstreamError(Failure.BROKEN)  # ended before any token: a cut, whatever it looked like
+
+
+def _read_whole(body: bytes) -> tuple[Usage | None, bool]:
+    """Return a whole answer's usage, and whether the provider's filter refused it. Raises UpstreamError for what is not a `chat.completion`."""
+    try:
+        answer: Any = jiter.from_json(body, cache_mode="keys")
+    except ValueError:
+        raise UpstreamError(Failure.BROKEN) from None
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise UpstreamError(Failure.BROKEN)
+    refused = all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices)
+    return read_usage(answer.get("usage")), refused

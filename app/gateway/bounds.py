@@ -1,0 +1,64 @@
+"""What a caller may bound of its own request: the time it takes (`X-Timeout`), and whether a second deployment may hear of it (`X-No-Fallback`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from app.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.domain import Plan
+
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the first deployment of the plan is asked, and no other."""
+
+    timeout_s: float | None = None
+    no_fallback: bool = False
+
+    def hold(self, plan: Plan) -> Plan:
+        """Return the plan as far as the caller allows it."""
+        if not self.no_fallback:
+            return plan
+        return replace(plan, attempts=plan.attempts[:1], if_context_exceeded=())
+
+    def timeout_below(self, limit_s: float) -> float:
+        """Return the caller's time-out, or the operator's where that is shorter."""
+        return limit_s if self.timeout_s is None else min(self.timeout_s, limit_s)
+
+
+UNBOUND = Bounds()
+
+
+def read_bounds(headers: Mapping[str, str]) -> Bounds:
+    """Return what `X-Timeout` (seconds) and `X-No-Fallback` (true or false) say. Raises InvalidRequestError."""
+    timeout, alone = headers.get("x-timeout"), headers.get("x-no-fallback")
+    if timeout is None and alone is None:
+        return UNBOUND
+    return Bounds(_seconds(timeout), _flag(alone or ""))
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise InvalidRequestError("X-Timeout must be a number of seconds above 0, such as 30 or 2.5.", param="X-Timeout", code="invalid_value")
+    return value
+
+
+def _flag(text: str) -> bool:
+    known = _TRUTH.get(text.strip().lower())
+    if known is None:
+        raise InvalidRequestError("X-No-Fallback must be true or false.", param="X-No-Fallback", code="invalid_value")
+    return known

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.domain import Failure, Usage
+from app.errors import UpstreamError
+from app.gateway.beginning import begin
+from app.gateway.vitals import Vitals
+from tests.unit.gateway.test_attempts import ROLE, TOKEN, FakeAnswer, deployment, streamed, whole
+
+REFUSED = json.dumps({"choices": [{"index": 0, "finish_reason": "content_filter"}], "usage": {"prompt_tokens": 3, "completion_tokens": 0}}).encode()
+REFUSED_STREAM = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]}\n\n'
+
+
+async def test_an_answer_begins_with_all_of_it_or_with_its_first_token() -> None:
+    one = await begin(deployment("a"), whole(), stream=False, include_usage=False, moves_on=True)
+    many = await begin(deployment("a"), streamed(ROLE, TOKEN, TOKEN), stream=True, include_usage=False, moves_on=True)
+
+    assert one.usage == Usage(1, 2)
+    assert many.head == ROLE + TOKEN
+
+
+@pytest.mark.parametrize(("answer", "stream"), [(whole(REFUSED), False), (streamed(ROLE, REFUSED_STREAM), True)])
+async def test_a_refusal_of_the_providers_filter_is_an_answer_unless_the_walk_moves_on(answer: FakeAnswer, *, stream: bool) -> None:
+    assert await begin(deployment("a"), answer, stream=stream, include_usage=False, moves_on=False)
+
+    with pytest.raises(UpstreamError) as caught:
+        await begin(deployment("a"), answer, stream=stream, include_usage=False, moves_on=True)
+
+    assert caught.value.failure is Failure.CONTENT_REFUSED
+
+
+async def test_a_stream_that_says_nothing_within_bounds_is_broken() -> None:
+    comment = b": " + b"x" * 700_000 + b"\n\n"
+    role = b'data: {"choices": [{"index": 0, "delta": {"role": "' + b"r" * 1_100_000 + b'"}}]}\n\n'
+
+    with pytest.raises(UpstreamError) as caught:
+        await begin(deployment("a"), streamed(comment, role, TOKEN), stream=True, include_usage=False, moves_on=False)
+
+    assert caught.value.failure is Failure.BROKEN
+
+
+async def test_an_answer_that_is_given_up_is_closed_and_its_call_ended() -> None:
+    answer = whole()
+    vitals = Vitals()
+    served = await begin(deployment("a"), answer, stream=False, include_usage=False, moves_on=False)
+    served.lease = vitals.of(deployment("a")).take(0)
+
+    served.give_up()
+
+    assert answer.closed
+    assert vitals.in_flight == {"a": 0}

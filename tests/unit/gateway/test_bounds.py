@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from app.domain import Attempt, Plan
+from app.errors import InvalidRequestError
+from app.gateway.bounds import UNBOUND, Bounds, read_bounds
+from tests.unit.policy.table import deployment
+
+PLAN = Plan("rule", "pool", tuple(Attempt(deployment(name), "") for name in "ab"), (), (Attempt(deployment("c"), ""),))
+
+
+def test_who_says_nothing_is_not_bound() -> None:
+    assert read_bounds({"x-other": "1"}) is UNBOUND
+    assert UNBOUND.hold(PLAN) is PLAN
+    assert UNBOUND.timeout_below(300) == 300
+
+
+@pytest.mark.parametrize(("text", "limit_s"), [("2.5", 2.5), (" 30 ", 30), ("1e1", 10), ("900", 300)])
+def test_a_timeout_can_only_lower_the_operators(text: str, limit_s: float) -> None:
+    assert read_bounds({"x-timeout": text}).timeout_below(300) == limit_s
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "soon", "nan", "inf", "1e999", "5, 6"])
+def test_a_timeout_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read_bounds({"x-timeout": text})
+
+    assert (caught.value.param, caught.value.code) == ("X-Timeout", "invalid_value")
+
+
+@pytest.mark.parametrize(("text", "alone"), [("true", True), ("1", True), ("YES", True), ("false", False), ("0", False), ("", False)])
+def test_a_caller_may_forbid_every_other_deployment(text: str, *, alone: bool) -> None:
+    held = read_bounds({"x-no-fallback": text}).hold(PLAN)
+
+    assert len(held.attempts) == (1 if alone else 2)
+    assert len(held.if_context_exceeded) == (0 if alone else 1)
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read_bounds({"x-no-fallback": "perhaps"})
+
+    assert caught.value.param == "X-No-Fallback"
+
+
+def test_both_can_be_said() -> None:
+    assert read_bounds({"x-timeout": "3", "x-no-fallback": "true"}) == Bounds(3, no_fallback=True)
