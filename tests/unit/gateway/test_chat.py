@@ -19,6 +19,7 @@ from tests.unit.policy.table import deployment, facts, table
 
 if TYPE_CHECKING:
     from app.gateway.reply import Reply
+    from app.policy.taint import Earlier
 
 HOME = deployment("b", Label.CONFIDENTIAL)
 TABLE = table({"cheap": [deployment("a")], "local": [HOME]}, fallback="local")
@@ -30,14 +31,17 @@ class FakeAssessor:
     def __init__(self) -> None:
         self.in_loop: list[bool] = []
 
-    def assess(self, body: Any, hints: Hints) -> Facts:  # noqa: ARG002 - the assessor's
+    def assess(self, body: Any, hints: Hints, earlier: Earlier) -> Facts:  # noqa: ARG002 - the assessor's
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             self.in_loop.append(False)
         else:
             self.in_loop.append(True)
-        return facts(hints.label or Label.PUBLIC)
+        return facts(Label.CONFIDENTIAL if earlier.confidential else hints.label or Label.PUBLIC)
+
+    def label_of(self, _: object) -> Label:
+        return Label.PUBLIC
 
 
 def gateway(lane: FakeLane, cache: FakeCache | None = None) -> ChatGateway:
