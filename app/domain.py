@@ -77,6 +77,23 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Cuts:
+    """The scores from which a request is medium, and complex."""
+
+    medium: float = 0.07
+    complex: float = 0.42
+
+    def tier(self, score: float) -> ComplexityTier:
+        """Return the tier that a score falls into."""
+        if score >= self.complex:
+            return ComplexityTier.COMPLEX
+        return ComplexityTier.MEDIUM if score >= self.medium else ComplexityTier.SIMPLE
+
+
+CUTS = Cuts()
+
+
+@dataclass(frozen=True, slots=True)
 class Complexity:
     """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score)."""
 
@@ -307,6 +324,7 @@ class Plan:
     attempts: tuple[Attempt, ...]
     excluded: tuple[Excluded, ...] = ()
     if_context_exceeded: tuple[Attempt, ...] = ()
+    hedge: bool = False
     choice: str = ""
     arm: str = ""
     drawn: float | None = None
@@ -324,7 +342,6 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a lane needs to make one attempt.
-    hedge: bool = False
 
     `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
     changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of

@@ -13,23 +13,34 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from app.domain import Complexity, ComplexityTier
-from app.policy.complexity_words import CONTINUATIONS, IDEOGRAPHIC, PHRASES, WORDS
+from app.domain import CUTS, Complexity, ComplexityTier, Cuts
+from app.policy.complexity_words import CONTINUATIONS
+from app.policy.lexicon import BUILT_IN, Lexicon, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_SAMPLE_CHARS = 6_000  # of the head and of the tail: what lies between says little more, and any size takes at most a millisecond
-_PUNCTUATION = str.maketrans(dict.fromkeys('.,;:!?()[]{}"“”<>/\\|*_`~—-，。？！、：；（）', " "))  # noqa: RUF001 Chinese punctuation is meant
-_NUMBER = re.compile(r"[0-9][0-9.,]*")
-_IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+# Of the head and of the tail: what lies between changes no figure of benchmarks/routing.py, and any size takes half a millisecond.
+_SAMPLE_CHARS = 3_000
+# Quotes, dashes, Spanish and Chinese punctuation, spaces.
+_FOREIGN_MARKS = re.compile(
+    "[\u00a1\u00ab\u00bb\u00bf\u2013\u2014\u201c\u201d\u201e\u2026\u3002\uff0c\uff1f\uff01\u3001\uff1a\uff1b\uff08\uff09\u00a0\u2009\u202f\u3000]"
+)
+_BULLET = re.compile(rb"\n(?:[-*] |[1-4]\.|\xe2\x80\xa2 )")
+_DIGIT_RUNS = bytes.maketrans(bytes(set(range(256)) - set(b"0123456789")), b" " * 246)
+_NO_MARKS = bytes(set(range(256)) - set(b",?=^+*(){};`\n\\"))
+# The first byte of a kana, an ideograph or a Korean syllable in UTF-8.
+_NO_IDEOGRAPHS = bytes(set(range(256)) - set(range(0xE3, 0xEE)))
 _WORDS_PER_IDEOGRAPH = 0.67
-_ANY_WORD = frozenset[str](PHRASES).union(*WORDS.values())
-_PHRASE_WORDS = frozenset(PHRASES)
 _SHORT_WORDS, _NOT_SHORT_WORDS = 25, 50  # between them a simple ask fades out
 _CONTINUATION_WORDS = 5
-_FEWEST_WORDS, _MOST_WORDS = math.log(9), math.log(301)  # length counts from 8 words to 300, by its logarithm
-_LENGTH_SPAN = _MOST_WORDS - _FEWEST_WORDS
+_CONTINUATION_CHARS = 60
+_FEWEST_WORDS, _MOST_WORDS = 8, 300  # between them length counts, by its logarithm
+_LEAST_LENGTH, _MOST_LENGTH = math.log1p(_FEWEST_WORDS), math.log1p(_MOST_WORDS)
+_SYMBOLS = tuple(symbol.encode() for symbol in "\u221a\u2211\u2264")
+_QUESTION = "\uff1f".encode()
+_CONTINUATIONS = frozenset(word.encode() for word in CONTINUATIONS)
+_MOST = 0.999  # of what one signal makes sure of: its logarithm must stay finite
 
 WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
@@ -46,86 +57,124 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "technical": 0.40,
     }
 )
+# How much of each there must be for a signal to be as strong as can be.
+_ENOUGH: dict[str, float] = {
+    "length": _MOST_LENGTH - _LEAST_LENGTH,
+    "clauses": 14,
+    "parts": 6,
+    "quantities": 6,
+    "mathematics": 4,
+    "code": 4,
+    "reasoning": 3,
+    "building": 3,
+    "writing": 2,
+    "constraints": 5,
+    "technical": 3,
+}
+_NAMES = (*_ENOUGH, "simple")
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What each signal weighs, and where the tiers begin."""
+    """What each signal weighs, by which words it is told, and where the tiers begin. `own` are the operator's signals: how many entries make each whole."""
 
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
-    medium: float = 0.07
-    complex: float = 0.42
+    cuts: Cuts = CUTS
     simple_discount: float = 0.5
-
-    def tier(self, score: float) -> ComplexityTier:
-        """Return the tier that a score falls into."""
-        if score >= self.complex:
-            return ComplexityTier.COMPLEX
-        return ComplexityTier.MEDIUM if score >= self.medium else ComplexityTier.SIMPLE
+    lexicon: Lexicon = field(default=BUILT_IN, repr=False)
+    own: Mapping[str, int] = field(default_factory=dict)
 
 
 SCALE = Scale()
 
 
-def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | None = None) -> Complexity:
+def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | None = None, cuts: Cuts | None = None) -> Complexity:
     """Return how hard the human's newest turn looks. `turns` are newest first: a short continuation ("yes, go on") stands for the turn before it.
 
-    A hint sets the tier and leaves the score as it is.
+    A hint sets the tier and leaves the score as it is. `cuts` stand for the scale's own.
     """
-    text = next((turn for turn in turns if not _is_continuation(turn)), turns[0] if turns else "")
-    found = signals(text)
+    text = next((turn for turn in turns if not is_continuation(turn)), turns[0] if turns else "")
+    found = signals(text, scale=scale)
     discount = 1 - scale.simple_discount * found.pop("simple")
-    logs = {name: -math.log1p(-min(scale.weights.get(name, 0.0) * value, 0.999)) for name, value in found.items()}
-    total = sum(logs.values())
+    weights = scale.weights
+    logs = [(-math.log1p(-min(weights.get(name, 0.0) * value, _MOST)), name) for name, value in found.items() if value]
+    total = math.fsum([part for part, _ in logs])
+    cuts = scale.cuts if cuts is None else cuts
     if total == 0:
-        return Complexity(0.0, hint or scale.tier(0.0))
-    whole = -math.expm1(-total) * discount
-    shares = tuple((name, whole * part / total) for name, part in sorted(logs.items(), key=lambda item: -item[1]) if part)
-    whole = math.fsum(share for _, share in shares)
-    return Complexity(whole, hint or scale.tier(whole), shares)
+        return Complexity(0.0, hint or cuts.tier(0.0))
+    factor = -math.expm1(-total) * discount / total
+    logs.sort(key=_by_share)
+    shares = tuple([(name, part * factor) for part, name in logs if part])
+    whole = math.fsum([share for _, share in shares])
+    return Complexity(whole, hint or cuts.tier(whole), shares)
 
 
-def signals(text: str) -> dict[str, float]:
+def signals(text: str, *, scale: Scale = SCALE) -> dict[str, float]:
     """Return each signal's strength in 0..1."""
     if len(text) > 2 * _SAMPLE_CHARS:
         text = f"{text[:_SAMPLE_CHARS]}\n{text[-_SAMPLE_CHARS:]}"
     low = text.lower()
-    words = low.translate(_PUNCTUATION).split()
+    raw = low.encode("utf-8", "surrogatepass")
+    spaced = raw if len(raw) == len(low) else _FOREIGN_MARKS.sub(" ", low).encode("utf-8", "surrogatepass")
+    words = split(spaced)
     size = float(len(words))
-    known = _ANY_WORD.intersection(words)
-    seen = {name: len(known & listed) for name, listed in WORDS.items()}
-    for word in _PHRASE_WORDS & known:
-        for phrase, name in PHRASES[word]:
-            seen[name] += phrase in low
-    if not low.isascii():
-        size += len(_IDEOGRAPH.findall(low)) * _WORDS_PER_IDEOGRAPH
-        for name, phrases in IDEOGRAPHIC.items():
-            seen[name] += sum(phrase in low for phrase in phrases)
-    count = low.count
-    questions = count("?") + count("？")  # noqa: RUF001 Chinese questions count too
-    bullets = sum(map(count, ("\n- ", "\n* ", "\n• ", "\n1.", "\n2.", "\n3.", "\n4.")))
-    symbols = sum(map(count, ("=", "^", "√", "∑", "≤", "\\frac", "o(", " + ", " * ")))
-    braces = sum(map(count, ("{", "}", ";", "()")))
-    shortness = min(1.0, max(0.0, (_NOT_SHORT_WORDS - size) / (_NOT_SHORT_WORDS - _SHORT_WORDS)))
-    return {
-        "length": min(1.0, max(0.0, (math.log1p(size) - _FEWEST_WORDS) / _LENGTH_SPAN)),
-        "clauses": min(1.0, (1.3 * seen["clauses"] + 0.5 * count(",")) / 14),
-        "parts": min(1.0, (bullets + max(0, questions - 1) + 0.5 * count("\n\n")) / 6),
-        "quantities": min(1.0, (0.5 * len(_NUMBER.findall(low)) + 0.5 * seen["quantities"]) / 6),
-        "mathematics": min(1.0, (0.5 * symbols + seen["mathematics"]) / 4),
-        "code": min(1.0, (seen["code"] + 2 * count("```") + 0.25 * braces) / 4),
-        "reasoning": min(1.0, seen["reasoning"] / 3),
-        "building": min(1.0, seen["building"] / 3),
-        "writing": min(1.0, seen["writing"] / 2),
-        "constraints": min(1.0, seen["constraints"] / 5),
-        "technical": min(1.0, seen["technical"] / 3),
-        "simple": min(1, seen["simple"]) * shortness,
-    }
+    if spaced is not raw:
+        size += len(spaced.translate(None, _NO_IDEOGRAPHS)) * _WORDS_PER_IDEOGRAPH
+    seen: dict[str, float] = dict.fromkeys((*_NAMES, *scale.own), 0)
+    scale.lexicon.count(low, raw, words, seen)
+    _count_marks(raw, seen)
+    seen["length"] = math.log1p(size) - _LEAST_LENGTH if size > _FEWEST_WORDS else 0
+    shortness = min(1.0, (_NOT_SHORT_WORDS - size) / (_NOT_SHORT_WORDS - _SHORT_WORDS)) if size < _NOT_SHORT_WORDS else 0.0
+    simple = shortness if seen.pop("simple") else 0.0
+    enough = {**_ENOUGH, **scale.own} if scale.own else _ENOUGH
+    found = {name: min(1.0, value / enough[name]) if value else 0.0 for name, value in seen.items()}
+    found["simple"] = simple
+    return found
 
 
-def _is_continuation(turn: str) -> bool:
+def _count_marks(raw: bytes, seen: dict[str, float]) -> None:
+    """Add to each signal's count what the marks of a text say.
+
+    Most are counted in what is left when letters, digits and spaces are taken out, a twentieth of the text. Marks of more than one character are counted
+    in the text itself, and only where their rarest character is left.
+    """
+    marks = raw.translate(None, _NO_MARKS)
+    count, whole = marks.count, raw.count
+    questions = count(b"?")
+    symbols = count(b"=") + count(b"^")
+    code = 0.25 * (count(b"{") + count(b"}") + count(b";"))
+    if b"\n" in marks:
+        seen["parts"] += len(_BULLET.findall(raw)) + 0.5 * whole(b"\n\n")
+    if b"(" in marks:
+        code += 0.25 * whole(b"()")
+        symbols += whole(b"o(")
+    if b"+" in marks:
+        symbols += whole(b" + ")
+    if b"*" in marks:
+        symbols += whole(b" * ")
+    if b"\\" in marks:
+        symbols += whole(b"\\frac")
+    if b"`" in marks:
+        code += 2 * whole(b"```")
+    if not raw.isascii():
+        symbols += sum(map(whole, _SYMBOLS))
+        questions += whole(_QUESTION)
+    seen["clauses"] = 1.3 * seen["clauses"] + 0.5 * count(b",")
+    seen["mathematics"] += 0.5 * symbols
+    seen["code"] += code
+    if questions > 1:
+        seen["parts"] += questions - 1
+    # A number goes on over dots and commas; without a digit in it such a run is none.
+    seen["quantities"] = 0.5 * seen["quantities"] + 0.5 * len(raw.translate(_DIGIT_RUNS, b".,").split())
+
+
+def _by_share(entry: tuple[float, str]) -> float:
+    return -entry[0]
+
+
+def is_continuation(turn: str) -> bool:
     """Say whether a turn only asks to go on."""
-    if len(turn) > 60:
+    if len(turn) > _CONTINUATION_CHARS:
         return False
-    words = turn.lower().translate(_PUNCTUATION).split()
-    return len(words) <= _CONTINUATION_WORDS and CONTINUATIONS.issuperset(words)
+    words = split(_FOREIGN_MARKS.sub(" ", turn.lower()).encode("utf-8", "surrogatepass"))
+    return len(words) <= _CONTINUATION_WORDS and _CONTINUATIONS.issuperset(words)

@@ -32,7 +32,13 @@ def estimate_tokens(collected: Collected) -> int:
 def most_tokens(collected: Collected, size_bytes: int) -> int:
     """Return a bound for the tokens of a prompt whose scalars have `size_bytes` in UTF-8: a byte-level tokenizer spends at least a byte on each token."""
     media = sum(part.kind != "part" for part in collected.opaque)
-    return size_bytes + collected.schema_chars + _MOST_PER_SCALAR * len(collected.scalars) + _MOST_PER_MESSAGE * (collected.messages + 1) + TOKENS_PER_MEDIUM * media
+    return (
+        size_bytes
+        + collected.schema_chars
+        + _MOST_PER_SCALAR * len(collected.scalars)
+        + _MOST_PER_MESSAGE * (collected.messages + 1)
+        + TOKENS_PER_MEDIUM * media
+    )
 
 
 def _texts(texts: Sequence[str]) -> int:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from app.policy.lexicon import BUILT_IN, Lexicon, Signal, split
+
+
+def seen(text: str, lexicon: Lexicon = BUILT_IN) -> dict[str, float]:
+    counts: Any = Counter()
+    raw = text.lower().encode()
+    lexicon.count(text.lower(), raw, split(raw), counts)
+    return dict(counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Prove it, then prove it again.", {"reasoning": 1}),
+        ("Go through it step by step.", {"reasoning": 1}),
+        ("A step, by a step.", {}),
+        ("What is (entropy)?", {"simple": 1}),
+        ("请分析一致性", {"reasoning": 1, "technical": 1}),
+        ("Ärger mit der Wahrscheinlichkeit", {"mathematics": 1}),
+        ("", {}),
+    ],
+)
+def test_an_entry_counts_once_however_often_it_stands(text: str, found: dict[str, float]) -> None:
+    assert seen(text) == found
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("Terraform", "write terraform"),
+        ("blast radius", "what is the BLAST RADIUS here"),
+        ("node.js", "a node.js app"),
+        ("=>", "f => g"),
+        ("größe", "die größe"),
+        ("合同", "审查这份合同"),
+        ("offene handelsgesellschaft öhg", "eine offene handelsgesellschaft öhg"),
+    ],
+)
+def test_what_an_operator_adds_is_found(word: str, text: str) -> None:
+    own = Lexicon([Signal("infra", words=(word,))])
+
+    assert seen(text, own)["infra"] == 1
+    assert "infra" not in seen("nothing of that here, 只有这个", own)
+
+
+def test_an_operators_word_that_is_there_already_counts_once() -> None:
+    assert seen("prove", Lexicon([Signal("reasoning", words=("prove", "Prove"))])) == {"reasoning": 1}
+
+
+@pytest.mark.parametrize(("ignored", "text"), [("prove", "prove"), ("Step by Step", "step by step"), ("分析", "分析")])
+def test_an_operator_can_take_an_entry_away(ignored: str, text: str) -> None:
+    assert seen(text) == {"reasoning": 1}
+    assert seen(text, Lexicon(ignored=[ignored])) == {}
+
+
+def test_an_expression_counts_once_and_ignores_case() -> None:
+    own = Lexicon([Signal("tickets", regexes=(r"\bprj-\d{4}", "nothing"))])
+
+    assert seen("PRJ-1234 and prj-1235", own) == {"tickets": 1}
+    assert seen("prj-12", own) == {}
