@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Capability, ComplexityTier, Deployment, Label, OnConflict
+from app.domain_attempts import AttemptPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,13 +92,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Deployments, whom of them to ask first, and whether a conversation stays with one (`sticky`). `members` are the active ones."""
+    """Deployments, whom of them to ask first, whether a conversation stays with one (`sticky`), and whether a second is asked beside a slow first (`hedge`).
+
+    `members` are the active ones.
+    """
 
     name: str
     members: tuple[Member, ...] = ()
     choose: Choice = Choice.ORDERED
     sticky: bool = False
     experiment: str = ""
+    hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +118,5 @@ class RoutingTable:
     rules: tuple[Rule, ...]
     fallback: str | None = None
     on_conflict: OnConflict = OnConflict.REROUTE
+    attempts: AttemptPolicy = field(default_factory=AttemptPolicy)
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.config.specs import DeploymentSpec
     from app.config.yaml_tree import Node
 
-_KEYS: Final = ("members", "choose", "sticky", "experiment")
+_KEYS: Final = ("members", "choose", "sticky", "experiment", "hedge")
 _MEMBER_KEYS: Final = ("use", "weight", "share", "arm")
 _WHOLE: Final = 1.0
 _ROUNDING: Final = 1e-9
@@ -46,12 +46,13 @@ def _read_pool(reader: Reader, name: str, line: int, node: Node) -> PoolSpec:
     values: dict[str, Any] = {
         "choose": reader.choice(entries["choose"][1], "choose", Choice) if "choose" in entries else None,
         "sticky": reader.boolean(entries["sticky"][1], "sticky") if "sticky" in entries else None,
+        "hedge": reader.boolean(entries["hedge"][1], "hedge") if "hedge" in entries else None,
         "experiment": reader.name(entries["experiment"][1], "experiment") if "experiment" in entries else None,
     }
     experiment = values["experiment"] or ""
     choose = values["choose"] or (Choice.WEIGHTED if experiment or any(member.weight is not None for member in members) else Choice.ORDERED)
     sticky = bool(experiment) if values["sticky"] is None else values["sticky"]
-    pool = PoolSpec(name, line, members, choose, sticky, experiment)
+    pool = PoolSpec(name, line, members, choose, sticky, experiment, bool(values["hedge"]))
     _check_members(reader, pool, entries)
     return pool
 
@@ -111,9 +112,7 @@ def _check_members(reader: Reader, pool: PoolSpec, entries: Mapping[str, tuple[i
     if shares and rest and sum(shares) > _WHOLE - _ROUNDING:
         reader.fault(pool.line, f"the shares of the pool {pool.name} leave nothing to its other members; write less, or give each a share")
     elif shares and not rest and abs(sum(shares) - _WHOLE) > _ROUNDING:
-        reader.fault(
-            pool.line, f"the shares of the pool {pool.name} come to {sum(shares):.4g}; write 100% in all, or leave one out"
-        )
+        reader.fault(pool.line, f"the shares of the pool {pool.name} come to {sum(shares):.4g}; write 100% in all, or leave one out")
     weighted = [member for member in rest if member.weight is not None]
     if weighted and pool.choose is not Choice.WEIGHTED:
         reader.fault(weighted[0].line, f"weight has no effect where the pool {pool.name} chooses {pool.choose}; write `choose: weighted`, or leave it out")
@@ -121,6 +120,8 @@ def _check_members(reader: Reader, pool: PoolSpec, entries: Mapping[str, tuple[i
         reader.fault(pool.line, f"every weight of the pool {pool.name} is 0; give one member more")
     if pool.sticky and pool.choose is Choice.ORDERED and not shares:
         reader.fault(entries["sticky"][0], f"sticky has no effect where the pool {pool.name} is tried in order; leave it out, or write `choose`")
+    if pool.hedge and len(pool.members) < 2:
+        reader.fault(entries["hedge"][0], f"hedge has no effect in the pool {pool.name} of one deployment; name another, or leave it out")
     _check_arms(reader, pool, entries)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
+from app.config.attempts import read_limits
 from app.config.reading import Reader, echo, missing_variables
 from app.config.specs import DeploymentSpec, Named, SearchSpec
 from app.config.yaml_tree import Scalar, Table
@@ -68,6 +69,7 @@ _DEPLOYMENT: Final[Mapping[str, Callable[[Reader, Node, str], Any]]] = {
     "capabilities": _capabilities,
     "allow_fields": _words,
     "slots": Reader.integer,
+    "limits": read_limits,
     **dict.fromkeys(_PARAMS, Reader.text),
 }
 

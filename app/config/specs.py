@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.config.faults import Fault
-from app.domain import Label, OnConflict, Tier
+from app.domain import CUTS, Cuts, Label, OnConflict, Tier
+from app.domain_attempts import UNLIMITED, AttemptPolicy
 from app.domain_routing import Choice
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from app.config.rules import RuleSpec
     from app.domain import Capability, Price
+    from app.domain_attempts import DeploymentLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class DeploymentSpec:
     capabilities: frozenset[Capability] | None = None
     allow_fields: frozenset[str] = frozenset()
     slots: int | None = None
+    limits: DeploymentLimits = UNLIMITED
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = ()
     literal_secrets: tuple[str, ...] = ()
@@ -78,6 +81,7 @@ class PoolSpec:
     choose: Choice = Choice.ORDERED
     sticky: bool = False
     experiment: str = ""
+    hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +146,5 @@ class GatewayFile:
     def fault(self, line: int, sentence: str) -> Fault:
         """Return a fault of this file."""
         return Fault(self.path, line, sentence)
+    complexity: ComplexitySpec = ComplexitySpec()
+    attempts: AttemptPolicy = field(default_factory=AttemptPolicy)

@@ -118,6 +118,7 @@ class _Builder:
             allow_fields=self._spec.allow_fields,
             params=params,
             slots=self._slots(),
+            limits=self._spec.limits,
         )
         return self._out
 

@@ -93,9 +93,11 @@ def _table(file: GatewayFile, active: Mapping[str, Deployment], inactive: Mappin
     fallback = file.fallback.name if file.fallback else None
     if active:
         pools = {name: _pool(spec, active) for name, spec in file.pools.items()}
-        return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict)
+        return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict, file.attempts)
     rules = tuple(rule if rule.use in file.pools or rule.reject is not None else replace(rule, use=DEMO.name) for rule in rules)
-    return RoutingTable({DEMO.name: DEMO}, inactive, {name: Pool(name, (Member(DEMO),)) for name in file.pools}, rules, fallback, file.on_conflict)
+    return RoutingTable(
+        {DEMO.name: DEMO}, inactive, {name: Pool(name, (Member(DEMO),)) for name in file.pools}, rules, fallback, file.on_conflict, file.attempts
+    )
 
 
 def _pool(spec: PoolSpec, active: Mapping[str, Deployment]) -> Pool:
@@ -106,6 +108,7 @@ def _pool(spec: PoolSpec, active: Mapping[str, Deployment]) -> Pool:
         spec.choose,
         spec.sticky,
         spec.experiment,
+        spec.hedge,
     )
 
 
