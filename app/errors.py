@@ -242,7 +242,8 @@ class AttemptsFailedError(GatewayError):
     }
 
     def __init__(self, tried: Sequence[tuple[str, UpstreamError]]) -> None:
-        last = next((error for _, error in reversed(tried) if error.failure not in _NOT_ASKED), tried[-1][1])
+        asked = [error for _, error in tried if error.failure not in _NOT_ASKED]
+        last = asked[-1] if asked else min((error for _, error in tried), key=lambda error: error.retry_after_s or 0.0)  # the soonest of those that rest
         status, code = self._BY_FAILURE.get(last.failure, (502, "upstream_error"))
         if last.remedy is not None and last.tell_caller:
             status, code = 503, "upstream_unavailable"

@@ -18,8 +18,9 @@ from app.admin import AdminGate
 from app.assessing import assessor_of, label_of_text
 from app.config.settings import environment, load_settings
 from app.domain import Label, Tenant
-from app.gateway.chat import IDLE
 from app.gateway.explain import explain, to_wire
+from app.gateway.snapshot import Stays, ask, take_snapshot
+from app.gateway.vitals import Vitals
 from app.middleware import BodyLimit, Gate, HotRoute, LoopbackGuard, RequestEdge
 from app.models import ErrorResponse
 from app.parts import close, compose, look_for_redis
@@ -143,7 +144,9 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     request = chat.read_request(raw, {}, Tenant("command line", "command line"))
     assessor = assessor_of(settings, file)
     facts = assessor.assess(request.body, request.hints)
-    return to_wire(explain(assembled.table, facts, request.body, request.asked, IDLE))
+    table, tenant = assembled.table, request.tenant
+    snapshot = take_snapshot(table, Vitals(), Stays(), b"", tenant, request.body)
+    return to_wire(explain(table, facts, request.body, ask(table, request.body["model"], tenant, request.hints, request.tags), snapshot))
 
 
 def _holds_content(gateway: ChatGateway, text: str) -> bool:

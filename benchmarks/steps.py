@@ -78,7 +78,7 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     assessor = parts.chat.assessor
     collected = collect(request.body)
     facts = assessor.assess(request.body, Hints())
-    plan = decide(parts.chat.table, facts, request.body, request.asked, parts.chat.snapshot(request))
+    plan = decide(parts.chat.table, facts, request.body, parts.chat.ask(request), parts.chat.snapshot(request))
     window = parts.guard.limit.hit_local("10.0.0.1")
     deployment = plan.attempts[0].deployment
     usage = Usage(210, 80)
@@ -116,7 +116,7 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "  scan", lambda: assessor._scanner.scan(collected.scalars, collected.joins)  # noqa: SLF001 -- a benchmark looks inside
     yield "  complexity", lambda: score(collected.human_turns)
     yield "  estimate tokens", lambda: estimate_tokens(collected)
-    yield "plan", lambda: decide(parts.chat.table, facts, request.body, request.asked, parts.chat.snapshot(request))
+    yield "plan", lambda: decide(parts.chat.table, facts, request.body, parts.chat.ask(request), parts.chat.snapshot(request))
     yield "cache key", lambda: cache_key(b"k" * 32, tenant=tenant.key_id, plan_id="small\x1egpt", body=request.body, headers=())
     yield "asyncio.timeout, with the run of a loop", timeouts
     yield "metrics", metrics

@@ -8,22 +8,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from app.domain import Asked, CacheState, Call, Label, Snapshot
+from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import cache_key
 from app.gateway.flights import Flights
 from app.gateway.reply import Reply, StreamReply, WholeReply
+from app.gateway.snapshot import Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
 from app.policy.planner import decide
 from app.policy.taint import is_lasting
-from app.utils.monitoring import CACHE, FINDINGS, ROUTED
+from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from app.domain import Facts, Hints, LaneName, Plan, Tenant
+    from app.domain import Asked, Facts, Hints, LaneName, Plan, Snapshot, Tenant
     from app.domain_routing import RoutingTable
     from app.gateway.cache_control import CacheControl
     from app.gateway.ports import Cache, Lane
@@ -39,9 +40,6 @@ T = TypeVar("T")
 # Above this parsing and scanning take milliseconds, and leave the event loop.
 SCAN_INLINE_BYTES = 64 * 1024
 
-# What a plan is made from while nothing was measured and nothing rests.
-IDLE = Snapshot()
-
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -53,12 +51,7 @@ class ChatRequest:
     hints: Hints
     cache_control: CacheControl
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    tags: frozenset[str] = frozenset()
-
-    @property
-    def asked(self) -> Asked:
-        """What the caller says beside the conversation."""
-        return Asked(self.body["model"], self.tenant.name, self.tags, self.hints)
+    tags: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +78,7 @@ class ChatGateway:
     scans: Scans
     flights: Flights[StoredAnswer] = field(default_factory=Flights)
     vitals: Vitals = field(default_factory=Vitals)
+    stays: Stays = field(default_factory=Stays)
     conversations: Conversations | None = None
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
@@ -93,8 +87,9 @@ class ChatGateway:
         table = self.table
         stream = bool(request.body.get("stream"))
         facts, conversation = await self._assess(request, receipt)
-        plan = decide(table, facts, request.body, request.asked, self.snapshot(request))
-        receipt.rule = plan.rule
+        snapshot = self.snapshot(request)
+        plan = decide(table, facts, request.body, self.ask(request), snapshot)
+        receipt.rule, receipt.arm = plan.rule, plan.arm or None
         ROUTED.labels(str(facts.label), facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
         place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
         stored = await self._find(place, receipt, stream=stream)
@@ -105,12 +100,22 @@ class ChatGateway:
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
         if stream:
-            return await _begun(StreamReply(receipt, walk, place, conversation, prompt_tokens=facts.tokens_about), self.limits.commit_s)
-        return await _begun(WholeReply(receipt, walk, place, conversation), self.limits.commit_s)
+            reply = await _begun(StreamReply(receipt, walk, place, conversation, prompt_tokens=facts.tokens_about), self.limits.commit_s)
+        else:
+            reply = await _begun(WholeReply(receipt, walk, place, conversation), self.limits.commit_s)
+        if snapshot.conversation and walk.current is not None:
+            self.stays.note(snapshot.conversation, walk.current.name)
+        if plan.arm:
+            ARMS.labels(plan.arm).inc()
+        return reply
 
-    def snapshot(self, request: ChatRequest) -> Snapshot:  # noqa: ARG002 -- nothing is read of it yet
+    def ask(self, request: ChatRequest) -> Asked:
+        """Return what the caller says beside the conversation."""
+        return ask(self.table, request.body["model"], request.tenant, request.hints, request.tags)
+
+    def snapshot(self, request: ChatRequest) -> Snapshot:
         """Return what the plan of a request depends on beside the request: taken once, so that every decision sees the same."""
-        return IDLE
+        return take_snapshot(self.table, self.vitals, self.stays, self.secret, request.tenant, request.body)
 
     async def assess(self, request: ChatRequest) -> Facts:
         """Return what is known of a request, its forwarded headers and what it carries on included; a long one is scanned off the event loop."""
@@ -153,8 +158,10 @@ class ChatGateway:
         """Return the key under which the answer may be stored, or None: a confidential answer never is, nor one that the provider is asked to keep."""
         if self.cache is None or facts.label >= Label.CONFIDENTIAL or request.body.get("store"):
             return None
-        names = "\x1f".join(f"{attempt.deployment.name}\x1e{attempt.deployment.model}\x1e{attempt.deployment.base_url}" for attempt in plan.attempts)
-        return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=names, body=request.body, headers=request.headers)
+        names = [f"{attempt.deployment.name}\x1e{attempt.deployment.model}\x1e{attempt.deployment.base_url}" for attempt in plan.attempts]
+        if plan.choice:  # whoever of a pool was drawn, its answer serves; but for an experiment, where each arm has its own
+            names = [plan.pool, plan.arm, *sorted(names)]
+        return cache_key(self.secret, tenant=request.tenant.key_id, plan_id="\x1f".join(names), body=request.body, headers=request.headers)
 
     async def _find(self, place: Place, receipt: Receipt, *, stream: bool) -> StoredAnswer | None:
         start = time.perf_counter()

@@ -1,14 +1,17 @@
-"""What the caller says of its request: a label, which can only raise, and a complexity tier."""
+"""What the caller says of its request: a label, which can only raise, a complexity tier, and tags."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from app.domain import ComplexityTier, Hints, Label
+from app.domain_routing import TAG
 from app.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_MAX_TAGS = 16
 
 
 def read_hints(headers: Mapping[str, str], sensitivity: str | None) -> Hints:
@@ -17,6 +20,18 @@ def read_hints(headers: Mapping[str, str], sensitivity: str | None) -> Hints:
     if sensitivity is not None:
         labels.append(_label(sensitivity, "metadata.sensitivity"))
     return Hints(label=max(labels, default=None), complexity=_complexity(headers.get("x-complexity")))
+
+
+def read_tags(headers: Mapping[str, str]) -> frozenset[str]:
+    """Return the tags of `X-Gateway-Tags`, separated by commas. Raises InvalidRequestError; the header goes nowhere else."""
+    line = headers.get("x-gateway-tags")
+    if line is None:
+        return frozenset()
+    tags = frozenset(word.strip() for word in line.split(",") if word.strip())
+    if len(tags) > _MAX_TAGS or not all(map(TAG.fullmatch, tags)):
+        message = f"X-Gateway-Tags must be at most {_MAX_TAGS} words, separated by commas, each 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-'."
+        raise InvalidRequestError(message, param="X-Gateway-Tags", code="invalid_value")
+    return tags
 
 
 def _label(word: str, param: str) -> Label:

@@ -19,6 +19,7 @@ class Receipt:
     started: float = field(default_factory=time.perf_counter)
     facts: Facts | None = None
     rule: str | None = None
+    arm: str | None = None
     cache: CacheState | None = None
     deployment: str | None = None
     attempts: int | None = None
@@ -46,8 +47,7 @@ class Receipt:
                 found.append((b"x-gateway-complexity", self.facts.known_complexity.tier.encode()))
             if self.facts.findings:
                 found.append((b"x-gateway-findings", ",".join(self.facts.kinds).encode()))
-        if self.rule is not None:
-            found.append((b"x-gateway-rule", self.rule.encode()))
+        found += [(name, word.encode()) for name, word in ((b"x-gateway-rule", self.rule), (b"x-gateway-arm", self.arm)) if word is not None]
         if self.cache is not None:
             found.append((b"x-gateway-cache", self.cache.encode()))
         if self.attempts is not None:
@@ -68,6 +68,7 @@ class Receipt:
                 fields |= {"complexity": str(self.facts.known_complexity.tier), "score": round(self.facts.known_complexity.score, 4)}
         pairs = {
             "rule": self.rule,
+            "arm": self.arm,
             "deployment": self.deployment,
             "cache": self.cache,
             "attempts": self.attempts,

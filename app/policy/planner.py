@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.domain import Attempt, Deployment, Excluded, Label, LaneName, OnConflict, Plan
@@ -51,7 +52,8 @@ def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapsho
     """Return the ordered attempts for a request that asks for a model: `auto`, a pool or a deployment.
 
     Raises ModelNotFoundError, NotAllowedError (a rule that rejects), LabelNotClearedError, InvalidRequestError (a capability that nothing has),
-    ContextExceededError, or UnavailableError when nothing that may serve the request is active, or all of it rests.
+    ContextExceededError, or UnavailableError when nothing that may serve the request is active. Where all of it rests, the plan holds what rests, soonest
+    first: whether to wait is decided where it is asked.
     """
     target = _select(table, facts, asked, snapshot)
     key = (target.rule, target.source, facts.label, facts.needs)
@@ -139,6 +141,7 @@ class _Builder:
     require: frozenset[Capability]
     room: float = math.inf
     is_common: bool = True
+    resting: list[tuple[float, Attempt]] = field(default_factory=list)
 
     def build(self, target: _Target) -> Plan:
         table = self.table
@@ -155,14 +158,18 @@ class _Builder:
         if table.fallback is not None:
             self._add(table.pools[table.fallback], f"fallback {table.fallback}", attempts, excluded)
         if not attempts:
+            attempts = {attempt.deployment.name: attempt for _, attempt in sorted(self.resting, key=itemgetter(0))}
+            excluded = {name: reason for name, reason in excluded.items() if name not in attempts}
+        if not attempts:
             tried = [table.deployments[name] for name in excluded]
-            raise nothing_left(table, self.facts, self.model, tried, self.require, self.snapshot)
+            raise nothing_left(table, self.facts, self.model, tried, self.require)
         return Plan(
             rule=target.rule,
             pool=target.pool.name,
             attempts=tuple(attempts.values()),
             excluded=tuple(Excluded(name, reason) for name, reason in excluded.items()),
             if_context_exceeded=tuple(longer.values()),
+            hedge=target.pool.hedge,
             choice="" if is_fixed(target.pool) else _words(target.pool),
             arm=chosen.arm,
             drawn=chosen.drawn,
@@ -176,6 +183,10 @@ class _Builder:
             if name in attempts or name in excluded:
                 continue
             reason = self._unfit(member.deployment)
+            rests_s = self.snapshot.resting.get(name) if self.snapshot.resting else None
+            if reason is None and rests_s is not None:
+                reason = f"rests for {max(1, math.ceil(rests_s))} s"
+                self.resting.append((rests_s, Attempt(member.deployment, f"{source}: {reason}, and nothing else is left")))
             if reason is None:
                 usable.append(member)
             else:
@@ -186,7 +197,7 @@ class _Builder:
         return ordered
 
     def _unfit(self, deployment: Deployment) -> str | None:
-        """Return why a deployment may not serve the request: what it may hold and can do, then whether it may be asked now, and its window last."""
+        """Return why a deployment may never serve the request: what it may hold, what it can do, and its window last."""
         facts = self.facts
         if deployment.clearance < facts.label:
             return f"cleared for {deployment.clearance}, the request is {facts.label}"
@@ -195,9 +206,6 @@ class _Builder:
             return f"has no {', '.join(sorted(lacking))}"
         if not self.require <= deployment.capabilities:
             return f"has no {', '.join(sorted(self.require - deployment.capabilities))}, which the rule requires"
-        rests_s = self.snapshot.resting.get(deployment.name)
-        if rests_s is not None:
-            return f"rests for {max(1, math.ceil(rests_s))} s"
         if deployment.context_window is not None:
             self.room = min(self.room, deployment.context_window)
         if is_too_long(deployment, facts):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # The answer that a price is estimated for where the caller set no lower limit. It ranks prices, and nothing else.
 ANSWER_TOKENS: Final = 400
 
+# The share of requests by which a pool that goes by speed asks anybody, so that what was slow once is not taken for slow for good.
+EXPLORED: Final = 0.02
+
 _REST: Final = "\x00rest"  # no deployment can have that name
 
 
@@ -66,7 +69,7 @@ def order(pool: Pool, usable: Sequence[Member], facts: Facts, snapshot: Snapshot
 
 def draws(pool: Pool) -> bool:
     """Say whether the order of a pool depends on a draw."""
-    return pool.choose in {Choice.WEIGHTED, Choice.LEAST_BUSY, Choice.LATENCY} or any(member.share is not None for member in pool.members)
+    return pool.choose not in {Choice.ORDERED, Choice.CHEAPEST} or any(member.share is not None for member in pool.members)
 
 
 def _canary(canaries: Sequence[Member], rest: Sequence[Member], number: float) -> Member | None:
@@ -122,7 +125,9 @@ def estimated_usd(deployment: Deployment, prompt_tokens: int, max_output_tokens:
     return prompt_tokens * price.input_usd + min(ANSWER_TOKENS, max_output_tokens or ANSWER_TOKENS) * price.output_usd
 
 
-def _fastest(members: Sequence[Member], _: Facts, snapshot: Snapshot, __: float) -> list[tuple[Member, str]]:
+def _fastest(members: Sequence[Member], _: Facts, snapshot: Snapshot, number: float) -> list[tuple[Member, str]]:
+    if number < EXPLORED:
+        return _anew(members, number)
     ranked = sorted(members, key=lambda member: _first_token(member, snapshot))
     return [(member, _tell_speed(member, snapshot) if place == 0 else "") for place, member in enumerate(ranked)]
 
@@ -136,6 +141,11 @@ def _first_token(member: Member, snapshot: Snapshot) -> float:
     return measured
 
 
+def _anew(members: Sequence[Member], number: float) -> list[tuple[Member, str]]:
+    ranked = sorted(members, key=lambda member: _variate(number, member.deployment.name, 1.0))
+    return [(member, "measured anew" if place == 0 else "") for place, member in enumerate(ranked)]
+
+
 def _tell_speed(member: Member, snapshot: Snapshot) -> str:
     measured = snapshot.first_token_s.get(member.deployment.name)
     return "not measured yet" if measured is None else f"fastest, {measured:.3f} s to the first token"
@@ -143,6 +153,8 @@ def _tell_speed(member: Member, snapshot: Snapshot) -> str:
 
 def _latency(members: Sequence[Member], _: Facts, snapshot: Snapshot, number: float) -> list[tuple[Member, str]]:
     """Take the better of two by peak EWMA: the time to the first token, times one more than the requests in flight there."""
+    if number < EXPLORED:
+        return _anew(members, number)
 
     def load(member: Member) -> float:
         return _first_token(member, snapshot) * (snapshot.in_flight.get(member.deployment.name, 0) + 1)

@@ -16,8 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A table's rules ready to be read, and what of a snapshot its plans depend on.
+class Reads:
+    """What of a snapshot the plans of a table depend on, beside which deployments rest."""
+
+    time: bool
+    draw: bool
+    conversation: bool
+    measures: bool
+    stays: bool
+    anything: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Reads):
+    """A table's rules ready to be read.
 
     `guards` are the rules that a named model is held to: those up to the last that rejects. `aliases` are those that can answer a name that is neither pool
     nor deployment. `singles` are pools of one, for what a rule or a caller names. `tags` are the words that any rule asks for.
@@ -28,11 +40,6 @@ class Ready:
     aliases: tuple[ReadyRule, ...]
     singles: Mapping[str, Pool]
     tags: frozenset[str]
-    reads_time: bool
-    reads_draw: bool
-    reads_conversation: bool
-    reads_measures: bool
-    remembers: bool
 
 
 def ready(table: RoutingTable) -> Ready:
@@ -47,15 +54,17 @@ def _work_out(table: RoutingTable) -> Ready:
     rules = tuple(get_ready(rule) for rule in table.rules)
     last = max((place for place, rule in enumerate(table.rules, 1) if rule.reject is not None), default=0)
     pools = [pool for pool in table.pools.values() if not is_fixed(pool)]
+    times = any(rule.when.hours is not None for rule in table.rules)
     return Ready(
+        time=times,
+        draw=any(draws(pool) and not pool.sticky for pool in pools),
+        conversation=any(pool.sticky for pool in pools),
+        measures=any(pool.choose in MEASURED - {Choice.CHEAPEST} for pool in pools),
+        stays=any(pool.sticky and pool.choose in MEASURED for pool in pools),
+        anything=bool(pools) or times,
         rules=rules,
         guards=rules[:last],
         aliases=tuple(each for each in rules if each.rule.when.model is not None or each.rule.reject is not None),
         singles={name: Pool("", (Member(deployment),)) for name, deployment in table.deployments.items()},
         tags=frozenset[str]().union(*(rule.when.tags or () for rule in table.rules)),
-        reads_time=any(rule.when.hours is not None for rule in table.rules),
-        reads_draw=any(draws(pool) and not pool.sticky for pool in pools),
-        reads_conversation=any(pool.sticky for pool in pools),
-        reads_measures=any(pool.choose in MEASURED - {Choice.CHEAPEST} for pool in pools),
-        remembers=any(pool.sticky and pool.choose in MEASURED for pool in pools),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from app.domain import Capability, Label
@@ -11,7 +10,7 @@ from app.errors import ContextExceededError, GatewayError, InvalidRequestError, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from app.domain import Deployment, Facts, Snapshot
+    from app.domain import Deployment, Facts
     from app.domain_routing import RoutingTable, Rule
 
 _PARAM = {Capability.IMAGES: "messages", Capability.AUDIO: "messages", Capability.FILES: "messages"}
@@ -60,17 +59,10 @@ def not_found(table: RoutingTable, model: str) -> ModelNotFoundError:
     return ModelNotFoundError(f"The model '{model}' does not exist: ask for `auto`, or a name that GET /v1/models lists.", param="model")
 
 
-def nothing_left(  # noqa: PLR0917 -- what a plan is made of
-    table: RoutingTable, facts: Facts, model: str, tried: Iterable[Deployment], require: frozenset[Capability], snapshot: Snapshot
-) -> GatewayError:
-    """Return the error that says what stands in the way: nothing cleared is active, nothing has the capability, all rest, or the prompt fits nowhere."""
+def nothing_left(table: RoutingTable, facts: Facts, model: str, tried: Iterable[Deployment], require: frozenset[Capability]) -> GatewayError:
+    """Return the error that says what stands in the way: nothing cleared is active, nothing has the capability, or the prompt fits nowhere."""
     cleared = [deployment for deployment in tried if deployment.clearance >= facts.label]
     able = [deployment for deployment in cleared if facts.needs | require <= deployment.capabilities]
-    waiting = [snapshot.resting[each.name] for each in able if each.name in snapshot.resting and not is_too_long(each, facts)]
-    if waiting:
-        wait_s = max(1, math.ceil(min(waiting)))
-        message = f"Every deployment that may serve this {facts.label} request rests after failures or at its limits: ask again in {wait_s} s."
-        return UnavailableError(message, code="deployments_resting", headers={"retry-after": str(wait_s)})
     if able:
         return _context_exceeded(max(able, key=lambda deployment: deployment.context_window or 0), facts)
     if cleared:

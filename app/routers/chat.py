@@ -10,7 +10,7 @@ from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
 from app.gateway.cache_control import parse_cache_control
 from app.gateway.chat import SCAN_INLINE_BYTES, ChatRequest
-from app.gateway.hints import read_hints
+from app.gateway.hints import read_hints, read_tags
 from app.gateway.receipt import Receipt
 from app.gateway.streaming import error_event
 from app.http_io import CallerGoneError, Presence, is_whole, read_body, read_headers, send_error, send_json, shutting_down
@@ -97,6 +97,7 @@ def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> Chat
         hints=read_hints(headers, take_sensitivity(body)),
         cache_control=parse_cache_control(headers.get("cache-control")),
         headers=tuple((name, headers[name]) for name in _FORWARDED if name in headers),
+        tags=read_tags(headers),
     )
 
 
