@@ -29,6 +29,8 @@ _ENOUGH_SAMPLES = 20  # before these nobody can say what its slowest twentieth i
 _OF_THE_REQUEST = frozenset({Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.CONTENT_REFUSED, Failure.NOT_CLEARED, Failure.FULL})
 _ANSWERED = frozenset({Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.CONTENT_REFUSED})  # and yet it spoke, so that it is well
 
+_NOBODY: dict[str, float] = {}
+
 
 class Lease:
     """One call to a deployment, from before it is made until its answer is read or given up: `end` in every case."""
@@ -100,6 +102,8 @@ class Vital:
         self._deployment = deployment
         if changed:
             self._allowance = Allowance(deployment.limits, self.clock()) if deployment.limits != UNLIMITED else None
+        if self._allowance is not None:
+            self._vitals.watch(self)
 
     @property
     def is_limited(self) -> bool:
@@ -179,6 +183,7 @@ class Vital:
 
     def _open(self, now: float) -> None:
         BREAKER.labels(self.name).set(1)
+        self._vitals.watch(self)
         self._vitals.tell(self.name, self.breaker.rests_s(now))
 
     def _measure(self, now: float, took_s: float, *, stream: bool) -> None:
@@ -204,6 +209,7 @@ class Vitals:
         self.answer_s: dict[str, float] = {}
         self._known: dict[str, Vital] = {}
         self._deployments: dict[str, Deployment] = {}
+        self._unwell: dict[str, Vital] = {}  # those that rest, or have limits
         self._failed: dict[str, float] = {}
         self._samples: dict[tuple[str, bool], deque[float]] = {}
 
@@ -228,21 +234,28 @@ class Vitals:
 
     def resting(self) -> Mapping[str, float]:
         """Return the deployments that may not be asked now, with the seconds until they may."""
+        if not self._unwell:
+            return _NOBODY
         found: dict[str, float] = {}
-        now = None
-        for name, vital in self._known.items():
-            if vital.is_limited or not vital.breaker.is_closed:
-                now = self.clock() if now is None else now
-                rests_s = vital.rests_s(now)
-                if rests_s > 0:
-                    found[name] = rests_s
+        now = self.clock()
+        for name, vital in tuple(self._unwell.items()):
+            rests_s = vital.rests_s(now)
+            if rests_s > 0:
+                found[name] = rests_s
+            elif vital.breaker.is_closed and not vital.is_limited:
+                del self._unwell[name]
         return found
+
+    def watch(self, vital: Vital) -> None:
+        """Look at a deployment when `resting` is asked: it may rest from now on."""
+        self._unwell[vital.name] = vital
 
     def learn(self, name: str, seconds: float) -> None:
         """Let a deployment rest that another replica found failing; one that nobody here has asked yet is not known, and is found out soon enough."""
         vital = self._known.get(name)
         if vital is not None:
             vital.breaker.rest(self.clock(), seconds)
+            self.watch(vital)
             BREAKER.labels(name).set(1)
 
     def tell(self, name: str, seconds: float) -> None:

@@ -46,6 +46,17 @@ _CONTEXT_WORDS = (
     "number of tokens in the prompt cannot exceed",  # Cohere
 )
 
+# A refusal by the provider's own filter, of what was asked.
+_REFUSED_CODES = frozenset(
+    {
+        "content_filter",  # Azure
+        "content_policy_violation",  # OpenAI
+        "moderation_blocked",  # OpenAI
+        "data_inspection_failed",  # DashScope
+        "DataInspectionFailed",  # DashScope
+    }
+)
+
 # A 400 that is about our key or our model name, not about the caller's request.
 _OPERATOR_CODES = frozenset(
     {"model_not_found", "model_decommissioned", "invalid_api_key", "API_KEY_INVALID", "ExpiredTokenException", "IncompleteSignatureException", "billing_error"}
@@ -87,6 +98,7 @@ _STATUS_OF_TYPE = {
     "accessDeniedException": 403,
     "resourceNotFoundException": 404,
     **dict.fromkeys(_CONTEXT_CODES, 400),
+    **dict.fromkeys(_REFUSED_CODES, 400),
 }
 _KEY_VARIABLES = {"bedrock": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "cohere_chat": "COHERE_API_KEY", "ollama_chat": "OLLAMA_API_KEY"}
 _OLLAMA = frozenset({"ollama", "ollama_chat"})
@@ -129,7 +141,7 @@ def unreachable(error: UpstreamError, *, provider: str) -> UpstreamError:
 def _error(status: int, said: _Said, provider: str, deployment: Deployment, *, retry_after_s: float | None, shown_status: int | None) -> UpstreamError:
     failure = _failure(status, said)
     remedy, tell_caller = _remedy(failure, status, said, provider, deployment)
-    about_the_request = failure in (Failure.REJECTED, Failure.CONTEXT_EXCEEDED)
+    about_the_request = failure in (Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.CONTENT_REFUSED)
     return UpstreamError(
         failure,
         upstream_status=shown_status,
@@ -157,6 +169,8 @@ def _failure(status: int, said: _Said) -> Failure:  # noqa: PLR0911 - a table of
         return Failure.RATE_LIMITED
     if _speaks_of_context(said):
         return Failure.CONTEXT_EXCEEDED
+    if _REFUSED_CODES.intersection(said.codes):
+        return Failure.CONTENT_REFUSED
     if _OPERATOR_CODES.intersection(said.codes) or _holds(said.text, _OPERATOR_WORDS):
         return Failure.OPERATOR
     return Failure.REJECTED

@@ -60,6 +60,28 @@ def test_a_status_without_a_readable_body_has_its_failure(status: int, failure: 
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        {
+            "message": "The response was filtered.",
+            "type": None,
+            "param": "prompt",
+            "code": "content_filter",
+            "innererror": {"code": "ResponsibleAIPolicyViolation"},
+        },
+        {"message": "Your request was rejected.", "type": "image_generation_user_error", "param": None, "code": "content_policy_violation"},
+        {"message": "Input data may contain inappropriate content.", "type": "data_inspection_failed", "param": None, "code": "data_inspection_failed"},
+    ],
+)
+def test_a_refusal_by_the_providers_filter_is_told_to_the_caller(error: dict[str, Any]) -> None:
+    refused = fault(400, {"error": error})
+
+    assert refused.failure is Failure.CONTENT_REFUSED
+    assert refused.provider_text == error["message"]
+    assert failure_in_stream(error, provider="azure", deployment=DEPLOYMENT).failure is Failure.CONTENT_REFUSED
+
+
+@pytest.mark.parametrize(
     ("provider", "status", "body"),
     [
         ("openai", 400, {"error": {"message": "Too long.", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}}),
