@@ -26,6 +26,7 @@ from app.gateway.explain_text import to_text
 from app.http_protocol import HeldHttpProtocol
 from app.providers.catalog import load_catalog
 from app.providers.deployments import load_configuration
+from app.utils import net
 
 if TYPE_CHECKING:
     import asyncio
@@ -103,6 +104,7 @@ def serve() -> int:
     from app.parts import compose  # noqa: PLC0415 -- as above
 
     root.configure_logging(settings)
+    net.spread()
     if settings.workers > 1:
         loaded = load_anew(settings)
         _announce(settings, loaded.assembled)

@@ -30,7 +30,7 @@ from app.routers.chat_openapi import CHAT_OPERATION
 from app.routers.errors import add_error_handlers, refuse_method
 from app.shutdown import Drain
 from app.supervisor import Control
-from app.utils import logging
+from app.utils import logging, net
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -58,6 +58,7 @@ def worker_app(pipe: Connection, loaded: Loaded) -> ASGIApp:
     """Return the application of one of several worker processes, which get their settings through the environment and the rest from their supervisor."""
     settings = load_settings()
     configure_logging(settings)
+    net.spread()
     parts = compose(settings, environment(), loaded=loaded)
     return build_app(parts, Control(pipe, parts.reloader))
 
@@ -92,8 +93,7 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        if parts.cache is not None:
-            await parts.cache.ping()  # so that a Redis that is down shows at once
+        await asyncio.gather(*(store.ping() for store in parts.kept.stores))  # so that a Redis that is down shows at once
         watch = asyncio.create_task(look_for_redis(parts))
         gc.collect()
         gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
@@ -116,7 +116,7 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
     api.state.chat = parts.chat
     api.state.search = parts.search
     api.state.store = parts.store
-    api.state.quota = parts.quota
+    api.state.quota = parts.kept.quota
     api.state.drain = drain
     api.state.reloader = parts.reloader
     api.state.reload = reload

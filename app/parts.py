@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +19,7 @@ from app.gateway.chat import ChatGateway
 from app.gateway.room import Room, RoomLane
 from app.gateway.scans import Scans
 from app.gateway.search import SearchGateway
+from app.kept import Kept, keep
 from app.limits import RateLimit
 from app.loading import load
 from app.providers import translate
@@ -29,9 +28,7 @@ from app.providers.egress import Egress
 from app.providers.relay import RelayLane, post_json
 from app.providers.wire import Wire
 from app.reload import Policy, Reloader, announce, make_policy
-from app.services.cache import MemoryCache, RedisCache
 from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
-from app.services.quota import RedisQuota
 from app.services.vector_store import ChromaStore
 from app.utils import logging
 from app.utils.monitoring import FAULTS
@@ -65,8 +62,7 @@ class Parts:
     chat: ChatGateway
     search: SearchGateway
     store: ChromaStore
-    cache: MemoryCache | RedisCache | None
-    quota: RedisQuota | None
+    kept: Kept
     guard: Guard
     admission: Admission
     scan_pool: ThreadPoolExecutor
@@ -85,21 +81,20 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
     wire = Wire(Egress(assembled.egress), max_body_bytes=_MAX_ANSWER_BYTES)
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     announce(policy)
-    secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
-    cache = _cache(settings, secret)
+    kept = keep(settings, assembled.egress)
     room = Room(places=settings.room_queue, wait_s=settings.room_wait_s)
     gateway = ChatGateway(
         table=assembled.table,
         assessor=policy.assessor,
         lanes={LaneName.RELAY: RoomLane(RelayLane(wire), room), LaneName.TRANSLATE: RoomLane(translate.TranslateLane(wire), room), LaneName.DEMO: DemoLane()},
-        cache=cache,
-        secret=secret,
+        cache=kept.cache,
+        secret=kept.secret,
         limits=policy.limits,
         scans=Scans(scan_pool, _SCAN_THREADS),
+        conversations=kept.conversations,
     )
     embedder = _embedder(file, assembled, wire, settings)
     store = _store(settings, assembled, embedder, policy.store_clearance)
-    quota = _quota(settings, secret)
     return Parts(
         settings=settings,
         assembled=assembled,
@@ -107,9 +102,8 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         chat=gateway,
         search=SearchGateway(store, embedder, lambda text: label_of_text(gateway.assessor, text)),  # a reload replaces the assessor
         store=store,
-        cache=cache,
-        quota=quota,
-        guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, quota), settings.trusted_proxies),
+        kept=kept,
+        guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, kept.quota), settings.trusted_proxies),
         admission=Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes),
         scan_pool=scan_pool,
         reloader=Reloader(policy, chat=gateway, wire=wire, store=store, read=read, make=lambda new: _remake(settings, new)),
@@ -122,7 +116,7 @@ def _remake(settings: Settings, loaded: Loaded) -> Policy:
 
 async def close(parts: Parts) -> None:
     """Close every part; one that fails keeps none of the others open."""
-    closing = [parts.store.close(), parts.wire.aclose(), *(part.aclose() for part in (parts.cache, parts.quota) if part is not None)]
+    closing = [parts.store.close(), parts.wire.aclose(), *(store.aclose() for store in parts.kept.stores)]
     for outcome in await asyncio.gather(*closing, return_exceptions=True):
         if isinstance(outcome, BaseException):
             FAULTS.labels("close").inc()
@@ -132,33 +126,11 @@ async def close(parts: Parts) -> None:
 
 async def look_for_redis(parts: Parts) -> None:
     """Ask a Redis that was lost whether it is back, also while nobody else asks."""
-    stores = [store for store in (parts.cache, parts.quota) if store is not None]
     while True:
         await asyncio.sleep(_REDIS_LOOK_S)
-        for store in stores:
+        for store in parts.kept.stores:
             if store.status != "ok":
                 await store.ping()
-
-
-def _cache(settings: Settings, secret: bytes) -> MemoryCache | RedisCache | None:
-    if settings.cache_ttl == 0:
-        return None
-    memory = MemoryCache(settings.cache_max_bytes)
-    if settings.redis_url is None:
-        return memory
-    try:
-        return RedisCache(settings.redis_url, memory, secret=hmac.digest(secret, b"cache values", "sha256"))
-    except ValueError:
-        raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
-
-
-def _quota(settings: Settings, secret: bytes) -> RedisQuota | None:
-    if settings.redis_url is None or settings.rate_limit_per_minute == 0:
-        return None
-    try:
-        return RedisQuota(settings.redis_url, settings.rate_limit_per_minute, secret=hmac.digest(secret, b"limits", "sha256"))
-    except ValueError:
-        raise ConfigError("REDIS_URL must look like redis://127.0.0.1:6379/0") from None
 
 
 def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Settings) -> Embedder:

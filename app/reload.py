@@ -19,7 +19,7 @@ from app.errors import UnavailableError
 from app.gateway.chat import ChatLimits
 from app.providers import translate
 from app.providers.egress import Egress
-from app.utils import logging
+from app.utils import logging, net
 from app.utils.monitoring import CONFIGURATION_HASH, CONFIGURATION_LOADED, DEGRADED, RELOADS
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def make_policy(settings: Settings, loaded: Loaded, store_clearance: Label) -> P
 
 
 def announce(policy: Policy) -> None:
-    """Say in the metrics what this process serves."""
+    """Say in the metrics what this process serves, and which names it may look up from now on."""
+    net.announce("deployments", (address.host for address in policy.loaded.assembled.egress.clearances))
     DEGRADED.labels("scanner").set(policy.assessor.health is not None)
     CONFIGURATION_LOADED.set(policy.loaded.loaded_at)
     CONFIGURATION_HASH.set(int(policy.loaded.version or "0", 16))

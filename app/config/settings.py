@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _DOTENV = Path(".env")
 _ADMIN_KEY_CHARACTERS = 16
+_SECRET_CHARACTERS = 16
 
 
 def _split(value: Any) -> Any:
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     cache_ttl: int = Field(default=300, ge=0)
     cache_max_bytes: int = Field(default=64 * 2**20, ge=0)
     rate_limit_per_minute: int = Field(default=600, ge=0)
+    taint_ttl: int = Field(default=7 * 86_400, ge=1)
     chroma_path: Path = Path("data/chroma")
     chroma_url: Annotated[str, _scheme("http", "https")] | None = Field(default=None, repr=False)
 
@@ -139,12 +141,24 @@ def load_settings(*, dotenv: Path = _DOTENV, **overrides: Any) -> Settings:
         raise ConfigError(_faults(exc)) from None  # the cause would print what was given
     except UnicodeDecodeError:
         raise ConfigError(f"{dotenv} is not UTF-8 text; save it as UTF-8") from None
+    _check_secret(settings)
     _check_admin_key(settings)
     if not settings.api_keys and not settings.loopback_only and not settings.allow_anonymous:
         raise ConfigError(
             "HOST is not a loopback address, so anybody on the network could call: set GATEWAY_API_KEYS, or ALLOW_ANONYMOUS=true if that is meant",
         )
     return settings
+
+
+def _check_secret(settings: Settings) -> None:
+    if settings.gateway_secret is None:
+        if settings.redis_url is not None:
+            raise ConfigError(
+                "REDIS_URL is set without GATEWAY_SECRET: set it to the same long random word in every process that shares the Redis, such as"
+                " `openssl rand -hex 32` prints; what is kept there is keyed with it"
+            )
+    elif len(settings.gateway_secret.get_secret_value()) < _SECRET_CHARACTERS:
+        raise ConfigError(f"GATEWAY_SECRET must have {_SECRET_CHARACTERS} characters or more, such as `openssl rand -hex 32` prints")
 
 
 def _check_admin_key(settings: Settings) -> None:

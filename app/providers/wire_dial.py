@@ -12,6 +12,7 @@ from app.domain import Failure
 from app.errors import UpstreamError
 from app.providers.egress import EgressRefusedError
 from app.providers.wire_connection import Connection
+from app.utils.net import reaching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,8 @@ class Dialer:
             on_error.callback(sock.close)
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address)
+            with reaching(address):
+                await loop.sock_connect(sock, address)
             self._egress.admit_peer(label, target, sock.getpeername()[0])
             on_error.pop_all()  # from here on the transport owns the socket
         if target.scheme != "https":

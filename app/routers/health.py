@@ -56,6 +56,7 @@ def _health(request: Request) -> Health:
         "process": "shutting down" if state.drain.begun else "ok",
         "cache": "off" if state.chat.cache is None else state.chat.cache.status,
         "limits": state.quota.status if state.quota is not None else "ok",
+        "taint": state.chat.conversations.marks.status,
         "store": state.store.state,
         "scanner": state.chat.assessor.health or "ok",
         "deployments": _deployments(active, failing),

@@ -13,6 +13,7 @@ from app.config.addresses import METADATA, confidential_fault, is_within, parse_
 from app.domain import Address, Label
 from app.utils.logging import get_logger
 from app.utils.monitoring import EGRESS_REFUSED
+from app.utils.net import reaching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +113,8 @@ async def _connected(place: RedisPlace, host: str, port: int) -> socket.socket:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address)
+            with reaching(address):
+                await loop.sock_connect(sock, address)
         except OSError as exc:
             sock.close()
             failure = exc

@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.utils.logging import get_logger
 from app.utils.monitoring import UNANNOUNCED
@@ -33,23 +33,32 @@ class UnannouncedError(PermissionError):
 class _Net:
     """What is announced. A hook stays for as long as the process, so it asks this, which can be replaced."""
 
-    names: frozenset[str] | None = None  # None: nothing is refused
     is_spread = False
+    is_hooked = False
+    by_whom: ClassVar[dict[str, frozenset[str]]] = {}
+    names: frozenset[str] = frozenset()
 
 
 _net = _Net()
 
 
 def spread() -> None:
-    """Refuse, for the rest of this process, what is not announced, as soon as `announce` has been called."""
-    if not _net.is_spread:
-        _net.is_spread = True
+    """Refuse what is not announced, from now on."""
+    _net.is_spread = True
+    if not _net.is_hooked:
+        _net.is_hooked = True
         sys.addaudithook(_audit)
 
 
-def announce(names: Iterable[str] | None) -> None:
-    """Allow look-ups of these names and no other. Connections are announced one by one, by `reaching`. None takes the net in."""
-    _net.names = None if names is None else frozenset(_spelled(name) for name in names)
+def take_in() -> None:
+    """Refuse nothing, until the net is spread again."""
+    _net.is_spread = False
+
+
+def announce(whose: str, names: Iterable[str]) -> None:
+    """Allow look-ups of these names, in the place of those that `whose` announced before. Connections are announced one by one, by `reaching`."""
+    _net.by_whom[whose] = frozenset(_spelled(name) for name in names)
+    _net.names = frozenset().union(*_net.by_whom.values())
 
 
 @contextmanager
@@ -65,9 +74,9 @@ def reaching(address: tuple[Any, ...]) -> Iterator[None]:
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     if event in _REACHED:
         address = args[1]
-        if _net.names is None or not isinstance(address, tuple) or _peer.get() == address[:2]:  # what is no tuple stays on this machine
+        if not _net.is_spread or not isinstance(address, tuple) or _peer.get() == address[:2]:  # what is no tuple stays on this machine
             return
-    elif event not in _NAMED or _net.names is None or _is_announced(args[0], _net.names):
+    elif event not in _NAMED or not _net.is_spread or _is_announced(args[0], _net.names):
         return
     UNANNOUNCED.inc()
     _log.warning("unannounced_connection", event_name=event, caller=_caller())  # where to may be content

@@ -26,17 +26,19 @@ class Part:
 
 async def test_a_part_that_fails_to_close_is_counted_and_keeps_no_other_open() -> None:
     pool = ThreadPoolExecutor(1)
-    parts: Any = SimpleNamespace(store=Part(OSError("secret")), cache=Part(ValueError("secret")), quota=Part(), wire=Part(), scan_pool=pool)
+    parts: Any = SimpleNamespace(
+        store=Part(OSError("secret")), kept=SimpleNamespace(stores=[Part(ValueError("secret")), quota := Part()]), wire=Part(), scan_pool=pool
+    )
     before = REGISTRY.get_sample_value("sluice_faults_total", {"part": "close"}) or 0
 
     await close(parts)
 
-    assert (parts.quota.closed, parts.wire.closed, pool._shutdown) == (True, True, True)
+    assert (quota.closed, parts.wire.closed, pool._shutdown) == (True, True, True)
     assert REGISTRY.get_sample_value("sluice_faults_total", {"part": "close"}) == before + 2
 
 
 async def test_parts_that_are_not_configured_are_left_out() -> None:
-    parts: Any = SimpleNamespace(store=Part(), cache=None, quota=None, wire=Part(), scan_pool=ThreadPoolExecutor(1))
+    parts: Any = SimpleNamespace(store=Part(), kept=SimpleNamespace(stores=[]), wire=Part(), scan_pool=ThreadPoolExecutor(1))
 
     await close(parts)
 

@@ -293,7 +293,7 @@ async def test_a_provider_that_fails_shows_in_readiness(http: aiohttp.ClientSess
 
 
 async def test_a_redis_that_comes_back_is_found_without_a_request(http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    with running_redis() as redis, serve(tmp_path, DEMO, redis_url=redis.url) as gateway:
+    with running_redis() as redis, serve(tmp_path, DEMO, redis_url=redis.url, gateway_secret="a-secret-of-the-tests") as gateway:
         redis.stop()
         await http.post(f"{gateway.url}/v1/chat/completions", json=BODY)
         lost = (await (await http.get(f"{gateway.url}/health")).json())["checks"]["cache"]

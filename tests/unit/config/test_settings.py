@@ -127,7 +127,7 @@ def test_keys_or_a_loud_word_open_the_network(monkeypatch: pytest.MonkeyPatch, n
 @pytest.mark.usefixtures("bare_environment")
 def test_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GATEWAY_API_KEYS", "GATEWAY_SECRET"):
-        monkeypatch.setenv(name, "hush")
+        monkeypatch.setenv(name, "hush" * 4)
     monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1")
 
     assert "hush" not in repr(load_settings())
@@ -163,3 +163,17 @@ def test_provider_settings_are_what_the_configuration_names(tmp_path: Path) -> N
     settings = load_settings(dotenv=tmp_path / "none", openai_api_key="sk-1", ollama_base_url="http://127.0.0.1:1")
 
     assert settings.variables() == {"OPENAI_API_KEY": "sk-1", "OLLAMA_BASE_URL": "http://127.0.0.1:1"}
+
+
+def test_a_redis_asks_for_a_secret_that_replicas_share(bare_environment: Path) -> None:
+    with pytest.raises(ConfigError, match="REDIS_URL is set without GATEWAY_SECRET: set it to the same long random word"):
+        load_settings(dotenv=bare_environment / "none.env", redis_url="redis://127.0.0.1")
+
+    assert load_settings(dotenv=bare_environment / "none.env", redis_url="redis://127.0.0.1", gateway_secret="s" * 16).redis_url == "redis://127.0.0.1"
+
+
+def test_a_secret_that_could_be_guessed_is_refused_and_not_repeated(bare_environment: Path) -> None:
+    with pytest.raises(ConfigError, match="GATEWAY_SECRET must have 16 characters or more") as caught:
+        load_settings(dotenv=bare_environment / "none.env", gateway_secret="hush")
+
+    assert "hush" not in str(caught.value)

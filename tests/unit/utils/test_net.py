@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def spread() -> Iterator[None]:
     net.spread()
     net.spread()
-    net.announce(["Announced.Example."])
+    net.announce("tests", ["Announced.Example."])
     yield
-    net.announce(None)
+    net.announce("tests", [])
+    net.take_in()
 
 
 @pytest.fixture
@@ -87,6 +88,7 @@ def test_what_stays_on_this_machine_is_nobodys_business() -> None:
 
 def test_with_the_net_taken_in_everything_passes(listener: socket.socket) -> None:
     net.spread()
+    net.take_in()
 
     socket.create_connection(listener.getsockname()).close()
 
@@ -101,3 +103,15 @@ def test_the_log_says_who_asked_and_not_where_to(capsys: pytest.CaptureFixture[s
 
     assert told == [{"event": "unannounced_connection", "event_name": "socket.connect", "caller": "tests"}]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("spread")
+def test_names_announced_anew_take_the_place_of_the_same_ones_and_of_nobody_elses() -> None:
+    net.announce("others", ["kept.example"])
+    net.announce("tests", ["new.example"])
+
+    net._audit("socket.getaddrinfo", ("kept.example", 0))
+    net._audit("socket.getaddrinfo", ("new.example", 0))
+    with pytest.raises(net.UnannouncedError):
+        net._audit("socket.getaddrinfo", ("announced.example", 0))
+    net.announce("others", [])
