@@ -10,6 +10,7 @@ from app.policy.assess import LABELS, Assessor
 from app.policy.sensitivity.catalogue import KINDS
 from app.policy.sensitivity.custom import Expression, Wanted, complaint
 from app.policy.sensitivity.scanner import Scanner
+from app.scaling import check_complexity, scale_of
 from app.utils import logging
 from app.utils.monitoring import FAULTS
 
@@ -34,12 +35,14 @@ def assessor_of(settings: Settings, file: GatewayFile) -> Assessor:
         default_label=scan.default,
         labels=tiers,
         kind_labels={key: label for key, label in scan.labels.items() if key not in tiers},
+        scale=scale_of(file),
         on_fault=_count_scan_fault,
     )
 
 
 def check_scan(file: GatewayFile) -> None:
-    """Refuse patterns that the scanner cannot take, and labels of kinds that nothing finds. Raises ConfigError."""
+    """Refuse patterns that the scanner cannot take, labels of kinds that nothing finds, and signals that there are not. Raises ConfigError."""
+    check_complexity(file)
     scan = file.scan
     own = {*(spec.kind for spec in scan.patterns), *(kind for kind, _ in scan.words)}
     known = [*Tier, *sorted(KINDS | own)]

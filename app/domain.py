@@ -95,11 +95,15 @@ CUTS = Cuts()
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score)."""
+    """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score).
+
+    `cuts` are those that gave the tier where no hint did: they may move between requests, so they are part of what a decision is made from.
+    """
 
     score: float
     tier: ComplexityTier
     contributions: tuple[tuple[str, float], ...] = ()
+    cuts: Cuts = CUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +263,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a caller says beside the conversation. `key` is the API key's name, `tags` are the caller's own words (`X-Gateway-Tags`)."""
+    """What a caller says beside the conversation. `key` is the API key's name, `tags` are the caller's own words (`X-Gateway-Tags`).
+
+    `no_fallback` (`X-No-Fallback`): no second deployment may hear of the request.
+    """
 
     model: str
     key: str = ""
     tags: frozenset[str] = frozenset()
     hints: Hints = Hints()
+    no_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ LAYERS = {
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 # These import everything, and only those before them of one another; no layer imports them.
-COMPOSITION = ("__main__", "main", "supervisor", "parts", "kept", "reload", "loading", "assessing")
+COMPOSITION = ("__main__", "main", "supervisor", "parts", "kept", "reload", "loading", "assessing", "scaling")
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -96,6 +96,7 @@ UNMIRRORED = {
     "app/main.py": "composition: tests/integration drives the whole application",
     "app/parts.py": "composition: tests/integration drives the whole application",
     "app/assessing.py": "composition: tests/unit/config/test_scan.py drives it",
+    "app/scaling.py": "composition: tests/unit/config/test_complexity.py drives it",
     "app/loading.py": "composition: tests/integration/test_reload.py",
     "app/reload.py": "composition: tests/integration/test_reload.py",
     "app/supervisor.py": "several processes: tests/integration/test_reload_workers.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from app.config.attempts import read_attempts
+from app.config.complexity import read_complexity
 from app.config.faults import ConfigError, Fault, suggestion
 from app.config.pools import read_pools
 from app.config.reach import reach
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigError", "DeploymentSpec", "Fault", "GatewayFile", "Named", "PoolSpec", "ScanSpec", "SearchSpec", "load_gateway_file", "read_gateway_file"]
 
-_SECTIONS: Final = ("deployments", "pools", "rules", "fallback", "on_conflict", "local_networks", "trusted_hosts", "search", "scan", "attempts")
+_SECTIONS: Final = ("deployments", "pools", "rules", "fallback", "on_conflict", "local_networks", "trusted_hosts", "search", "scan", "complexity", "attempts")
 
 
 def load_gateway_file(path: Path, env: Mapping[str, str]) -> GatewayFile:
@@ -72,6 +73,7 @@ def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile |
         trusted_hosts=read_trusted(reader, nodes.get("trusted_hosts"), warnings),
         search=read_search(reader, nodes.get("search")),
         scan=read_scan(reader, nodes.get("scan")),
+        complexity=read_complexity(reader, nodes.get("complexity")),
         attempts=read_attempts(reader, nodes.get("attempts")),
         warnings=tuple(warnings),
         env=env,

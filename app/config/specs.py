@@ -122,6 +122,41 @@ class ScanSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """The share of requests that is to be complex: the cut follows it between `low` and `high`, by the newest `window` scores."""
+
+    share: float
+    low: float
+    high: float
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSpec:
+    """A signal of complexity of the operator's own, as strong as can be when `enough` of its words and expressions are in a turn."""
+
+    name: str
+    line: int
+    weight: float
+    words: tuple[str, ...] = ()
+    regexes: tuple[Named, ...] = ()
+    enough: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ComplexitySpec:
+    """How complexity is told. `weights` and `words` are by a built-in signal's name, `ignore` are built-in words that count for nothing."""
+
+    cuts: Cuts = CUTS
+    target: TargetSpec | None = None
+    simple_discount: float = 0.5
+    weights: Mapping[Named, float] = field(default_factory=dict)
+    words: Mapping[Named, tuple[str, ...]] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+    signals: tuple[SignalSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayFile:
     """gateway.yaml.
 
@@ -139,6 +174,8 @@ class GatewayFile:
     trusted_hosts: Mapping[str, IPv4Network | IPv6Network | None] = field(default_factory=dict)
     search: SearchSpec = SearchSpec()
     scan: ScanSpec = ScanSpec()
+    complexity: ComplexitySpec = ComplexitySpec()
+    attempts: AttemptPolicy = field(default_factory=AttemptPolicy)
     warnings: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_whole: bool = True
@@ -146,5 +183,3 @@ class GatewayFile:
     def fault(self, line: int, sentence: str) -> Fault:
         """Return a fault of this file."""
         return Fault(self.path, line, sentence)
-    complexity: ComplexitySpec = ComplexitySpec()
-    attempts: AttemptPolicy = field(default_factory=AttemptPolicy)

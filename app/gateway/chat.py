@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
+from app.gateway.bounds import UNBOUND, Bounds
 from app.gateway.cache_key import cache_key
 from app.gateway.flights import Flights
 from app.gateway.reply import Reply, StreamReply, WholeReply
+from app.gateway.scores import Scores
 from app.gateway.snapshot import Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.taint import NOTHING, Conversation
@@ -52,17 +54,19 @@ class ChatRequest:
     cache_control: CacheControl
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tags: frozenset[str] = field(default=frozenset(), repr=False)
+    bounds: Bounds = UNBOUND
 
 
 @dataclass(frozen=True, slots=True)
 class ChatLimits:
-    """Times in seconds."""
+    """Times in seconds. `timeout_s` is for all of a request, `first_token_s` for each call of a stream until its first token."""
 
-    timeout_s: float = 300.0
+    timeout_s: float = 600.0
     connect_s: float = 5.0
     idle_s: float = 60.0
     commit_s: float = 10.0
     cache_ttl_s: float = 300.0
+    first_token_s: float = 120.0
 
 
 @dataclass(slots=True)
@@ -78,21 +82,25 @@ class ChatGateway:
     scans: Scans
     flights: Flights[StoredAnswer] = field(default_factory=Flights)
     vitals: Vitals = field(default_factory=Vitals)
+    scores: Scores = field(default_factory=Scores)
     stays: Stays = field(default_factory=Stays)
     conversations: Conversations | None = None
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
-        deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
+        deadline = asyncio.get_running_loop().time() + request.bounds.timeout_below(self.limits.timeout_s)
         table = self.table
         stream = bool(request.body.get("stream"))
         facts, conversation = await self._assess(request, receipt)
         snapshot = self.snapshot(request)
         plan = decide(table, facts, request.body, self.ask(request), snapshot)
         receipt.rule, receipt.arm = plan.rule, plan.arm or None
-        ROUTED.labels(str(facts.label), facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
+        known = facts.known_complexity
+        if known is not None:
+            self.scores.add(known, self.assessor.scale)
+        ROUTED.labels(str(facts.label), known.tier if known is not None else "unread", plan.rule).inc()
         place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
-        stored = await self._find(place, receipt, stream=stream)
+        stored = await self._find(place, receipt, deadline, stream=stream)
         if stored is not None:
             receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
             return Reply(receipt, stream=stream, body=stored.body)
@@ -111,7 +119,7 @@ class ChatGateway:
 
     def ask(self, request: ChatRequest) -> Asked:
         """Return what the caller says beside the conversation."""
-        return ask(self.table, request.body["model"], request.tenant, request.hints, request.tags)
+        return ask(self.table, request.body["model"], request.tenant, request.hints, request.tags, no_fallback=request.bounds.no_fallback)
 
     def snapshot(self, request: ChatRequest) -> Snapshot:
         """Return what the plan of a request depends on beside the request: taken once, so that every decision sees the same."""
@@ -134,7 +142,8 @@ class ChatGateway:
 
     async def _facts(self, request: ChatRequest, conversation: Conversation | None) -> Facts:
         going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
-        return await self._read(request, self.assessor.assess, going_out, request.hints, NOTHING if conversation is None else conversation.earlier)
+        earlier = NOTHING if conversation is None else conversation.earlier
+        return await self._read(request, self.assessor.assess, going_out, request.hints, earlier, self.scores.cuts(self.assessor.scale))
 
     async def _recall(self, request: ChatRequest) -> Conversation | None:
         """Return what is remembered of the turns before this one; None where nothing ever is."""
@@ -163,9 +172,9 @@ class ChatGateway:
             names = [plan.pool, plan.arm, *sorted(names)]
         return cache_key(self.secret, tenant=request.tenant.key_id, plan_id="\x1f".join(names), body=request.body, headers=request.headers)
 
-    async def _find(self, place: Place, receipt: Receipt, *, stream: bool) -> StoredAnswer | None:
+    async def _find(self, place: Place, receipt: Receipt, deadline: float, *, stream: bool) -> StoredAnswer | None:
         start = time.perf_counter()
-        stored = await place.find(join=not stream, wait_s=self.limits.timeout_s)
+        stored = await place.find(join=not stream, wait_s=max(0.0, deadline - asyncio.get_running_loop().time()))
         receipt.cache = place.state
         if place.state is not CacheState.BYPASS:
             receipt.cache_s = time.perf_counter() - start
@@ -189,7 +198,18 @@ class ChatGateway:
             on_wait=receipt.note_wait,
         )
         include_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
-        return Walk(plan, call, self.lanes, deadline=deadline, include_usage=include_usage, vitals=self.vitals)
+        if self.vitals.policy is not self.table.attempts:  # the first request, or the first after a reload
+            self.vitals.adopt(self.table.attempts)
+        return Walk(
+            plan,
+            call,
+            self.lanes,
+            deadline=deadline,
+            include_usage=include_usage,
+            vitals=self.vitals,
+            first_token_s=limits.first_token_s,
+            timeout_s=limits.timeout_s,
+        )
 
 
 async def _begun(reply: StreamReply | WholeReply, commit_s: float) -> Reply:

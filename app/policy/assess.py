@@ -18,7 +18,7 @@ from app.policy.tokens import most_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from app.domain import Capability, Finding, Hints
+    from app.domain import Capability, Cuts, Finding, Hints
     from app.policy.collect import Collected
     from app.policy.complexity import Scale
 
@@ -28,7 +28,7 @@ LABELS: Mapping[Tier, Label] = {Tier.HARD: Label.CONFIDENTIAL, Tier.LIKELY: Labe
 
 
 class Assessor:
-    """Says what is known of a request. Pure: the same body and hints give the same facts. Never raises, nor do the facts when they are read.
+    """Says what is known of a request. Pure: the same arguments give the same facts. Never raises, nor do the facts when they are read.
 
     The label is the highest of: `default_label`, the caller's hint, what the findings mean (`labels` by tier, `kind_labels` by kind where an operator
     says otherwise), and confidential for what cannot be scanned: kinds of media that are not in `allow_unscannable`, blobs that no deployment is known to have
@@ -53,7 +53,7 @@ class Assessor:
         self._default_label = default_label
         self._labels = labels
         self._kind_labels = kind_labels or {}
-        self._scale = scale
+        self.scale = scale
         self._on_fault = on_fault
 
     @property
@@ -61,8 +61,8 @@ class Assessor:
         """None when all is well, else a sentence that says why everything is confidential."""
         return None if self._scanner.health is None else f"Everything is confidential: {self._scanner.health}"
 
-    def assess(self, body: Mapping[str, Any], hints: Hints, earlier: Earlier = _NOTHING) -> Facts:
-        """Return the facts of a request; `earlier` is what is remembered of what it carries on."""
+    def assess(self, body: Mapping[str, Any], hints: Hints, earlier: Earlier = _NOTHING, cuts: Cuts | None = None) -> Facts:
+        """Return the facts of a request; `earlier` is what is remembered of what it carries on, `cuts` stand for the scale's own."""
         needs: frozenset[Capability] = frozenset()
         try:
             collected = collect(self._readable(body, earlier))
@@ -78,7 +78,12 @@ class Assessor:
                 max_output_tokens=_max_output_tokens(body),
                 needs=needs,
                 measures=LazyMeasures(
-                    collected, scale=self._scale, hint=hints.complexity, tokens_at_most=most_tokens(collected, size_bytes), on_fault=self._tell
+                    collected,
+                    scale=self.scale,
+                    cuts=cuts,
+                    hint=hints.complexity,
+                    tokens_at_most=most_tokens(collected, size_bytes),
+                    on_fault=self._tell,
                 ),
             )
         except Exception as exc:  # noqa: BLE001 whatever fails here, the request stays where confidential ones stay

@@ -75,14 +75,28 @@ _NAMES = (*_ENOUGH, "simple")
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The share of requests that is to be complex: the cut follows it from `low` to `high`, by the newest `window` scores."""
+
+    share: float
+    low: float
+    high: float
+    window: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
-    """What each signal weighs, by which words it is told, and where the tiers begin. `own` are the operator's signals: how many entries make each whole."""
+    """What each signal weighs, by which words it is told, and where the tiers begin.
+
+    `own` are the operator's signals, with how many of its entries make each as strong as can be. With a `target` the cut of complex moves (see Scores).
+    """
 
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
     cuts: Cuts = CUTS
     simple_discount: float = 0.5
     lexicon: Lexicon = field(default=BUILT_IN, repr=False)
     own: Mapping[str, int] = field(default_factory=dict)
+    target: Target | None = None
 
 
 SCALE = Scale()
@@ -101,12 +115,12 @@ def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | 
     total = math.fsum([part for part, _ in logs])
     cuts = scale.cuts if cuts is None else cuts
     if total == 0:
-        return Complexity(0.0, hint or cuts.tier(0.0))
+        return Complexity(0.0, hint or cuts.tier(0.0), cuts=cuts)
     factor = -math.expm1(-total) * discount / total
     logs.sort(key=_by_share)
     shares = tuple([(name, part * factor) for part, name in logs if part])
     whole = math.fsum([share for _, share in shares])
-    return Complexity(whole, hint or cuts.tier(whole), shares)
+    return Complexity(whole, hint or cuts.tier(whole), shares, cuts)
 
 
 def signals(text: str, *, scale: Scale = SCALE) -> dict[str, float]:

@@ -11,7 +11,7 @@ from app.policy.tokens import estimate_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.domain import Deployment
+    from app.domain import Cuts, Deployment
     from app.policy.collect import Collected
     from app.policy.complexity import Scale
 
@@ -22,13 +22,21 @@ class LazyMeasures:
     `tokens_at_most` is a bound that whoever collected the request knows already.
     """
 
-    __slots__ = ("_collected", "_complexity", "_hint", "_on_fault", "_scale", "_tokens", "tokens_at_most")
+    __slots__ = ("_collected", "_complexity", "_cuts", "_hint", "_on_fault", "_scale", "_tokens", "tokens_at_most")
 
     def __init__(
-        self, collected: Collected, *, scale: Scale, hint: ComplexityTier | None, tokens_at_most: int, on_fault: Callable[[BaseException], None]
+        self,
+        collected: Collected,
+        *,
+        scale: Scale,
+        cuts: Cuts | None = None,
+        hint: ComplexityTier | None,
+        tokens_at_most: int,
+        on_fault: Callable[[BaseException], None],
     ) -> None:
         self._collected = collected
         self._scale = scale
+        self._cuts = cuts
         self._hint = hint
         self._on_fault = on_fault
         self._complexity: Complexity | None = None
@@ -40,7 +48,7 @@ class LazyMeasures:
         """How complex the newest human turn is."""
         if self._complexity is None:
             try:
-                self._complexity = score(self._collected.human_turns, scale=self._scale, hint=self._hint)
+                self._complexity = score(self._collected.human_turns, scale=self._scale, hint=self._hint, cuts=self._cuts)
             except Exception as exc:  # noqa: BLE001 a fault of the score must not fail a request
                 self._on_fault(exc)
                 self._complexity = Complexity(1.0, self._hint or ComplexityTier.COMPLEX)

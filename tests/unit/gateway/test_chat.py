@@ -13,11 +13,13 @@ from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans
+from app.policy.complexity import SCALE
 from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 from tests.unit.gateway.test_reply import FINISH, FakeCache
 from tests.unit.policy.table import deployment, facts, table
 
 if TYPE_CHECKING:
+    from app.domain import Cuts
     from app.gateway.reply import Reply
     from app.policy.taint import Earlier
 
@@ -28,10 +30,12 @@ TABLE = table({"cheap": [deployment("a")], "local": [HOME]}, fallback="local")
 class FakeAssessor:
     """Gives the hint's label to everything, and notes in which thread it was asked."""
 
+    scale = SCALE
+
     def __init__(self) -> None:
         self.in_loop: list[bool] = []
 
-    def assess(self, body: Any, hints: Hints, earlier: Earlier) -> Facts:  # noqa: ARG002 - the assessor's
+    def assess(self, body: Any, hints: Hints, earlier: Earlier, cuts: Cuts) -> Facts:  # noqa: ARG002 - the assessor's
         try:
             asyncio.get_running_loop()
         except RuntimeError:
