@@ -20,22 +20,27 @@ def to_text(explained: Mapping[str, Any], *, colour: bool) -> str:
 
 
 def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
-    complexity = explained["complexity"]
+    complexity, unread = explained["complexity"], explained["not_read"]
     yield f"label        {_BOLD}{explained['label']}{_PLAIN} ({explained['label_reason']})"
     for found in explained["findings"]:
         yield f"  {found['kind']:18} {found['tier']:7} {found['position']} [{found['start']}:{found['end']}]"
-    yield f"complexity   {_BOLD}{complexity['tier']}{_PLAIN} ({complexity['score']:.3f})"
+    yield f"complexity   {_BOLD}{complexity['tier']}{_PLAIN} ({complexity['score']:.3f}){_unread('complexity', unread)}"
     for name, value in sorted(complexity["contributions"].items(), key=lambda item: -abs(item[1])):
         if value:
             yield f"  {name:18} {value:+.3f}"
-    yield f"tokens       about {explained['prompt_tokens']}, at most {explained['max_output_tokens'] or 'as many as the model gives'} out"
+    answer = explained["max_output_tokens"] or "as many as the model gives"
+    yield f"tokens       about {explained['prompt_tokens']}, at most {answer} out{_unread('prompt_tokens', unread)}"
     yield f"needs        {', '.join(explained['needs']) or 'nothing special'}"
     if explained["rules"]:
         yield "rules"
     for rule in explained["rules"]:
         sign = f"{_GREEN}matches{_PLAIN}" if rule["matched"] else f"{_DIM}no: {rule['why_not']}{_PLAIN}"
-        yield f"  {rule['rule']:18} -> {rule['use']:12} {sign}"
+        yield f"  {rule['rule']:18} -> {rule['use'] or 'reject':12} {sign}"
     yield from _plan(explained)
+
+
+def _unread(name: str, unread: list[str]) -> str:
+    return f"{_DIM}  read by no rule{_PLAIN}" if name in unread else ""
 
 
 def _plan(explained: Mapping[str, Any]) -> Iterator[str]:
@@ -43,7 +48,10 @@ def _plan(explained: Mapping[str, Any]) -> Iterator[str]:
     if error is not None:
         yield f"{_RED}refused{_PLAIN}      {error['code']}: {error['message']}"
         return
-    yield "plan"
+    yield f"plan         rule {_BOLD}{plan['rule']}{_PLAIN}" + (f", pool {_BOLD}{plan['pool']}{_PLAIN}" if plan["pool"] else "")
+    if plan["choice"]:
+        drawn = f", drawn {plan['drawn']:.4f}" if plan["drawn"] is not None else ""
+        yield f"  chosen by {plan['choice']}{drawn}" + (f", arm {_BOLD}{plan['arm']}{_PLAIN}" if plan["arm"] else "")
     for place, attempt in enumerate(plan["attempts"], 1):
         yield f"  {place}. {attempt['deployment']:15} {attempt['lane']:10} {_cost(attempt):12} {attempt['reason']}"
     planned = {attempt["deployment"] for attempt in plan["attempts"]}

@@ -82,7 +82,7 @@ async def test_explaining_calls_nobody_and_shows_no_value(
     explained = await response.json()
 
     assert explained["findings"][0]["position"] == "messages[0].content"
-    assert explained["rules"][0] == {"rule": "rule-1", "use": "local", "matched": True, "why_not": None}
+    assert explained["rules"][0] == {"rule": "rule-1", "use": "local", "reject": None, "matched": True, "why_not": None}
     assert "quackenbush" not in await response.text()
     assert cloud.connections + local.connections == 0
 

@@ -19,7 +19,7 @@ def facts(label: Label = Label.PUBLIC, *, tier: ComplexityTier = ComplexityTier.
 
 def table(pools: dict[str, list[Deployment]], rules: list[tuple[Condition, str]] | None = None, **fields: Any) -> RoutingTable:
     members = {member.name: member for pool in pools.values() for member in pool}
-    given = [Rule(f"rule-{place}", when, use) for place, (when, use) in enumerate(rules or [(Condition(), next(iter(pools)))], 1)]
+    given = [Rule(f"rule-{place}", when, use, None if use else "No.") for place, (when, use) in enumerate(rules or [(Condition(), next(iter(pools)))], 1)]
     return RoutingTable(
         deployments=members,
         inactive=fields.pop("inactive", {}),
