@@ -57,7 +57,14 @@ def make_policy(settings: Settings, loaded: Loaded, store_clearance: Label) -> P
     """Make all that may take long or fail; nothing is replaced yet. Raises ConfigError."""
     if loaded.assembled.needs_litellm:
         translate.load()
-    limits = ChatLimits(settings.llm_timeout, settings.connect_timeout_s, settings.stream_idle_s, settings.stream_commit_s, settings.cache_ttl)
+    limits = ChatLimits(
+        timeout_s=settings.llm_timeout,
+        connect_s=settings.connect_timeout_s,
+        idle_s=settings.stream_idle_s,
+        commit_s=settings.stream_commit_s,
+        cache_ttl_s=settings.cache_ttl,
+        first_token_s=settings.first_token_timeout_s,
+    )
     return Policy(loaded, assessor_of(settings, loaded.file), limits, store_clearance)
 
 

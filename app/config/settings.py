@@ -92,8 +92,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=32 * 2**20, ge=1)
     max_scan_bytes: int = Field(default=8 * 2**20, ge=1)
     body_idle_s: _Seconds = 30
-    llm_timeout: _Seconds = 300
+    llm_timeout: _Seconds = 600  # as OpenAI's SDKs wait
     connect_timeout_s: _Seconds = 5
+    first_token_timeout_s: _Seconds = 120
     stream_idle_s: _Seconds = 60
     stream_commit_s: _Seconds = 10
     max_in_flight: int = Field(default=1000, ge=0)

@@ -18,16 +18,21 @@ _LAST_BOUND_S = 8.0
 
 
 def is_worth_another_call(error: UpstreamError, *, last: bool) -> bool:
-    """Say whether the same deployment may answer if asked again.
+    """Say whether the same deployment may answer if asked again; `last` where no other is left, which might answer sooner.
 
-    Not after a time-out, which has cost the time; not when it was reached and broke off without a status: it may have served what it was sent. One that was
-    not reached at all is asked again only where no other is left (`last`).
+    Not after a time-out, which has cost the time; not when it was reached and broke off without a status: it may have served what it was sent.
     """
-    if error.failure is Failure.UNREACHABLE:
-        return last and not error.sent
-    if error.failure in (Failure.UNAVAILABLE, Failure.RATE_LIMITED):
-        return True
-    return error.failure is Failure.BROKEN and error.upstream_status is not None
+    match error.failure:
+        case Failure.UNAVAILABLE:
+            return True
+        case Failure.RATE_LIMITED:
+            return last or error.retry_after_s is not None
+        case Failure.UNREACHABLE:
+            return last and not error.sent
+        case Failure.BROKEN:
+            return last and error.upstream_status is not None
+        case _:
+            return False
 
 
 def wait_before_retry(error: UpstreamError, tries: int, drawn: float, *, rests_s: float, left_s: float, wait_s: float, last: bool) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.errors import InvalidRequestError
@@ -11,23 +11,15 @@ from app.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Plan
-
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the first deployment of the plan is asked, and no other."""
+    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the plan's first deployment is asked, and no other."""
 
     timeout_s: float | None = None
     no_fallback: bool = False
-
-    def hold(self, plan: Plan) -> Plan:
-        """Return the plan as far as the caller allows it."""
-        if not self.no_fallback:
-            return plan
-        return replace(plan, attempts=plan.attempts[:1], if_context_exceeded=())
 
     def timeout_below(self, limit_s: float) -> float:
         """Return the caller's time-out, or the operator's where that is shorter."""

@@ -50,10 +50,10 @@ class Stays:
             del self._known[next(iter(self._known))]
 
 
-def ask(table: RoutingTable, model: str, tenant: Tenant, hints: Hints, tags: frozenset[str]) -> Asked:
+def ask(table: RoutingTable, model: str, tenant: Tenant, hints: Hints, tags: frozenset[str], *, no_fallback: bool = False) -> Asked:
     """Return what the caller says beside the conversation; of its tags those alone that the configuration has a word for."""
     key = tenant.name if tenant.key_id.startswith("key:") else ""
-    return Asked(model, key, tags & ready(table).tags if tags else tags, hints)
+    return Asked(model, key, tags & ready(table).tags if tags else tags, hints, no_fallback)
 
 
 def take_snapshot(table: RoutingTable, vitals: Vitals, stays: Stays, secret: bytes, tenant: Tenant, body: Mapping[str, Any]) -> Snapshot:  # noqa: PLR0917 -- all that state is read from

@@ -73,6 +73,8 @@ def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapsho
 def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: Asked, snapshot: Snapshot) -> Plan:
     """Return the plan for a request. Raises what `make_plan` raises, and InvalidRequestError for what a confidential request may not carry."""
     plan = make_plan(table, facts, asked, snapshot)
+    if asked.no_fallback:
+        plan = replace(plan, attempts=plan.attempts[:1], if_context_exceeded=(), hedge=False)
     if facts.label >= Label.CONFIDENTIAL:
         check_urls(body)
         for attempt in plan.attempts + plan.if_context_exceeded:

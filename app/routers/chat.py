@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
+from app.gateway.bounds import read_bounds
 from app.gateway.cache_control import parse_cache_control
 from app.gateway.chat import SCAN_INLINE_BYTES, ChatRequest
 from app.gateway.hints import read_hints, read_tags
@@ -98,6 +99,7 @@ def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> Chat
         cache_control=parse_cache_control(headers.get("cache-control")),
         headers=tuple((name, headers[name]) for name in _FORWARDED if name in headers),
         tags=read_tags(headers),
+        bounds=read_bounds(headers),
     )
 
 

@@ -15,8 +15,9 @@ ROOM = {"rests_s": 0.0, "left_s": 100.0, "wait_s": 2.0}
     ("error", "others_left", "last"),
     [
         (UpstreamError(Failure.UNAVAILABLE, upstream_status=503), True, True),
-        (UpstreamError(Failure.RATE_LIMITED, upstream_status=429), True, True),
-        (UpstreamError(Failure.BROKEN, upstream_status=500), True, True),
+        (UpstreamError(Failure.RATE_LIMITED, upstream_status=429), False, True),
+        (UpstreamError(Failure.RATE_LIMITED, upstream_status=429, retry_after_s=1), True, True),
+        (UpstreamError(Failure.BROKEN, upstream_status=500), False, True),
         (UpstreamError(Failure.BROKEN), False, False),
         (UpstreamError(Failure.TIMEOUT), False, False),
         (UpstreamError(Failure.UNREACHABLE, sent=False), False, True),

@@ -219,3 +219,10 @@ def test_an_inactive_name_is_no_alias() -> None:
 def test_who_sends_media_is_told_why_it_is_confidential(routing: RoutingTable) -> None:
     with pytest.raises(GatewayError, match="cannot be scanned"):
         make_plan(routing, facts(Label.CONFIDENTIAL, label_reason="unscannable", needs=frozenset({Capability.IMAGES})), Asked("auto"), Snapshot())
+
+
+def test_a_caller_who_forbids_fallback_is_served_by_the_first_or_by_nobody() -> None:
+    plan = decide(TABLE, facts(), {"model": "auto", "messages": []}, Asked("auto", no_fallback=True), Snapshot())
+
+    assert [attempt.deployment.name for attempt in plan.attempts] == ["mini"]
+    assert plan.if_context_exceeded == ()
