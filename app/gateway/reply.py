@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.gateway.receipt import Receipt
     from app.gateway.stored import Place
     from app.gateway.taint import Conversation
+    from app.gateway.transcript import Transcript
 
 log = get_logger("reply")
 
@@ -106,6 +107,12 @@ class _Walked(Reply):
         """Whether the plan's first deployment answered: what a fallback says in an outage is not kept beyond it."""
         return served.deployment is self._walk.plan.attempts[0].deployment
 
+    async def _remember(self, transcript: Transcript | None) -> None:
+        """Remember what was answered, once: before its end reaches the caller, whose next turn may come to another replica at once."""
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None and transcript is not None and self._served is not None:
+            await conversation.heard(transcript, self._served.deployment)
+
     def drop(self) -> None:
         """Give up what was not read: the connection is closed, unless the answer was read to its end."""
         self._place.abandon()
@@ -135,12 +142,8 @@ class WholeReply(_Walked):
         self._place.land(self._stored(served, self.body))
 
     async def finish(self) -> None:
-        """Store the answer, which is whole and accounted for, and remember it where the conversation calls for that."""
+        """Store the answer, which is whole and accounted for."""
         self.drop()
-        if self._served is not None and self._conversation is not None:
-            transcript = self._conversation.transcript()
-            transcript.hear_whole(self._served.body)
-            await self._conversation.heard(transcript, self._served.deployment)
         if self._served is not None and self._is_first_choice(self._served):
             await self._place.keep(self._stored(self._served, self.body))
 
@@ -216,8 +219,9 @@ class StreamReply(_Walked):
                     break
         if watch.broken is not None:
             raise watch.broken
-        last = watch.finish()
+        last = watch.finish(self._walk.call.body.get("n") or 1)
         self._whole = True
+        await self._remember(watch.transcript)
         yield watch.usage_chunk(watch.usage or self._guess(watch)) + last
         await _drain(chunks)
 
@@ -242,8 +246,7 @@ class StreamReply(_Walked):
         self.drop()
         if served is None or served.watch is None:
             return
-        if self._conversation is not None and served.watch.transcript is not None:
-            await self._conversation.heard(served.watch.transcript, served.deployment)
+        await self._remember(served.watch.transcript)
         if self._whole and self._kept and self._is_first_choice(served):
             await self._place.keep(self._stored(served, b"".join(self._kept)))
 

@@ -13,6 +13,7 @@ import orjson
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
+from app.utils.json import dump_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": waiting for the first token\n\n"
 
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
+_OF_EVERY_CHUNK = frozenset({"id", "created", "model", "system_fingerprint", "service_tier"})
 
 
 class StreamWatch:
@@ -45,7 +47,8 @@ class StreamWatch:
         self.transcript = transcript
         self._include_usage = include_usage
         self._classify = classify
-        self._usage_sent = False
+        self._told: Mapping[str, Any] | None = None  # usage as the upstream said it last,
+        self._told_event = b""  # and the event, where it says that alone
         self._done = False
         self._waiting: list[bytes] = []  # the parts of an event that is not yet whole
         self._waiting_bytes = 0
@@ -64,7 +67,7 @@ class StreamWatch:
         whole = self._whole_events(data)
         passed: list[bytes] = []
         try:
-            passed.extend(event for event in whole.split(b"\n\n") if event and self._passes(event))
+            passed.extend(kept for event in whole.split(b"\n\n") if event and (kept := self._take(event)))
         except UpstreamError as error:
             if not (self.started and passed):
                 raise
@@ -93,25 +96,31 @@ class StreamWatch:
         if self._waiting_bytes > _MAX_EVENT_BYTES:
             raise UpstreamError(Failure.BROKEN)
 
-    def finish(self) -> bytes:
-        """Return the last bytes of a stream whose upstream ended cleanly. Raises UpstreamError where a choice lacks its finish reason."""
+    def finish(self, choices: int = 1) -> bytes:
+        """Return the last bytes of a stream whose upstream ended cleanly; `choices` is how many answers were asked for.
+
+        Raises UpstreamError where a choice lacks its finish reason, or is missing without an upstream's own end (some servers give one, whatever is asked).
+        """
         rest = self.feed(b"\n\n") if self._waiting else b""
         if self.broken is not None:
             raise self.broken
-        if not self._seen or self._seen != self._finished:
+        if not self._seen or self._seen != self._finished or (not self._done and len(self._finished) < choices):
             raise UpstreamError(Failure.BROKEN)
         return rest + DONE
 
     def usage_chunk(self, usage: Usage) -> bytes:
-        """Return the usage chunk that the caller asked for and the upstream did not send, or nothing."""
-        if not self._include_usage or self._usage_sent:
+        """Return the one usage chunk of a caller that asked for it: what the upstream said last, else `usage`."""
+        if not self._include_usage:
             return b""
-        kept = {name: self._last[name] for name in ("id", "created", "model") if name in self._last}
-        total = usage.prompt_tokens + usage.completion_tokens
-        counts = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
-        if usage.estimated:
-            counts["estimated"] = True
-        return b"data: " + orjson.dumps({**kept, "object": "chat.completion.chunk", "choices": [], "usage": counts}) + b"\n\n"
+        if self._told_event:
+            return self._told_event + b"\n\n"
+        kept = {name: value for name, value in self._last.items() if name in _OF_EVERY_CHUNK}
+        told: Mapping[str, Any] | None = self._told
+        if told is None:
+            total = usage.prompt_tokens + usage.completion_tokens
+            told = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
+            told |= {"estimated": True} if usage.estimated else {}
+        return b"data: " + dump_json({**kept, "object": "chat.completion.chunk", "choices": [], "usage": told}) + b"\n\n"
 
     @property
     def ended(self) -> bool:
@@ -124,23 +133,23 @@ class StreamWatch:
         self._after_cr = data.endswith(b"\r") if data else self._after_cr
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _passes(self, event: bytes) -> bool:
-        """Whether an event goes on to the caller as it stands."""
+    def _take(self, event: bytes) -> bytes:
+        """Return what of an event goes on to the caller: it as it stands, nothing, or all but its usage."""
         if event.startswith(b"data: ") and b"\n" not in event:
             payload = event[6:]
         else:
             lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
             if not lines:  # a comment, or fields that carry no data
-                return self.started and event.startswith(b":")
+                return event if self.started and event.startswith(b":") else b""
             payload = b"\n".join(lines)
         if self._done:
-            return False
+            return b""
         if payload.strip() == b"[DONE]":
             self._done = True
-            return False
-        return self._read(payload)
+            return b""
+        return self._read(payload, event)
 
-    def _read(self, payload: bytes) -> bool:
+    def _read(self, payload: bytes, event: bytes) -> bytes:
         try:
             chunk = jiter.from_json(payload, cache_mode="keys")
         except ValueError:
@@ -152,19 +161,31 @@ class StreamWatch:
             raise self._classify(error) if self._classify is not None and isinstance(error, dict) else UpstreamError(Failure.BROKEN)
         choices = chunk.get("choices")
         usage = chunk.get("usage")
-        if usage:
-            self.usage = read_usage(usage) or self.usage
         self._last = chunk
-        if not choices:
-            if usage:
-                self._usage_sent = True
-                return self._include_usage
-            return self.started  # a prompt-filter chunk, say
-        if not isinstance(choices, list):
-            raise UpstreamError(Failure.BROKEN)
-        for choice in choices:
-            self._choice(choice)
-        return True
+        if choices:
+            if not isinstance(choices, list):
+                raise UpstreamError(Failure.BROKEN)
+            for choice in choices:
+                self._choice(choice)
+        if usage:
+            self._hear_usage(usage, b"" if choices else event)
+            return b"data: " + dump_json({**chunk, "usage": None}) if choices else b""
+        if self._finished and choices:
+            self._hear_usage_elsewhere(chunk, choices[0])
+        return event if choices or self.started else b""  # one without choices is a prompt-filter chunk, say
+
+    def _hear_usage(self, usage: Any, event: bytes = b"") -> None:
+        """Keep a count for the end, where it is passed on once: some servers repeat it in each chunk."""
+        counted = read_usage(usage)
+        if counted is not None:
+            self.usage, self._told, self._told_event = counted, usage, event
+
+    def _hear_usage_elsewhere(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        """Look where others put it, in a last chunk: Groq in `x_groq`, Moonshot in the choice."""
+        own = chunk.get("x_groq")
+        usage = own.get("usage") if isinstance(own, dict) else choice.get("usage")
+        if usage:
+            self._hear_usage(usage)
 
     def _choice(self, choice: Any) -> None:
         if not isinstance(choice, dict):

@@ -32,7 +32,9 @@ DONE = b"data: [DONE]\n\n"
 
 def run(*parts: bytes, include_usage: bool = False) -> bytes:
     watch = StreamWatch(include_usage=include_usage)
-    return b"".join([*(watch.feed(part) for part in parts), watch.finish()])
+    passed = b"".join(watch.feed(part) for part in parts)
+    last = watch.finish()
+    return passed + (watch.usage_chunk(watch.usage) if watch.usage is not None else b"") + last
 
 
 @given(st.lists(st.integers(1, 40), min_size=1))
@@ -111,11 +113,57 @@ def test_a_missing_usage_chunk_is_made_once_from_what_is_known() -> None:
     assert made["usage"] == {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6, "estimated": True}
 
 
-def test_a_usage_chunk_that_was_sent_is_not_made_again() -> None:
+def test_usage_is_told_once_at_the_end_however_often_it_comes() -> None:
     watch = StreamWatch(include_usage=True)
-    watch.feed(USAGE)
 
-    assert watch.usage_chunk(Usage(1, 1)) == b""
+    passed = watch.feed(USAGE + USAGE)
+
+    assert passed == b""
+    assert watch.usage_chunk(Usage(1, 1)) == USAGE
+
+
+def spoken(**more: object) -> bytes:
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"} | more.pop("choice", {})  # type: ignore[operator]
+    return b"data: " + json.dumps({"id": "c", "model": "m", "choices": [choice]} | more).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        spoken(usage={"prompt_tokens": 3, "completion_tokens": 2}),
+        spoken(x_groq={"usage": {"prompt_tokens": 3, "completion_tokens": 2}}),
+        spoken(choice={"usage": {"prompt_tokens": 3, "completion_tokens": 2}}),
+    ],
+    ids=["beside choices", "Groq", "Moonshot"],
+)
+def test_usage_is_found_wherever_it_stands(chunk: bytes) -> None:
+    watch = StreamWatch(include_usage=True)
+
+    passed = watch.feed(chunk)
+    told = json.loads(watch.usage_chunk(Usage(1, 1)).removeprefix(b"data: "))
+
+    assert watch.usage == Usage(3, 2)
+    assert told == {"id": "c", "model": "m", "object": "chat.completion.chunk", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    assert json.loads(passed.removeprefix(b"data: ")).get("usage") is None
+    assert json.loads(passed.removeprefix(b"data: "))["choices"][0]["delta"] == {"content": "a"}
+
+
+def test_usage_that_cannot_be_one_is_not_told() -> None:
+    watch = StreamWatch(include_usage=True)
+
+    watch.feed(spoken(usage={"prompt_tokens": -1}))
+
+    assert json.loads(watch.usage_chunk(Usage(1, 1)).removeprefix(b"data: "))["usage"]["total_tokens"] == 2
+
+
+def test_a_choice_that_never_came_is_missing_unless_the_upstream_ends_itself() -> None:
+    cut, ended = StreamWatch(include_usage=False), StreamWatch(include_usage=False)
+    cut.feed(spoken())
+    ended.feed(spoken() + DONE)
+
+    with pytest.raises(UpstreamError):
+        cut.finish(2)
+    assert ended.finish(2) == DONE
 
 
 def test_usage_beside_choices_is_read() -> None:
