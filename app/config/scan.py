@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.config.yaml_tree import Node
 
 _KEYS: Final = ("allow", "default", "labels", "allow_values", "allow_domains", "patterns", "words")
-_UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part")
+_UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part", "blob")
 # Kinds go into response headers and rules.
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _DOMAIN: Final = re.compile(r"@?[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+\.?")

@@ -139,6 +139,10 @@ class WholeReply(_Walked):
         served = await self._run()
         self.body = served.body
         self._settle(served, served.usage)
+        if self._conversation is not None:
+            transcript = self._conversation.transcript()
+            transcript.hear_whole(self.body)
+            await self._remember(transcript)
         self._place.land(self._stored(served, self.body))
 
     async def finish(self) -> None:
