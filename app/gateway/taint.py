@@ -47,13 +47,10 @@ class Conversations:
     secret: bytes = field(repr=False)
 
     def carried(self, tenant: Tenant, body: Mapping[str, Any], deployments: Iterable[Deployment]) -> Carried:
-        """Return the marks of what a parsed body carries. Takes about 20 µs for each KB."""
+        """Return the marks of what a parsed body carries. Takes about 20 µs, and 20 more for each KB."""
         found = passages(body)
-        return Carried(
-            tuple(self.text_marks(tenant, found.said)),
-            tuple(self.text_marks(tenant, found.instructed)),
-            self.blob_marks(tenant, find_blobs(body), deployments),
-        )
+        marks = tuple(self.text_marks(tenant, (*found.said, *found.instructed)))
+        return Carried(marks[: len(found.said)], marks[len(found.said) :], self.blob_marks(tenant, find_blobs(body), deployments))
 
     def text_marks(self, tenant: Tenant, texts: Iterable[str]) -> list[bytes]:
         """Return the marks of folded texts."""

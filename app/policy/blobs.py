@@ -17,19 +17,21 @@ _WHOLE = _SEALED | {"thinking", "reasoning.text", "reasoning.summary"}  # parts 
 _IDS = frozenset({"id", "tool_call_id"})
 _HUNG_ON = "__thought__"
 _GONE = object()
-_PLAIN = frozenset({"role", "content", "name", "refusal", "tool_call_id"})
+_PLAIN = frozenset({"role", "content", "name", "refusal"})
 
 
 def find_blobs(body: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the blobs in the messages of a parsed body, each once."""
     messages = body.get("messages")
-    return tuple(dict.fromkeys(blob for message in messages if isinstance(message, dict) for blob in blobs_in(message))) if isinstance(messages, list) else ()
+    found: dict[str, None] = {}
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and not _is_plain(message):
+            found.update(dict.fromkeys(blobs_in(message)))
+    return tuple(found)
 
 
 def blobs_in(message: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the blobs of one message or delta. Most have a few keys and one text, and are passed over."""
-    if isinstance(message.get("content"), str) and message.keys() <= _PLAIN and _HUNG_ON not in str(message.get("tool_call_id")):
-        return
+    """Yield the blobs of one message or delta."""
     stack: list[Any] = [message]
     while stack:
         value = stack.pop()
@@ -45,6 +47,11 @@ def blobs_in(message: Mapping[str, Any]) -> Iterator[str]:
                     stack.append(inner)
         elif isinstance(value, list):
             stack.extend(value)
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    """Say whether a message is of the kind that most are, with a few keys and one text, and so holds no blob."""
+    return message.keys() <= _PLAIN and isinstance(message.get("content"), str)
 
 
 def without(body: Mapping[str, Any], blobs: Collection[str]) -> Mapping[str, Any]:
