@@ -1,4 +1,4 @@
-"""What the gateway keeps of requests, in process and in Redis where there is one: cached answers, counts of limits, marks of conversations."""
+"""What the gateway keeps, in process and in Redis where there is one: cached answers, counts of limits, marks of conversations, and which deployments rest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.gateway.taint import Conversations
 from app.services.cache import MemoryCache, RedisCache
 from app.services.quota import RedisQuota
 from app.services.redis_place import place_of
+from app.services.rests import RedisRests
 from app.services.taint import NOT_CLEARED, MemoryMarks, RedisMarks
 from app.utils import logging, net
 
@@ -32,12 +33,13 @@ class Kept:
     cache: MemoryCache | RedisCache | None
     quota: RedisQuota | None
     conversations: Conversations
+    rests: RedisRests | None = None
 
     @property
-    def stores(self) -> list[MemoryCache | RedisCache | RedisQuota | MemoryMarks | RedisMarks]:
+    def stores(self) -> list[MemoryCache | RedisCache | RedisQuota | MemoryMarks | RedisMarks | RedisRests]:
         """Every store, to be looked after and closed."""
         marks = self.conversations.marks
-        found = (self.cache, self.quota, marks if isinstance(marks, MemoryMarks | RedisMarks) else None)
+        found = (self.cache, self.quota, marks if isinstance(marks, MemoryMarks | RedisMarks) else None, self.rests)
         return [store for store in found if store is not None]
 
 
@@ -65,7 +67,7 @@ def _shared(settings: Settings, url: str, place: RedisPlace, secret: bytes) -> K
         cache = RedisCache(url, MemoryCache(settings.cache_max_bytes), secret=_key(secret, b"cache values"), place=place)
     if settings.rate_limit_per_minute:
         quota = RedisQuota(url, settings.rate_limit_per_minute, secret=_key(secret, b"limits"), place=place)
-    return Kept(secret, cache, quota, _conversations(_marks(settings, url, place, secret), secret))
+    return Kept(secret, cache, quota, _conversations(_marks(settings, url, place, secret), secret), RedisRests(url, place=place))
 
 
 def _marks(settings: Settings, url: str, place: RedisPlace, secret: bytes) -> MemoryMarks | RedisMarks:

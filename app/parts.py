@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from app.domain import Deployment
     from app.gateway.ports import Embedder
     from app.loading import Loaded
+    from app.services.rests import RedisRests
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a whole answer is parsed in one go: more would stop the event loop for over a second
 
@@ -93,6 +94,8 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         scans=Scans(scan_pool, _SCAN_THREADS),
         conversations=kept.conversations,
     )
+    if kept.rests is not None:
+        _share_rests(kept.rests, gateway)
     embedder = _embedder(file, assembled, wire, settings)
     store = _store(settings, assembled, embedder, policy.store_clearance)
     return Parts(
@@ -124,8 +127,28 @@ async def close(parts: Parts) -> None:
     parts.scan_pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _share_rests(rests: RedisRests, gateway: ChatGateway) -> None:
+    """Let replicas know which deployments rest."""
+
+    def learn(name: str, seconds: float) -> None:
+        deployment = gateway.table.deployments.get(name)
+        if deployment is not None:
+            gateway.vitals.learn(deployment, seconds)
+
+    rests.names = lambda: tuple(gateway.table.deployments)
+    rests.learn = learn
+    gateway.vitals.rests = rests
+
+
 async def look_for_redis(parts: Parts) -> None:
-    """Ask a Redis that was lost whether it is back, also while nobody else asks."""
+    """Share with the other replicas which deployments rest, and ask a Redis that was lost whether it is back, also while nobody else asks."""
+    if parts.kept.rests is None:
+        await _look(parts)
+    else:
+        await asyncio.gather(_look(parts), parts.kept.rests.run())
+
+
+async def _look(parts: Parts) -> None:
     while True:
         await asyncio.sleep(_REDIS_LOOK_S)
         for store in parts.kept.stores:

@@ -250,13 +250,12 @@ class Vitals:
         """Look at a deployment when `resting` is asked: it may rest from now on."""
         self._unwell[vital.name] = vital
 
-    def learn(self, name: str, seconds: float) -> None:
-        """Let a deployment rest that another replica found failing; one that nobody here has asked yet is not known, and is found out soon enough."""
-        vital = self._known.get(name)
-        if vital is not None:
-            vital.breaker.rest(self.clock(), seconds)
-            self.watch(vital)
-            BREAKER.labels(name).set(1)
+    def learn(self, deployment: Deployment, seconds: float) -> None:
+        """Let a deployment rest that another replica found failing."""
+        vital = self.of(deployment)
+        vital.breaker.rest(self.clock(), seconds)
+        BREAKER.labels(vital.name).set(1)
+        self.watch(vital)
 
     def tell(self, name: str, seconds: float) -> None:
         """Tell the other replicas."""

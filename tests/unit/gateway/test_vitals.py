@@ -216,9 +216,7 @@ def test_another_policy_is_adopted_by_all(vitals: Vitals) -> None:
 
 
 def test_what_another_replica_found_is_taken_over(vitals: Vitals) -> None:
-    vitals.of(A)
-    vitals.learn("a", 9)
-    vitals.learn("unknown", 9)
+    vitals.learn(A, 9)
 
     assert vitals.resting() == {"a": 9}
 
