@@ -12,9 +12,9 @@ def deployment(name: str, clearance: Label = Label.INTERNAL, **fields: Any) -> D
     return Deployment(name=name, provider="openai", model=name, lane=LaneName.RELAY, clearance=clearance, **fields)
 
 
-def facts(label: Label = Label.PUBLIC, *, tier: ComplexityTier = ComplexityTier.SIMPLE, prompt_tokens: int = 10, **fields: Any) -> Facts:
+def facts(label: Label = Label.PUBLIC, *, tier: ComplexityTier = ComplexityTier.SIMPLE, score: float = 0.0, prompt_tokens: int = 10, **fields: Any) -> Facts:
     given: dict[str, Any] = {"label_reason": "default", "findings": (), "max_output_tokens": None, "needs": frozenset()} | fields
-    return Facts(label=label, complexity=Complexity(0.0, tier), prompt_tokens=prompt_tokens, **given)
+    return Facts(label=label, complexity=Complexity(score, tier), prompt_tokens=prompt_tokens, **given)
 
 
 def table(pools: dict[str, list[Deployment]], rules: list[tuple[Condition, str]] | None = None, **fields: Any) -> RoutingTable:
