@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.domain import Attempt, Call, Deployment, Failure, Label, LaneName, Plan, Usage
-from app.domain_attempts import AttemptPolicy
+from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Usage
+from app.domain_attempts import AttemptPolicy, BreakerPolicy, DeploymentLimits, FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, GatewayError, InvalidRequestError, UpstreamError
 from app.gateway.attempts import Walk
 from app.gateway.beginning import Served
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 OF_THE_REQUEST = (Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.CONTENT_REFUSED)
 ANSWER = json.dumps({"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
+REFUSED = b'{"choices": [{"index": 0, "finish_reason": "content_filter"}]}'
 TOKEN = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
 ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n'
 
@@ -48,16 +50,25 @@ class FakeAnswer:
         self.closed = True
 
 
-class FakeLane:
-    """Gives each deployment the outcome that its name was scripted with; a deployment without one hangs."""
+Outcome = UpstreamError | FakeAnswer
 
-    def __init__(self, outcomes: dict[str, UpstreamError | FakeAnswer]) -> None:
-        self.outcomes = outcomes
+
+class FakeLane:
+    """Gives each deployment the outcome that its name was scripted with, or one after another; a deployment without one hangs."""
+
+    def __init__(self, outcomes: Mapping[str, Outcome | list[Outcome]]) -> None:
+        self.outcomes = dict(outcomes)
         self.calls: list[Call] = []
+
+    @property
+    def asked(self) -> str:
+        return "".join(call.deployment.name for call in self.calls)
 
     async def open(self, call: Call) -> FakeAnswer:
         self.calls.append(call)
         outcome = self.outcomes.get(call.deployment.name)
+        if isinstance(outcome, list):
+            outcome = outcome.pop(0)
         if outcome is None:
             await asyncio.Event().wait()
         if isinstance(outcome, UpstreamError):
@@ -255,3 +266,257 @@ async def test_a_cancelled_walk_closes_what_it_had_opened() -> None:
         await task
 
     assert answer.closed
+
+
+def again(lane: FakeLane, names: str, **given: Any) -> Walk:
+    """Return a walk that asks a deployment up to three times."""
+    return walk(lane, names, retries=2, **given)
+
+
+async def test_a_deployment_that_is_unavailable_is_asked_again_before_the_next() -> None:
+    lane = FakeLane({"a": [failing(), failing(), whole()], "b": whole()})
+    walking = again(lane, "ab", breaker=BreakerPolicy(failures=9))
+
+    assert (await walking.run()).deployment.name == "a"
+    assert walking.attempts == 3
+    assert [name for name, _ in walking.tried] == ["a", "a"]
+
+
+async def test_retries_end_after_as_many_as_the_policy_allows() -> None:
+    lane = FakeLane({"a": failing(), "b": whole()})
+
+    assert (await again(lane, "ab", breaker=BreakerPolicy(failures=9)).run()).deployment.name == "b"
+    assert lane.asked == "aaab"
+
+
+async def test_a_deployment_that_begins_to_rest_is_not_asked_again() -> None:
+    lane = FakeLane({"a": failing(), "b": whole()})
+
+    await again(lane, "ab", breaker=BreakerPolicy(failures=2)).run()
+
+    assert lane.asked == "aab"
+
+
+async def test_what_is_kept_by_the_provider_is_sent_once() -> None:
+    lane = FakeLane({"a": failing(upstream_status=503), "b": whole()})
+    walking = again(lane, "ab")
+    walking.call = replace(walking.call, body={"store": True})
+
+    await walking.run()
+
+    assert lane.asked == "ab"
+
+
+@pytest.mark.parametrize("failure", [Failure.TIMEOUT, Failure.BROKEN])
+async def test_what_may_have_been_kept_is_sent_nowhere_else(failure: Failure) -> None:
+    lane = FakeLane({"a": failing(failure), "b": whole()})
+    walking = walk(lane, "ab")
+    walking.call = replace(walking.call, body={"store": True})
+
+    await failed(walking)
+
+    assert lane.asked == "a"
+
+
+@pytest.mark.parametrize(("retry_after_s", "asked"), [(0.05, "aa"), (0.5, "ab")])
+async def test_retry_after_is_waited_for_where_it_is_short_else_the_next_is_asked(retry_after_s: float, asked: str) -> None:
+    lane = FakeLane({"a": [failing(Failure.RATE_LIMITED, retry_after_s=retry_after_s), whole()], "b": whole()})
+    start = asyncio.get_running_loop().time()
+
+    await again(lane, "ab", wait_s=0.2).run()
+
+    assert lane.asked == asked
+    assert (asyncio.get_running_loop().time() - start >= retry_after_s) is (asked == "aa")
+
+
+async def test_the_last_deployments_retry_after_is_waited_for_where_it_fits_into_the_deadline() -> None:
+    lane = FakeLane({"a": [failing(Failure.RATE_LIMITED, retry_after_s=0.2), whole()]})
+    assert (await again(lane, "a", wait_s=0.01).run()).deployment.name == "a"
+
+    error = await failed(again(FakeLane({"a": failing(Failure.RATE_LIMITED, retry_after_s=7)}), "a"))
+    assert (error.status, error.headers) == (503, {"retry-after": "7"})
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (Failure.TIMEOUT, "timeout"),
+        (Failure.RATE_LIMITED, "rate_limited"),
+        (Failure.FULL, "rate_limited"),
+        *((failure, "unavailable") for failure in (Failure.UNREACHABLE, Failure.UNAVAILABLE, Failure.BROKEN, Failure.OPERATOR, Failure.NOT_CLEARED)),
+    ],
+)
+async def test_only_failures_of_listed_classes_lead_to_another_deployment(failure: Failure, kind: str) -> None:
+    others = frozenset(FailureClass) - {FailureClass(kind)}
+
+    served = await walk(FakeLane({"a": failing(failure), "b": whole()}), "ab", fallback_on=frozenset({FailureClass(kind)})).run()
+    error = await failed(walk(FakeLane({"a": failing(failure), "b": whole()}), "ab", fallback_on=others))
+
+    assert served.deployment.name == "b"
+    assert "Tried: a (" in error.message
+
+
+async def test_a_context_that_is_exceeded_goes_nowhere_where_that_is_not_listed() -> None:
+    lane = FakeLane({"a": failing(Failure.CONTEXT_EXCEEDED), "c": whole()})
+
+    error = await failed(walk(lane, "a", longer="c", fallback_on=frozenset({FailureClass.UNAVAILABLE})))
+
+    assert isinstance(error, ContextExceededError)
+
+
+@pytest.mark.parametrize("refusal", [failing(Failure.CONTENT_REFUSED, provider_text="no"), whole(REFUSED)])
+async def test_a_refusal_of_content_goes_to_another_only_where_that_is_listed(refusal: UpstreamError | FakeAnswer) -> None:
+    lane = FakeLane({"a": refusal, "b": whole()})
+
+    served = await walk(lane, "ab", fallback_on=frozenset({FailureClass.CONTENT_REFUSED})).run()
+
+    assert served.deployment.name == "b"
+    plain = FakeLane({"a": refusal, "b": whole()})
+    if isinstance(refusal, UpstreamError):
+        assert (await failed(walk(plain, "ab"))).message == "no"
+    else:
+        assert (await walk(plain, "ab").run()).body == REFUSED
+    assert plain.asked == "a"
+
+
+async def test_a_deployment_that_rests_is_passed_over() -> None:
+    lane = FakeLane({"a": whole(), "b": whole()})
+    walking = walk(lane, "ab")
+    walking.vitals.learn(deployment("a"), 60)
+
+    assert (await walking.run()).deployment.name == "b"
+    assert (lane.asked, walking.attempts) == ("b", 1)
+
+
+async def test_where_all_rest_the_caller_is_told_when_to_come_back() -> None:
+    walking = walk(FakeLane({}), "ab")
+    walking.vitals.learn(deployment("a"), 60)
+    walking.vitals.learn(deployment("b"), 30)
+
+    error = await failed(walking)
+
+    assert (error.status, error.headers) == (503, {"retry-after": "30"})
+    assert "a (resting), b (resting)" in error.message
+    assert walking.attempts == 0
+
+
+@pytest.mark.parametrize("names", ["a", "ba"])
+async def test_a_short_rest_is_waited_for_where_nobody_else_is_left(names: str) -> None:
+    walking = walk(FakeLane({"a": whole()}), names)
+    walking.vitals.learn(deployment("b"), 60)
+    walking.vitals.learn(deployment("a"), 0.05)
+
+    assert (await walking.run()).deployment.name == "a"
+
+
+async def test_a_deployment_at_its_limit_is_passed_over_and_the_tokens_are_settled() -> None:
+    lane = FakeLane({"a": whole(), "b": whole()})
+    vitals = Vitals()
+    limited = replace(deployment("a"), limits=DeploymentLimits(tokens_per_minute=1000))
+
+    async def serve() -> str:
+        walking = walk(lane, "ab")
+        walking.vitals = vitals
+        walking.plan = replace(walking.plan, attempts=(Attempt(limited, ""), walking.plan.attempts[1]))
+        walking.call = replace(walking.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=400))
+        served = await walking.run()
+        assert served.lease is not None
+        served.lease.end(served.usage or Usage(600, 400))
+        return served.deployment.name
+
+    lane.outcomes["a"] = whole(b'{"choices": [{"index": 0}]}')
+    assert [await serve(), await serve()] == ["a", "b"]  # 900 were reserved, 1000 used
+
+
+@pytest.mark.parametrize(("share_s", "rests"), [(0.05, True), (0.004, False)])
+async def test_time_outs_within_what_a_caller_left_let_nobody_rest(share_s: float, *, rests: bool) -> None:
+    vitals = Vitals()
+    for _ in range(3):
+        walking = walk(FakeLane({}), "a", timeout_s=share_s)
+        walking.vitals, walking.timeout_s = vitals, 0.1
+        await failed(walking)
+
+    assert bool(vitals.resting()) is rests
+
+
+async def test_a_stream_has_its_own_time_to_the_first_token() -> None:
+    lane = FakeLane({"b": streamed(TOKEN)})
+    walking = walk(lane, "ab", stream=True)
+    walking.first_token_s = 0.05
+
+    assert (await walking.run()).deployment.name == "b"
+    assert [call.timeout_s for call in lane.calls] == [0.05, 0.05]
+
+
+async def test_a_cancelled_call_is_accounted_for_by_estimate() -> None:
+    walking = walk(FakeLane({}), "a")
+    walking.call = replace(walking.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=40))
+    task = asyncio.ensure_future(walking.run())
+    await asyncio.sleep(0)
+
+    walking.give_up()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert walking.abandoned == [(deployment("a"), Usage(40, 0, estimated=True))]
+    assert walking.vitals.in_flight == {"a": 0}
+
+
+def hedged(lane: FakeLane, names: str = "ab", **fields: Any) -> Walk:
+    """Return a walk whose pool is usually done within 10 ms."""
+    walking = walk(lane, names, **fields)
+    walking.plan = replace(walking.plan, hedge=True)
+    for _ in range(20):
+        walking.vitals.sample("pool", 0.01, stream=walking.call.stream)
+    return walking
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_second_deployment_is_asked_beside_a_slow_first_and_the_loser_is_accounted_for(*, stream: bool) -> None:
+    lane = FakeLane({"b": streamed(TOKEN) if stream else whole()})
+    walking = hedged(lane, stream=stream)
+
+    served = await walking.run()
+
+    assert served.deployment.name == "b"
+    assert (walking.attempts, walking.current) == (2, served.deployment)
+    assert [each.name for each, _ in walking.abandoned] == ["a"]
+    await asyncio.sleep(0)
+    assert walking.vitals.in_flight["a"] == 0
+
+
+async def test_a_pool_in_time_is_not_hedged() -> None:
+    lane = FakeLane({"a": whole(), "b": whole()})
+
+    await hedged(lane).run()
+
+    assert lane.asked == "a"
+
+
+async def test_nothing_is_hedged_that_the_provider_keeps_or_where_nobody_else_is_well() -> None:
+    kept = hedged(FakeLane({"b": whole()}), timeout_s=0.1)
+    kept.call = replace(kept.call, body={"store": True})
+    resting = hedged(FakeLane({"b": whole()}), timeout_s=0.1)
+    resting.vitals.learn(deployment("b"), 60)
+    committed = hedged(FakeLane({"b": whole()}), timeout_s=0.1)
+    committed.committed = True
+
+    for walking in (kept, resting, committed):
+        await failed(walking)
+        assert walking.attempts == 1
+
+
+async def test_when_both_of_a_race_fail_the_next_is_asked() -> None:
+    class Slow(FakeLane):
+        async def open(self, call: Call) -> FakeAnswer:
+            answer = await super().open(call)
+            await asyncio.sleep(0.03 if call.deployment.name != "c" else 0)
+            if call.deployment.name != "c":
+                raise failing(Failure.BROKEN)
+            return answer
+
+    lane = Slow({name: whole() for name in "abc"})
+
+    assert (await hedged(lane, "abc").run()).deployment.name == "c"
+    assert lane.asked == "abc"
