@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Asked, Capability, Label, LaneName, OnConflict, Snapshot
-from app.domain_routing import Condition, RoutingTable
-from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, UnavailableError
+from app.domain import Asked, Capability, Excluded, Label, LaneName, OnConflict, Snapshot
+from app.domain_routing import Choice, Condition, Member, Pool, RoutingTable, Rule
+from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, NotAllowedError, UnavailableError
+from app.policy import planner
 from app.policy.planner import decide, make_plan
 from tests.unit.policy.table import deployment, facts, table
 
@@ -226,3 +227,155 @@ def test_a_caller_who_forbids_fallback_is_served_by_the_first_or_by_nobody() -> 
 
     assert [attempt.deployment.name for attempt in plan.attempts] == ["mini"]
     assert plan.if_context_exceeded == ()
+
+
+TAGGED = Condition(tags=frozenset({"x"}))
+
+
+def test_a_rule_that_rejects_answers_403_with_its_sentence() -> None:
+    with pytest.raises(NotAllowedError, match="No") as caught:
+        make_plan(table(POOLS, [(TAGGED, ""), (Condition(), "cheap")]), facts(), Asked("auto", tags=frozenset({"x"})), Snapshot())
+
+    assert (caught.value.status, caught.value.code) == (403, "request_rejected")
+
+
+@pytest.mark.parametrize("model", ["big", "long", "gpt-9", "unknown"])
+def test_naming_a_model_does_not_pass_a_rule_that_rejects(model: str) -> None:
+    routing = table(POOLS, [(TAGGED, ""), (Condition(model="gpt-*"), "cheap"), (Condition(), "cheap")])
+
+    with pytest.raises(NotAllowedError):
+        make_plan(routing, facts(), Asked(model, tags=frozenset({"x"})), Snapshot())
+
+
+def test_a_rule_that_uses_a_pool_before_the_one_that_rejects_lets_a_named_model_through() -> None:
+    routing = table(POOLS, [(Condition(keys=frozenset({"boss"})), "cheap"), (Condition(), ""), (Condition(), "cheap")])
+
+    assert make_plan(routing, facts(), Asked("big", "boss"), Snapshot()).rule == "model"
+    with pytest.raises(NotAllowedError):
+        make_plan(routing, facts(), Asked("big", "ann"), Snapshot())
+
+
+def test_what_a_rule_requires_holds_for_its_fallback_too() -> None:
+    able = deployment("able", Label.CONFIDENTIAL)
+    routing = table({"cheap": [LOCAL, able], "rest": [LOCAL, CHEAP]}, fallback="rest")
+    routing = dataclasses.replace(routing, rules=(dataclasses.replace(routing.rules[0], require=frozenset({Capability.TOOLS})),))
+
+    plan = make_plan(routing, facts(), Asked("auto"), Snapshot())
+
+    assert [attempt.deployment.name for attempt in plan.attempts] == ["able", "mini"]
+    assert plan.excluded == (Excluded("llama", "has no tools, which the rule requires"),)
+
+
+def test_what_rests_is_left_out_and_says_for_how_long() -> None:
+    plan = make_plan(TABLE, facts(), Asked("auto"), Snapshot(resting={"mini": 11.2, "vast": 1.0}))
+
+    assert [attempt.deployment.name for attempt in plan.attempts] == ["big", "llama"]
+    assert plan.excluded == (Excluded("mini", "rests for 12 s"),)
+    assert plan.if_context_exceeded == ()
+
+
+def test_where_all_rests_the_soonest_stands_first() -> None:
+    plan = make_plan(TABLE, facts(), Asked("auto"), Snapshot(resting={"mini": 9.0, "big": 0.2, "llama": 5.0}))
+
+    assert [(attempt.deployment.name, attempt.reason) for attempt in plan.attempts] == [
+        ("big", "pool cheap: rests for 1 s, and nothing else is left"),
+        ("llama", "fallback local: rests for 5 s, and nothing else is left"),
+        ("mini", "pool cheap: rests for 9 s, and nothing else is left"),
+    ]
+    assert plan.excluded == ()
+
+
+def test_what_rests_and_is_not_cleared_is_no_way_out() -> None:
+    plan = make_plan(table(POOLS, fallback="local"), facts(Label.CONFIDENTIAL), Asked("auto"), Snapshot(resting={"mini": 1.0, "llama": 2.0}))
+
+    assert [attempt.deployment.name for attempt in plan.attempts] == ["llama"]
+
+
+def test_a_plan_says_how_its_pool_chose() -> None:
+    arms = Pool("p", (Member(CHEAP, share=0.5, arm="old"), Member(STRONG, share=0.5, arm="new")), Choice.WEIGHTED, True, "tone", hedge=True)
+    routing = dataclasses.replace(table({"p": [CHEAP, STRONG]}), pools={"p": arms})
+
+    plan = make_plan(routing, facts(), Asked("auto"), Snapshot(conversation=0.25))
+
+    assert (plan.choice, plan.drawn, plan.hedge) == ("weighted, canary, experiment tone, sticky", 0.25, True)
+    assert plan.arm == {"mini": "tone/old", "big": "tone/new"}[plan.attempts[0].deployment.name]
+    assert plan.attempts[0].reason.startswith("pool p: arm ")
+
+
+def test_a_pool_that_chooses_draws_among_those_that_may_serve_alone() -> None:
+    of = Pool("p", (Member(CHEAP), Member(LOCAL)), Choice.WEIGHTED)
+    routing = dataclasses.replace(table({"p": [CHEAP, LOCAL]}), pools={"p": of})
+
+    for draw in range(50):
+        assert names(routing, label=Label.CONFIDENTIAL) == ["llama"]
+        plan = make_plan(routing, facts(Label.CONFIDENTIAL), Asked("auto"), Snapshot(draw=draw / 50))
+        assert [attempt.deployment.name for attempt in plan.attempts] == ["llama"]
+
+
+def test_a_plan_that_follows_from_the_table_is_made_once() -> None:
+    routing = table(POOLS, CONFIDENTIAL_FIRST, fallback="local")
+    first = make_plan(routing, facts(), Asked("auto"), Snapshot())
+
+    assert make_plan(routing, facts(), Asked("auto"), Snapshot()) is first
+    assert make_plan(routing, facts(Label.INTERNAL), Asked("auto"), Snapshot()) is not first
+    assert make_plan(routing, facts(prompt_tokens=2001), Asked("auto"), Snapshot()).attempts[0].deployment.name == "big"
+    assert make_plan(routing, facts(), Asked("auto"), Snapshot(resting={"mini": 1.0})).attempts[0].deployment.name == "big"
+    assert make_plan(routing, facts(), Asked("auto"), Snapshot()) is first
+
+
+def test_plans_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "_MAX_KEPT", 4)
+    routing = table(POOLS, CONFIDENTIAL_FIRST, fallback="local")
+
+    for need in (Capability.TOOLS, Capability.N, Capability.IMAGES, Capability.LOGPROBS, Capability.AUDIO):
+        make_plan(routing, facts(needs=frozenset({need})), Asked("auto"), Snapshot())
+
+    assert len(routing.memo) <= 4
+
+
+@st.composite
+def _routings(draw: st.DrawFn) -> RoutingTable:
+    known = {name: deployment(name, draw(LABELS), context_window=draw(st.sampled_from([None, 50, 500]))) for name in "abcdef"}
+    pools = {}
+    for name in draw(st.lists(st.sampled_from(["cheap", "long", "local", "x"]), unique=True, min_size=1)):
+        members = [Member(known[each], draw(st.integers(0, 3)), draw(st.sampled_from([None, None, 0.1]))) for each in draw(st.sets(st.sampled_from("abcdef")))]
+        pools[name] = Pool(name, tuple(members), draw(st.sampled_from(Choice)), draw(st.booleans()))
+    rules = tuple(
+        Rule(f"r{place}", Condition(), draw(st.sampled_from([*pools, *known])), require=draw(st.sampled_from([frozenset(), {Capability.N}]))) for place in (1,)
+    )
+    return RoutingTable(known, {}, pools, rules, draw(st.none() | st.sampled_from(list(pools))), draw(st.sampled_from(OnConflict)))
+
+
+SECONDS = st.floats(0.1, 60)
+
+
+@given(
+    _routings(),
+    LABELS,
+    st.sampled_from(["auto", "cheap", "local", "a", "b"]),
+    st.integers(1, 2000),
+    st.builds(
+        Snapshot,
+        resting=st.dictionaries(st.sampled_from("abcdef"), SECONDS),
+        first_token_s=st.dictionaries(st.sampled_from("abcdef"), SECONDS),
+        draw=st.floats(0, 1, exclude_max=True),
+        stays_with=st.sampled_from(["", *"abcdef"]),
+    ),
+)
+def test_whatever_a_pool_chooses_and_whoever_rests_no_plan_goes_below_the_label(
+    routing: RoutingTable, label: Label, model: str, tokens: int, snapshot: Snapshot
+) -> None:
+    known = facts(label, prompt_tokens=tokens)
+    for _ in range(2):  # the second time from what was kept
+        try:
+            plan = make_plan(routing, known, Asked(model), snapshot)
+        except GatewayError:
+            return
+
+        planned = plan.attempts + plan.if_context_exceeded
+        assert plan.attempts
+        assert all(attempt.deployment.clearance >= label for attempt in planned)
+        assert len({attempt.deployment.name for attempt in plan.attempts}) == len(plan.attempts)
+        able = {attempt.deployment.name for attempt in plan.attempts} - snapshot.resting.keys()
+        assert not able or not snapshot.resting.keys() & {attempt.deployment.name for attempt in plan.attempts}
+        assert all(tokens <= 2 * (attempt.deployment.context_window or tokens) for attempt in planned)
