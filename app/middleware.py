@@ -51,6 +51,8 @@ class RequestEdge:
     def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool]) -> None:
         self._app = app
         self._holds_content = holds_content
+        self._process = secrets.token_hex(8).encode()
+        self._served = secrets.randbelow(1 << 32)  # so that an id does not say how many came before it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -91,7 +93,8 @@ class RequestEdge:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value) and not self._holds_content(value.decode()):
                 return bytes(value)
-        return b"req_" + secrets.token_hex(12).encode()
+        self._served += 1
+        return b"req_%b%010x" % (self._process, self._served)
 
 
 class LoopbackGuard:
@@ -216,4 +219,5 @@ def _account(scope: Scope, status: int, seconds: float, fields: dict[str, Any]) 
     route = fields.pop("route", template)
     REQUESTS.labels(route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
-    log.info("request", method=scope["method"] if scope["method"] in _METHODS else "OTHER", route=route, status=status, ms=round(seconds * 1000, 1), **fields)
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1), **fields)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _MAX_CONTAINERS = 1_000_000
 _COUNT_ABOVE_BYTES = 1024 * 1024
 
+_SHAPES = [(name, name) for name in FIELDS if name in NESTED]
+
 
 def read_chat_body(raw: bytes) -> dict[str, Any]:
     """Return the body as parsed JSON. Raises InvalidRequestError naming the field in `param`."""
@@ -31,9 +33,8 @@ def read_chat_body(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Invalid("We could not parse the JSON body of your request: expected a JSON object.", code="invalid_json")
     _refuse_lookalikes(body)
-    steering = STEERING.intersection(body)
-    if steering:
-        name = min(steering)
+    if not STEERING.isdisjoint(body):
+        name = min(STEERING.intersection(body))
         raise Invalid(f"The field '{name}' steers a gateway and is not accepted from callers.", param=name, code="field_not_allowed")
     for name in ("model", "messages"):
         if body.get(name) is None:
@@ -50,7 +51,7 @@ def read_chat_body(raw: bytes) -> dict[str, Any]:
 
 def parse_json(raw: bytes) -> Any:
     """Return parsed JSON, refusing what two readers can read differently: duplicate keys, NaN, infinities, lone surrogates, bytes that are not UTF-8."""
-    if not raw.strip():
+    if not raw or raw.isspace():
         raise Invalid("The body is empty: send a JSON object.", code="invalid_json")
     if len(raw) > _COUNT_ABOVE_BYTES and raw.count(b"[") + raw.count(b"{") > _MAX_CONTAINERS:
         raise Invalid("The JSON body holds too many arrays and objects: send less.", code="invalid_json")
@@ -83,6 +84,8 @@ def _holds_infinity(value: Any) -> bool:
 
 
 def _refuse_lookalikes(body: dict[str, Any]) -> None:
+    if body.keys() <= FIELDS.keys() and all(_has_known_keys(body[name], shape) for name, shape in _SHAPES if name in body):
+        return  # nearly always; what follows knows the path to a key that is not known
     _compare_keys(body, FIELDS, "")
     rest: list[tuple[str, str, Any]] = [(name, name, value) for name, value in body.items() if name in NESTED]
     while rest:
@@ -93,6 +96,23 @@ def _refuse_lookalikes(body: dict[str, Any]) -> None:
             known = NESTED[shape]
             _compare_keys(value, known, f"{path}.")
             rest.extend((known[name], f"{path}.{name}", item) for name, item in value.items() if known.get(name))
+
+
+def _has_known_keys(value: Any, shape: str) -> bool:
+    """Say whether every key is one that OpenAI's schema has there."""
+    if type(value) is list:
+        for item in value:
+            if type(item) is not str and not _has_known_keys(item, shape):
+                return False
+    elif type(value) is dict:
+        known = NESTED[shape]
+        for name, item in value.items():
+            if name not in known:
+                return False
+            below = known[name]
+            if below and type(item) is not str and not _has_known_keys(item, below):
+                return False
+    return True
 
 
 def _compare_keys(found: Mapping[str, Any], known: Mapping[str, Any], path: str) -> None:

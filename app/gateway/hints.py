@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 _MAX_TAGS = 16
 
 
+_NONE = Hints()
+
+
 def read_hints(headers: Mapping[str, str], sensitivity: str | None) -> Hints:
     """Return the hints of `X-Sensitivity`, `metadata.sensitivity` and `X-Complexity`; of several labels the highest counts. Raises InvalidRequestError."""
+    if sensitivity is None and "x-sensitivity" not in headers and "x-complexity" not in headers:
+        return _NONE
     labels = [_label(word, "X-Sensitivity") for word in headers.get("x-sensitivity", "").split(",") if word.strip()]
     if sensitivity is not None:
         labels.append(_label(sensitivity, "metadata.sensitivity"))

@@ -6,10 +6,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from app.domain import CacheState, ComplexityTier, Label
+
 if TYPE_CHECKING:
-    from app.domain import CacheState, Deployment, Facts, Usage
+    from app.domain import Deployment, Facts, Usage
 
 Header = tuple[bytes, bytes]
+
+_Decided = tuple[str | None, Label | None, ComplexityTier | None, tuple[str, ...], str | None, str | None, CacheState | None, int | None, tuple[str, ...]]
+
+_LOGGED = ("rule", "arm", "deployment", "cache", "attempts", "cost_usd", "ended")
+
+_MAX_KEPT = 1024  # names of configuration, kinds, enums and counts: no content, and 1 MB at most
+_kept: dict[_Decided, tuple[Header, ...]] = {}
 
 
 @dataclass(slots=True)
@@ -38,52 +47,75 @@ class Receipt:
 
     def headers(self) -> list[Header]:
         """Return the response headers, each where its value is known."""
-        found: list[Header] = []
-        if self.deployment is not None:
-            found.append((b"x-gateway-deployment", self.deployment.encode()))
-        if self.facts is not None:
-            found.append((b"x-gateway-label", str(self.facts.label).encode()))
-            if self.facts.known_complexity is not None:
-                found.append((b"x-gateway-complexity", self.facts.known_complexity.tier.encode()))
-            if self.facts.findings:
-                found.append((b"x-gateway-findings", ",".join(self.facts.kinds).encode()))
-        found += [(name, word.encode()) for name, word in ((b"x-gateway-rule", self.rule), (b"x-gateway-arm", self.arm)) if word is not None]
-        if self.cache is not None:
-            found.append((b"x-gateway-cache", self.cache.encode()))
-        if self.attempts is not None:
-            found.append((b"x-gateway-attempts", b"%d" % self.attempts))
+        facts = self.facts
+        decided: _Decided = (
+            self.deployment,
+            facts.label if facts is not None else None,
+            facts.known_complexity.tier if facts is not None and facts.known_complexity is not None else None,
+            facts.kinds if facts is not None and facts.findings else (),
+            self.rule,
+            self.arm,
+            self.cache,
+            self.attempts,
+            self.dropped,
+        )
+        found = [*(_kept.get(decided) or _keep(decided))]
         if self.cost_usd is not None:
-            found.append((b"x-gateway-cost-usd", f"{self.cost_usd:.6f}".encode()))
-        if self.dropped:
-            found.append((b"x-gateway-dropped-params", ",".join(self.dropped).encode()))
-        found.append((b"server-timing", self._timings().encode()))
+            found.append((b"x-gateway-cost-usd", b"%.6f" % self.cost_usd))
+        found.append((b"server-timing", self._timings()))
         return found
 
     def log_fields(self) -> dict[str, Any]:
         """Return what the access log says of the turn: identifiers, enums and counts."""
         fields: dict[str, Any] = {}
-        if self.facts is not None:
-            fields |= {"label": str(self.facts.label), "findings": len(self.facts.findings)}
-            if self.facts.known_complexity is not None:
-                fields |= {"complexity": str(self.facts.known_complexity.tier), "score": round(self.facts.known_complexity.score, 4)}
-        pairs = {
-            "rule": self.rule,
-            "arm": self.arm,
-            "deployment": self.deployment,
-            "cache": self.cache,
-            "attempts": self.attempts,
-            "cost_usd": self.cost_usd,
-            "ended": self.ended,
-        }
-        fields |= {name: value for name, value in pairs.items() if value is not None}
+        facts = self.facts
+        if facts is not None:
+            fields["label"] = str(facts.label)
+            fields["findings"] = len(facts.findings)
+            if facts.known_complexity is not None:
+                fields["complexity"] = facts.known_complexity.tier.value
+                fields["score"] = round(facts.known_complexity.score, 4)
+        for name in _LOGGED:
+            value = getattr(self, name)
+            if value is not None:
+                fields[name] = value
         if self.usage is not None:
-            fields |= {"prompt_tokens": self.usage.prompt_tokens, "completion_tokens": self.usage.completion_tokens}
+            fields["prompt_tokens"] = self.usage.prompt_tokens
+            fields["completion_tokens"] = self.usage.completion_tokens
         return fields
 
-    def _timings(self) -> str:
-        total = time.perf_counter() - self.started
-        known = (("queue", self.queue_s), ("assess", self.assess_s), ("cache", self.cache_s), ("upstream", self.upstream_s), ("total", total))
-        return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in known if seconds is not None)
+    def _timings(self) -> bytes:
+        timings = b""
+        if self.queue_s is not None:
+            timings = b"queue;dur=%.2f, " % (self.queue_s * 1000)
+        if self.assess_s is not None:
+            timings += b"assess;dur=%.2f, " % (self.assess_s * 1000)
+        if self.cache_s is not None:
+            timings += b"cache;dur=%.2f, " % (self.cache_s * 1000)
+        if self.upstream_s is not None:
+            timings += b"upstream;dur=%.2f, " % (self.upstream_s * 1000)
+        return b"%btotal;dur=%.2f" % (timings, (time.perf_counter() - self.started) * 1000)
+
+
+def _keep(decided: _Decided) -> tuple[Header, ...]:
+    """Write the headers of what was decided, and keep them: requests differ in little of it."""
+    deployment, label, tier, kinds, rule, arm, cache, attempts, dropped = decided
+    pairs = (
+        (b"x-gateway-deployment", deployment),
+        (b"x-gateway-label", str(label) if label is not None else None),
+        (b"x-gateway-complexity", tier),
+        (b"x-gateway-findings", ",".join(kinds) or None),
+        (b"x-gateway-rule", rule),
+        (b"x-gateway-arm", arm),
+        (b"x-gateway-cache", cache),
+        (b"x-gateway-attempts", str(attempts) if attempts is not None else None),
+        (b"x-gateway-dropped-params", ",".join(dropped) or None),
+    )
+    found = tuple((name, value.encode()) for name, value in pairs if value is not None)
+    if len(_kept) >= _MAX_KEPT:
+        _kept.clear()
+    _kept[decided] = found
+    return found
 
 
 def cost_usd(deployment: Deployment, usage: Usage) -> float | None:

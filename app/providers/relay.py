@@ -6,11 +6,12 @@ the provider.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from app.providers.ask import ask
 from app.providers.faults import failure_in_stream
+from app.providers.wire import FixedHeaders
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
@@ -58,15 +59,19 @@ class RelayLane:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._fixed: dict[tuple[str, bool], _Fixed] = {}
 
     async def open(self, call: Call) -> RelayAnswer:
         """Send the call. Raises UpstreamError."""
+        fixed = self._fixed.get((call.deployment.name, call.stream))
+        if fixed is None or fixed.deployment is not call.deployment:  # a reload has made another of that name
+            fixed = self._fixed[call.deployment.name, call.stream] = _fixed(call.deployment, stream=call.stream)
         response = await ask(
             self._wire,
             call.label,
             call.deployment,
-            path=_path(call.deployment),
-            headers=_headers(call),
+            path=fixed.path,
+            headers=fixed.headers if not call.headers else (*fixed.headers, *call.headers),
             body=_body(call),
             connect_s=call.connect_s,
             timeout_s=call.timeout_s,
@@ -75,18 +80,25 @@ class RelayLane:
         return RelayAnswer(response, call)
 
 
+class _Fixed(NamedTuple):
+    """What every call of a deployment has in common."""
+
+    deployment: Deployment
+    path: str
+    headers: FixedHeaders
+
+
+def _fixed(deployment: Deployment, *, stream: bool) -> _Fixed:
+    accept = ("accept", "text/event-stream" if stream else "application/json")
+    return _Fixed(deployment, _path(deployment), FixedHeaders([("content-type", "application/json"), accept, _USER_AGENT, *_credentials(deployment)]))
+
+
 def _path(deployment: Deployment) -> str:
     base = urlsplit(deployment.base_url).path.rstrip("/")
     if deployment.provider != "azure":
         return f"{base}/chat/completions"
     version = quote(deployment.params.get("api_version", ""), safe="")
     return f"{base}/openai/deployments/{quote(deployment.model, safe='')}/chat/completions?api-version={version}"
-
-
-def _headers(call: Call) -> list[tuple[str, str]]:
-    deployment = call.deployment
-    headers = [("content-type", "application/json"), ("accept", "text/event-stream" if call.stream else "application/json"), _USER_AGENT]
-    return [*headers, *_credentials(deployment), *call.headers]
 
 
 def _credentials(deployment: Deployment) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from app.domain import Address, Failure, Label
 from app.errors import UpstreamError
@@ -17,12 +17,12 @@ from app.providers.wire_response import WireResponse
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from app.providers.egress import Egress
     from app.providers.wire_connection import Connection
 
-__all__ = ["Wire", "WireResponse"]
+__all__ = ["FixedHeaders", "Wire", "WireResponse"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _OWN_HEADERS: Final = frozenset(
@@ -42,6 +42,18 @@ class _Route:
     target: Address
     pool: Pool
     head: str
+
+
+class FixedHeaders(tuple[tuple[str, str], ...]):  # noqa: SLOT001 -- a tuple's length is its own: a subclass can have no slot for `written`
+    """Headers that many requests share: they are checked and written once for each method and path that they are sent with, which should be few."""
+
+    written: dict[tuple[str, str, str], bytes]
+
+    def __new__(cls, headers: Iterable[tuple[str, str]]) -> Self:
+        """Take the headers as they are."""
+        made = super().__new__(cls, headers)
+        made.written = {}
+        return made
 
 
 class Wire:
@@ -148,15 +160,26 @@ class Wire:
 
 def _encode_head(route: _Route, method: str, path: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
     """Return the request's head. Raises UpstreamError (OPERATOR) where a part would break out of its place or cannot be written."""
+    if isinstance(headers, FixedHeaders):
+        place = (route.head, method, path)
+        start = headers.written.get(place)
+        if start is None:
+            start = headers.written[place] = _encode_start(route, method, path, headers)
+    else:
+        start = _encode_start(route, method, path, headers)
+    if length or method not in _BODILESS:
+        return b"%bcontent-length: %d\r\n\r\n" % (start, length)
+    return start + b"\r\n"
+
+
+def _encode_start(route: _Route, method: str, path: str, headers: Sequence[tuple[str, str]]) -> bytes:
     request_line = f"{method} {path}"
     values = "".join([value for _, value in headers])
     if not _REQUEST_LINE.fullmatch(request_line) or _BREAKS.search(values) or not all(_NAME.fullmatch(name) for name, _ in headers):
         raise _unsendable(route)
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OWN_HEADERS])
-    if length or method not in _BODILESS:
-        fields += f"content-length: {length}\r\n"
     try:
-        return f"{request_line}{route.head}{fields}\r\n".encode("latin-1")
+        return f"{request_line}{route.head}{fields}".encode("latin-1")
     except UnicodeEncodeError:
         raise _unsendable(route) from None
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PATH = "/v1/chat/completions"
 
 # The caller's headers that go upstream; its Authorization never does.
-_FORWARDED = ("openai-beta", "idempotency-key")
+_FORWARDED = frozenset({"idempotency-key", "openai-beta"})
 
 _EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -97,7 +97,7 @@ def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> Chat
         tenant=tenant,
         hints=read_hints(headers, take_sensitivity(body)),
         cache_control=parse_cache_control(headers.get("cache-control")),
-        headers=tuple((name, headers[name]) for name in _FORWARDED if name in headers),
+        headers=() if _FORWARDED.isdisjoint(headers) else tuple((name, headers[name]) for name in sorted(_FORWARDED) if name in headers),
         tags=read_tags(headers),
         bounds=read_bounds(headers),
     )
@@ -105,10 +105,11 @@ def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> Chat
 
 def check_media_type(headers: Mapping[str, str]) -> None:
     """Refuse a body that is not announced as JSON; one without a Content-Type is taken for JSON. Raises MediaTypeError."""
-    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    kind = headers.get("content-type", "application/json")
+    kind = kind if kind == "application/json" else kind.partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise MediaTypeError("The Content-Type must be application/json (with curl: -H 'Content-Type: application/json').")
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if "content-encoding" in headers and headers["content-encoding"].strip().lower() != "identity":
         raise MediaTypeError("The body must not be compressed: send it without Content-Encoding.")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain import Failure
 from app.errors import UpstreamError
+from app.providers.wire import FixedHeaders
 from tests.integration.wire.answers import ANSWERS, BROKEN, BROKEN_BODIES, Answer, by_length, chunked
 from tests.integration.wire.peer import DEADLINE_S, Session, answering, ask, fetch, serving, wire_to
 
@@ -85,6 +86,24 @@ async def test_the_server_receives_the_request_as_it_was_given() -> None:
                 'Authorization: Bearer k\r\ncontent-length: 8\r\n\r\n{"a": 1}'
             ).encode()
         )
+
+
+async def test_headers_that_are_kept_are_written_for_each_path_and_body() -> None:
+    headers = FixedHeaders([("authorization", "Bearer k"), ("host", "elsewhere")])
+    async with serving(answering(*[by_length(b"ok")] * 3)) as peer, wire_to(peer.address) as wire:
+        for path, body in (("/a", b"1"), ("/b", b"22"), ("/a", b"333")):
+            await (await ask(wire, peer.address, path=path, headers=headers, body=body)).read(DEADLINE_S)
+
+        start = f" HTTP/1.1\r\nhost: 127.0.0.1:{peer.address.port}\r\naccept-encoding: identity\r\nauthorization: Bearer k\r\ncontent-length: "
+        assert peer.received.decode() == f"POST /a{start}1\r\n\r\n1POST /b{start}2\r\n\r\n22POST /a{start}3\r\n\r\n333"
+
+
+async def test_headers_that_are_kept_cannot_break_out_of_their_lines_either() -> None:
+    async with serving(answering(by_length(b"ok"))) as peer, wire_to(peer.address) as wire:
+        for _ in range(2):
+            with pytest.raises(UpstreamError) as caught:
+                await ask(wire, peer.address, headers=FixedHeaders([("a", "b\r\nc: d")]))
+            assert caught.value.failure is Failure.OPERATOR
 
 
 async def test_a_large_body_arrives_whole() -> None:

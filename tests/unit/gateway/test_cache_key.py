@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import hmac
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +129,7 @@ def test_every_header_counts_as_often_as_it_is_sent(one: list[tuple[str, str]], 
 def test_a_key_is_the_keyed_hash_of_canonical_json_so_that_replicas_agree() -> None:
     text = b'["acme","cheap:a,b",[["openai-beta","x"]],{"messages":[{"content":"hi","role":"user"}],"model":"auto","temperature":0.5}]'
 
-    assert key(headers=[("openai-beta", "x")]) == hmac.digest(SECRET, b"sluice/cache/1\x00" + text, "sha256")
+    assert key(headers=[("openai-beta", "x")]) == hashlib.blake2b(b"\x00" + text, key=SECRET, digest_size=32, person=b"sluice/cache/2").digest()
 
 
 def test_a_key_is_32_bytes_and_an_empty_secret_is_refused() -> None:
@@ -144,3 +144,9 @@ def test_the_body_is_not_changed() -> None:
 
     assert list(body) == ["b", "a"]
     assert body == {"b": [1, {"z": 1, "a": 2}], "a": None}
+
+
+def test_a_long_secret_counts_whole() -> None:
+    secrets = [b"k" * 64, b"k" * 65, b"k" * 65 + b"l", b"k" * 200]
+
+    assert len({key(secret=secret) for secret in secrets}) == len(secrets)

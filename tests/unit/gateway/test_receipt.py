@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain import CacheState, Deployment, Facts, Finding, Label, LaneName, Price, Tier, Usage
+from app.gateway import receipt as receipts
 from app.gateway.receipt import Receipt, cost_usd
 from tests.unit.policy.table import facts
 
@@ -75,3 +76,16 @@ def priced(price: Price | None) -> Deployment:
 )
 def test_cost_is_tokens_at_their_prices(price: Price | None, usage: Usage, cost: float | None) -> None:
     assert cost_usd(priced(price), usage) == cost
+
+
+def test_headers_of_other_decisions_are_never_told() -> None:
+    told = [dict(Receipt(deployment="d", rule=rule, attempts=attempts).headers()) for rule in ("a", "b") for attempts in (1, 2)]
+
+    assert [(headers[b"x-gateway-rule"], headers[b"x-gateway-attempts"]) for headers in told] == [(b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"b", b"2")]
+
+
+def test_what_is_kept_of_headers_is_bounded() -> None:
+    for number in range(3000):
+        assert dict(Receipt(rule=f"rule {number}").headers())[b"x-gateway-rule"] == f"rule {number}".encode()
+
+    assert len(receipts._kept) <= receipts._MAX_KEPT

@@ -95,6 +95,17 @@ async def test_azure_has_its_own_path_and_header() -> None:
     assert "authorization" not in wire.asked["headers"]
 
 
+async def test_a_deployment_that_a_reload_has_changed_is_asked_with_its_new_key_and_address() -> None:
+    wire = FakeWire(FakeResponse())
+    relay = lane(wire)
+    asked = []
+    for key, base in (("old", "http://127.0.0.1:1/v1"), ("new", "http://127.0.0.1:1/v2")):
+        await relay.open(call(deployment(base=base, api_key=key)))
+        asked.append((wire.asked["path"], wire.asked["headers"]["authorization"]))
+
+    assert asked == [("/v1/chat/completions", "Bearer old"), ("/v2/chat/completions", "Bearer new")]
+
+
 async def test_without_a_key_nothing_is_claimed() -> None:
     wire = FakeWire(FakeResponse())
 
