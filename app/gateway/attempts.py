@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ class Walk:
                     if again_s is None:
                         raise
                     wait_s = again_s
-            await asyncio.sleep(wait_s)
+            await _sleep(wait_s)
 
     def _wait_s(self, attempt: Attempt, error: UpstreamError, calls: int, *, last: bool) -> float | None:
         """Return the seconds to wait before the same deployment is asked again; None: it is not."""
@@ -268,6 +269,13 @@ class Walk:
     def _longer(self) -> list[Attempt]:
         done = {name for name, _ in self.tried}
         return [attempt for attempt in self.plan.if_context_exceeded if attempt.deployment.name not in done]
+
+
+async def _sleep(seconds: float) -> None:
+    """Sleep that long and no less: an event loop's timers count from when its turn began, and end a little early."""
+    until = time.monotonic() + seconds
+    while (left_s := until - time.monotonic()) > 0:  # noqa: ASYNC110 -- time is all that is waited for
+        await asyncio.sleep(left_s)
 
 
 def _caller_fault(error: UpstreamError) -> InvalidRequestError:
