@@ -37,6 +37,7 @@ _SEPARATORS = re.compile(r"[ -]")
 _DIGIT_BEFORE = re.compile(r"\d $")
 _DIGIT_AFTER = re.compile(r" \d")
 _NOT_DIGIT = re.compile(r"\D")
+_IPV4_END = 1 << 32
 _RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220", "1.2.3.4", "5.6.7.8"})
 
 
@@ -105,6 +106,8 @@ def ip_address(match: re.Match[str]) -> Tier | None:
     except ValueError:
         return None
     if text in _RESOLVERS or address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local or text.startswith("255."):
+        return None
+    if address.version == 6 and int(address) < _IPV4_END:  # the deprecated form of an IPv4 address, and what is no address at all
         return None
     if address.is_global:
         return None if _VERSION_CUE.search(before(match, 12)) and address.version == 4 else Tier.HARD

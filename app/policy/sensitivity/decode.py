@@ -19,7 +19,7 @@ _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[ux]\{([0-9A-Fa-f]{1,8})\}|U([0-9A-Fa-f]{8})|([0-3][0-7]{2})|([nrt\"'/\\]))")
 _ENTITY = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z]{2,8};)")
 _QUOTED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
-_SOFT_BREAK = re.compile(r"=[ \t]*\r?\n")
+_SOFT_BREAK = re.compile(r"(?<![=\s])=[ \t]*\r?\n")
 _UTF7 = re.compile(r"\+(A[A-Za-z0-9+/]{2,})-?")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
 _LAST_CODE = 0x10FFFF

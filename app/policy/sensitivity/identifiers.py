@@ -7,12 +7,16 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
-from app.policy.sensitivity.pattern import Pattern, hard
+from app.policy.sensitivity.pattern import Pattern, caseless, hard
 
 _FILES = "py js ts jsx tsx go rs png jpg jpeg gif svg git local json yaml yml md txt html css so dll service lock toml cfg sh c h cpp java rb php xml conf"
 _FILE_ENDINGS = frozenset(_FILES.split())
 _RESERVED_HOST = re.compile(r"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example)$")
 _PLACEHOLDER = re.compile(r"(?i)^(?:git|noreply|no-reply|donotreply|do-not-reply|user(?:name)?|name|your?[._-]?(?:name|email)?|me|foo|bar|someone|e?mail)@")
+_ROLE = re.compile(
+    r"(?i)(?:admin(?:istrator)?|test(?:er|ing|user)?\d*|user\d*|no-?reply|info|support|hello|contact|team|service|root|postmaster|webmaster|sales|help|demo|dev|ops|bot|ci|api"
+    r"|security|office|mail|alerts?|notifications?|someone|foo|bar|your?[._-]?(?:name|email)?|me|name|e?mail|username|example|dummy|sample)@"
+)
 _MACHINE = re.compile(r"(?i)@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -20,11 +24,14 @@ _WALLET_BITS = 200
 
 
 def email(match: re.Match[str]) -> Tier | None:
-    """Check an e-mail address: a file name is none, and one that the standards keep for examples is only a hint."""
+    """Check an e-mail address: a file name is none, and one that RFC 2606 keeps for examples is only a hint, or none where it names no person either."""
     text = match[0]
     if text.rpartition(".")[2].lower() in _FILE_ENDINGS or _MACHINE.search(text):
         return None
-    return Tier.WEAK if _RESERVED_HOST.search(text) or _PLACEHOLDER.match(text) else Tier.HARD
+    reserved = _RESERVED_HOST.search(text) is not None
+    if reserved and _ROLE.match(text):
+        return None
+    return Tier.WEAK if reserved or _PLACEHOLDER.match(text) else Tier.HARD
 
 
 def mac_address(match: re.Match[str]) -> Tier | None:
@@ -160,8 +167,8 @@ PATTERNS = (
         r"(?:phone|tel|mobile|cell|call|fax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|ring|dial|sms"
         r"|hotline)[^\n\d]{0,34}\d(?:[ ()./-]{0,3}\d){6}",
         re.compile(
-            r"(?i)(?:phone|\btel|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|\bring|\bdial|\bsms"
-            r"|hotline)[^\n\d]{0,34}"
+            caseless(r"phone|\btel|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|komork|\bring|\bdial|\bsms|hotline")
+            + r"[^\n\d]{0,34}"
             r"(?P<value>\+?\(?\d(?:[ ()./-]{0,3}\d){6,14})(?!\w)"
         ),
         checks.cued_phone,

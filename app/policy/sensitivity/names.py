@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.domain import Tier
+from app.policy.sensitivity import checks
 from app.policy.sensitivity.fold import OTHER, fold
-from app.policy.sensitivity.pattern import Pattern
+from app.policy.sensitivity.pattern import caseless, unproven
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,24 +76,34 @@ _TITLES = (
     r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Herr|Frau|Monsieur|Madame|Mme|Mlle|Senor|Senora|Sra|Dra|Signor|Signora|Sig|Dott|Pani|Senhor|Senhora|Dhr|Mevr|Mw)"
 )
 _FIELDS = (
-    r"(?:(?:full |first |last |customer |client |patient |employee |student |candidate |applicant |account |card ?|policy ?)?(?:name|holder)"
-    r"|patient|customer|client|employee|student"
-    r"|applicant|candidate|beneficiary|payee|policyholder|plaintiff|defendant|claimant|witness|attn|attention|bill(?:ed)? to|ship(?:ped)? to"
+    r"name|holder|full (?:name|holder)|first name|last name|customer(?: name| holder)?|client(?: name| holder)?|patient(?: name| holder)?"
+    r"|employee(?: name)?|student(?: name)?|candidate(?: name)?|applicant(?: name)?|account (?:name|holder)|card ?(?:name|holder)|policy ?(?:name|holder)"
+    r"|candidate|beneficiary|payee|policyholder|plaintiff|defendant|claimant|witness|attn|attention|bill(?:ed)? to|ship(?:ped)? to"
     r"|sold to|recipient|sender|signed(?: by)?"
-    r"|(?:attending |discharging |referring )?(?:doctor|physician|nurse|surgeon|therapist)|(?:comment|post|posted|message|email|letter|review"
+    r"|attending (?:doctor|physician|nurse|surgeon|therapist)|discharging (?:doctor|physician)|referring (?:doctor|physician)"
+    r"|doctor|physician|nurse|surgeon|therapist"
+    r"|(?:comment|post|posted|message|email|letter|review"
     r"|statement|report|summary|results?) (?:by|from|for)"
     r"|user|author|contact(?: person)?|emergency contact|attendees|participants|manager|supervisor|from|to|cc|tenant|landlord|buyer|seller"
     r"|borrower|lender|guardian|parent|spouse"
-    r"|nombre|apellidos|nom|prenom|vorname|nachname|nome|cognome|imie|nazwisko|naam|patiente?n?|kunde|kundin|mitarbeiter|cliente|paciente|klient|pacjent)"
+    r"|nombre|apellidos|nom|prenom|vorname|nachname|nome|cognome|imie|nazwisko|naam|patiente?n?|kunde|kundin|mitarbeiter|cliente|paciente|klient|pacjent"
 )
 _SELF = (
-    r"(?:my (?:full |first |last |real |legal )?name(?: is|'s|:)|i am called|i'm called|mein name ist|ich hei[s]{1,2}e|je m'appelle|mon nom est"
+    r"my (?:full |first |last |real |legal )?name(?: is|'s|:)|i am called|i'm called|mein name ist|ich hei[s]{1,2}e|je m'appelle|mon nom est"
     r"|me llamo|mi nombre es|mi chiamo|il mio nome e"
     r"|nazywam sie|mam na imie|meu nome e|chamo-me|me chamo|mijn naam is|ik heet|jag heter|jmenuji se|contact(?: de| von)?|kontakt"
     r"|kontaktperson|signed,?|sincerely,?|kind regards,?"
-    r"|best regards,?|warm regards,?|regards,?|best wishes,?|yours truly,?|mit freundlichen grussen,?|cordialement,?|saludos,?|atentamente,?|cordiali saluti,?)"
+    r"|best regards,?|warm regards,?|regards,?|best wishes,?|yours truly,?|mit freundlichen grussen,?|cordialement,?|saludos,?|atentamente,?|cordiali saluti,?"
 )
 _GREETINGS = r"hi|hey|hello|dear|morning|hola|bonjour|hallo|ciao|liebe[r]?|cher|chere|estimad[oa]|gentile|beste"
+_LINE_CHARS = 120
+_ATTRIBUTION = re.compile(
+    r"(?i)copyright|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
+    r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact)s?__|\b(?:authors?|maintainers?)[\"']?\s?[:=]\s?[\[\"'{]"
+    r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
+    r"|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
+)
+_ITEM = re.compile(r"- $")
 _GIVEN_ONLY = re.compile(_NAME)
 
 
@@ -132,8 +143,8 @@ def _plain(names: object) -> Iterator[str]:
 def listed(match: re.Match[str]) -> Tier | None:
     """Check a given name with a surname: both in the lists is likely, a given name before an unknown word is a hint."""
     given, surnames, no_surname = lists()
-    first, last = match["first"].lower(), match["last"].lower().removesuffix("'s")
-    if first not in given or last in no_surname:
+    first, last = (match[0] + match["first"]).lower(), match["last"].lower().removesuffix("'s")
+    if first not in given or last in no_surname or _is_attribution(match):
         return None
     if last in surnames or last.partition("-")[0] in surnames:
         return Tier.LIKELY
@@ -160,11 +171,24 @@ def labelled(match: re.Match[str]) -> Tier | None:
     """Check what stands after a word for a person: a name from the lists is likely, two other words are a hint."""
     given, surnames, no_surname = lists()
     words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
-    if any(word in no_surname for word in words):
+    if any(word in no_surname for word in words) or _is_attribution(match):
         return None
+    if _is_code(match):
+        return Tier.LIKELY if len(words) > 1 and words[0] in given and words[-1] in surnames else None
     if words[0] in given:
         return Tier.LIKELY if len(words) > 1 else Tier.WEAK
     return Tier.WEAK if len(words) > 1 and words[1] in surnames else None
+
+
+def _is_attribution(match: re.Match[str]) -> bool:
+    """Say whether a name stands where code says whose work it is: that is published with it."""
+    line = checks.before(match, _LINE_CHARS).rpartition("\n")[2]
+    return _ATTRIBUTION.search(line + match[0]) is not None
+
+
+def _is_code(match: re.Match[str]) -> bool:
+    """Say whether a field called "name" is one of a program's or of its configuration's, where things have names too."""
+    return match["field"].lower() == "name" and (match["sign"][-1] in "\"'=" or _ITEM.search(checks.before(match, 8)) is not None)
 
 
 def introduced(match: re.Match[str]) -> Tier | None:
@@ -177,7 +201,7 @@ def introduced(match: re.Match[str]) -> Tier | None:
 
 
 PATTERNS = (
-    Pattern(
+    unproven(
         "person_name",
         rf"\b(?i:{_GREETINGS}),? [A-Z][a-z]",
         re.compile(rf"\b(?i:{_GREETINGS}),? (?P<value>[A-Z][a-z]{{2,20}})(?=[,!.?]|\s{{0,4}}\n)"),
@@ -185,19 +209,19 @@ PATTERNS = (
         behind=20,
         ahead=30,
     ),
-    Pattern("person_name", r"\] ?[A-Z][a-z]{2,20}:\s", re.compile(r"\] ?(?P<value>[A-Z][a-z]{2,20}):\s"), addressed, behind=30, ahead=5),
-    Pattern(
+    unproven("person_name", r"\] ?[A-Z][a-z]{2,20}:\s", re.compile(r"\] ?(?P<value>[A-Z][a-z]{2,20}):\s"), addressed, behind=30, ahead=5),
+    unproven(
         "person_name",
         r"\b[A-Z][a-z'-]{2,20} (?:[A-Z]\.? )?[A-Z][a-z']",
         re.compile(
-            rf"(?<![\w.@/-])(?=(?P<value>(?P<first>[A-Z][a-z]{{2,20}}(?:-[A-Z][a-z]{{1,20}})?) (?:[A-Z]\.? )?(?P<last>(?:[A-Z]'|Mc|Mac|De|Di|La|Le"
-            rf"|Van )?{_NAME}))(?![\w@]))"
+            rf"[A-Z](?<![\w.@/-].)(?=(?P<first>[a-z]{{2,20}}(?:-[A-Z][a-z]{{1,20}})?) (?:[A-Z]\.? )?"
+            rf"(?P<last>(?:[A-Z]'|Mc|Mac|De|Di|La|Le|Van )?{_NAME})(?![\w@]))"
         ),
         listed,
         behind=60,
         ahead=40,
     ),
-    Pattern(
+    unproven(
         "person_name",
         rf"\b{_TITLES}\.? (?:[A-Z]\. )?[A-Z][a-z]",
         re.compile(rf"\b{_TITLES}\.? (?:[A-Z]\. )?(?P<value>{_NAME}(?: {_NAME})?)"),
@@ -205,19 +229,19 @@ PATTERNS = (
         behind=40,
         ahead=60,
     ),
-    Pattern(
+    unproven(
         "person_name",
-        rf"\b{_FIELDS}\s?[:=]\s{{0,2}}[\"']?[a-z]{{2}}",
-        re.compile(rf"\b(?i:{_FIELDS})\s?[:=]\s{{0,2}}[\"']?(?P<value>{_NAME}(?:[ ,]{{1,2}}(?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
+        rf"\b(?:{_FIELDS})\s?[:=]\s{{0,2}}[\"']?[a-z]{{2}}",
+        re.compile(rf"\b(?P<field>{caseless(_FIELDS)})(?P<sign>\s?[:=]\s{{0,2}}[\"']?)(?P<value>{_NAME}(?:[ ,]{{1,2}}(?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
         labelled,
         behind=60,
         ahead=60,
         caseless=True,
     ),
-    Pattern(
+    unproven(
         "person_name",
-        rf"\b{_SELF}[\s,:]{{1,4}}[a-z]{{2}}",
-        re.compile(rf"\b(?i:{_SELF})[\s,:]{{1,4}}(?P<value>{_NAME}(?: (?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
+        rf"\b(?:{_SELF})[\s,:]{{1,4}}[a-z]{{2}}",
+        re.compile(rf"\b{caseless(_SELF)}[\s,:]{{1,4}}(?P<value>{_NAME}(?: (?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
         introduced,
         behind=60,
         ahead=60,

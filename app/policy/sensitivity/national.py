@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from app.domain import Tier
-from app.policy.sensitivity.pattern import Pattern
+from app.policy.sensitivity.pattern import Pattern, caseless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,8 +114,8 @@ def _pattern(cue: str, names: str) -> Pattern:
         "national_id",
         rf"(?:{cue})[^\n]{{0,24}}[0-9]{{2}}",
         re.compile(
-            rf"(?i)(?<![a-z])(?:{cue})[^\n\d]{{0,24}}?"
-            r"(?<![A-Za-z0-9])(?P<value>(?=[A-Z0-9./-]{0,9}\d)[A-Z0-9](?:[ ./+-]?[A-Z0-9]){5,24})(?![A-Za-z0-9])"
+            rf"(?<![A-Za-z]){caseless(cue)}[^\n\d]{{0,24}}?"
+            r"(?i:(?<![A-Za-z0-9])(?P<value>(?=[A-Z0-9./-]{0,9}\d)[A-Z0-9](?:[ ./+-]?[A-Z0-9]){5,24})(?![A-Za-z0-9]))"
         ),
         check,
         behind=80,

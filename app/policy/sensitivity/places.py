@@ -6,7 +6,7 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
-from app.policy.sensitivity.pattern import Pattern, likely
+from app.policy.sensitivity.pattern import caseless, likely, unproven
 
 _STREET = (
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Circle|Cir|Way|Place|Pl|Terrace|Ter|Square|Sq|Highway|Hwy"
@@ -18,9 +18,10 @@ _GERMANIC = r"(?:stras{1,2}e|str\.|weg|platz|gasse|allee|damm|ufer|straat|laan|p
 _ROMANCE = r"(?:[Cc]alle|C/|Avda\.?|Avenida|Paseo|Ronda|Rua|Carrer|Camino|[Vv]ia|Viale|Piazza|Corso|Largo|Travessa|Praca|ul\.|ulica|al\.|aleja|os\.|Plaza|pl\.)"
 _FRENCH = r"(?:rue|avenue|boulevard|bd|impasse|allee|chemin|quai|place|cours|route)"
 _LIVING = (
-    r"(?:i live (?:at|on)|my (?:home |postal |mailing )?address(?: is|:)|(?:home|mailing|shipping|billing|residential|delivery|postal"
-    r"|street) address(?: is|:)|\baddress:"
-    r"|wohnhaft|ich wohne in|anschrift:|adresse:|domicilio:|direccion:|indirizzo:|adres:|endereco:|morada:)"
+    r"i live (?:at|on)|my (?:home |postal |mailing )?address(?: is|:)|home address(?: is|:)|mailing address(?: is|:)|shipping address(?: is|:)"
+    r"|billing address(?: is|:)|residential address(?: is|:)"
+    r"|delivery address(?: is|:)|postal address(?: is|:)|street address(?: is|:)|\baddress:"
+    r"|wohnhaft|ich wohne in|anschrift:|adresse:|domicilio:|direccion:|indirizzo:|adres:|endereco:|morada:"
 )
 
 
@@ -35,7 +36,7 @@ def lived_at(match: re.Match[str]) -> Tier | None:
 
 
 PATTERNS = (
-    Pattern(
+    unproven(
         "address",
         rf"\b\d{{1,6}}[A-Za-z]?,? (?:[A-Z0-9][\w.'-]{{0,20}} ){{1,4}}{_STREET}\b",
         re.compile(rf"(?<![\w.,$/-])\d{{1,6}}[A-Za-z]?,? (?:[A-Z0-9][\w.'-]{{0,20}} ){{1,4}}{_STREET}(?![\w-])"),
@@ -43,8 +44,8 @@ PATTERNS = (
         behind=120,
         ahead=20,
     ),
-    Pattern("address", r"\bp\.? ?o\.? ?box \d", re.compile(r"(?i)\bp\.? ?o\.? ?box \d{1,6}\b"), likely, behind=20, ahead=20, caseless=True),
-    Pattern(
+    unproven("address", r"\bp\.? ?o\.? ?box \d", re.compile(r"(?i)\bp\.? ?o\.? ?box \d{1,6}\b"), likely, behind=20, ahead=20, caseless=True),
+    unproven(
         "address",
         rf"[A-Za-z],? {_STATES},? \d{{5}}\b",
         re.compile(rf"[A-Z][A-Za-z.]{{1,20}}(?: [A-Z][a-z]{{1,20}}){{0,2}},? {_STATES},? \d{{5}}(?:-\d{{4}})?\b"),
@@ -52,7 +53,7 @@ PATTERNS = (
         behind=80,
         ahead=20,
     ),
-    Pattern(
+    unproven(
         "address",
         r"\b[A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2}\b",
         re.compile(r"(?<![\w-])[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2}(?![\w-])"),
@@ -60,7 +61,23 @@ PATTERNS = (
         behind=20,
         ahead=10,
     ),
-    Pattern(
+    unproven(
+        "address",
+        r"\d [a-z]?, (?:[A-Z]{1,2}-)?\d{4,5} [A-Z][a-z]{2}|\d[a-z]?, (?:[A-Z]{1,2}-)?\d{4,5} [A-Z][a-z]{2}",
+        re.compile(r"(?:[A-Z][\w.-]{1,24} ){1,3}\d{1,4} ?[a-z]?, (?:[A-Z]{1,2}-)?\d{4,5} [A-Z][a-z]{2,24}"),
+        likely,
+        behind=100,
+        ahead=24,
+    ),
+    unproven(
+        "address",
+        r"\d[a-z]?,? \d{4} [A-Z]{2}\b",
+        re.compile(r"[A-Z][\w.-]{3,24} \d{1,4}[a-z]?,? [1-9]\d{3} [A-Z]{2}(?![\w-])"),
+        likely,
+        behind=50,
+        ahead=10,
+    ),
+    unproven(
         "address",
         rf"{_GERMANIC} \d",
         re.compile(
@@ -71,7 +88,7 @@ PATTERNS = (
         ahead=20,
         caseless=True,
     ),
-    Pattern(
+    unproven(
         "address",
         rf"\d ?(?:bis|ter)?,? {_FRENCH} ",
         re.compile(rf"\b\d{{1,4}}(?: ?(?:bis|ter))?,? {_FRENCH} (?:de la |de l'|de |du |des |d'|la |le |l')?[A-Z][\w'-]{{1,30}}"),
@@ -79,7 +96,7 @@ PATTERNS = (
         behind=60,
         ahead=60,
     ),
-    Pattern(
+    unproven(
         "address",
         rf"\b{_ROMANCE} [A-Za-z][^\n]{{1,60}}\d",
         re.compile(
@@ -90,10 +107,10 @@ PATTERNS = (
         behind=120,
         ahead=20,
     ),
-    Pattern(
+    unproven(
         "address",
-        rf"{_LIVING}[^\n]{{0,40}}\d",
-        re.compile(rf"(?i){_LIVING}\W{{0,4}}(?P<value>[A-Z0-9][\w ,.'/#-]{{6,80}})"),
+        rf"(?:{_LIVING})[^\n]{{0,40}}\d",
+        re.compile(rf"{caseless(_LIVING)}\W{{0,4}}(?P<value>[A-Za-z0-9][\w ,.'/#-]{{6,80}})"),
         lived_at,
         behind=100,
         ahead=80,

@@ -6,29 +6,32 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
-from app.policy.sensitivity.pattern import Pattern, likely
+from app.policy.sensitivity.pattern import Pattern, caseless, likely, unproven
 
 _DAY = (
-    r"(?:\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}(?:st|nd|rd|th|\.)? (?:of )?[A-Za-z]{3,9}\.?,? \d{4}"
+    r"(?:\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}(?:st|nd|rd|th|\.)? (?:of |del? )?[A-Za-z]{3,11}\.?,? (?:del? )?\d{4}"
     r"|[A-Za-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
 )
 _BIRTH = (
-    r"(?:\bdob\b|d\.o\.b\.?|date of birth|birth ?date|birthday|\bborn\b|geburtsdatum|geboren|geb\.|\bnee? le\b|date de naissance|nacid[oa] el"
-    r"|fecha de nacimiento|nat[oa] il"
-    r"|data di nascita|data urodzenia|urodzon[ya]|geboortedatum|data de nascimento|nascid[oa])"
+    r"\bdob\b|d\.o\.b\.?|date of birth|birth ?date|birthday|\bborn\b|geburtsdatum|geboren|geb\.|\bnee? le\b|date de naissance|nacid[oa]|\bnacio\b"
+    r"|fecha de nacimiento|nat[oa] il|data di nascita|data urodzenia|urodzon[ya]|\burodz?\.|\bur\. |geboortedatum|data de nascimento|nascid[oa]|nasceu"
 )
 _FILL = (
-    r"(?:[\s:=#?'\"(*-]|\b(?:is|was|are|of|like|number|numbers|numero|no|nr|num|id|ids|identifier|identification|code|card|ending|in|with"
-    r"|details|data|under|listed|as|the|for|atin|ein"
-    r"|dl|mrn|pid|nummer|numer|accounts?|records?)\b\.?){0,7}"
+    r"(?:[\s:=#?'\"(*\x1a-]|\b(?:is|was|are|of|like|number|numbers|numero|no|n|nr|num|id|ids|identifier|identification|code|card|ending|in|with"
+    r"|details|data|under|listed|as|the|for|atin|ein|dl|mrn|pid|nummer|numer|accounts?|records?"
+    r"|ist|lautet|hat|die|der|est|le|la|es|el|e|il|jest|to|het|de|da|do|di|del|della|o|a)\b\.?){0,9}"
 )
-_VALUE = r"(?P<value>[A-Z0-9][A-Z0-9_./*-]{3,30})"
+_VALUE = r"(?P<value>\d{2,4}(?: \d{4}){2,6}|[A-Z0-9][A-Z0-9_./*-]{3,30})"
+_OWNER_WORDS = "customer client member membership employee staff student subscriber suspect badge payroll registration colegiado"
+_OWNERS = "|".join(rf"{word} ?(?:id|number|no|#|code)s?" for word in _OWNER_WORDS.split())
+_OWNERS += r"|case file ?(?:id|number|no|#|code)s?"
 _KINDS = {
     "ssn": r"ssn|social security|social insurance|sin number",
-    "passport": r"passport|reisepass|passeport|pasaporte|passaporto|paszport|passaporte|paspoort",
+    "passport": r"passport|reisepass|passeport|pasaporte|passaporto|paszport(?:u|em)?|passaporte|paspoort",
     "driving_licence": (
-        r"driv(?:er|ing)'?s?'? licen[cs]e|licen[cs]e (?:number|no|id|plate)|fuhrerschein|permis de conduire|patente di guida|prawo jazdy|rijbewijs"
-        r"|carta de conducao"
+        r"driver'?s?'? licen[cs]e|driving licen[cs]e|licen[cs]e (?:number|no|id|plate)|\bdl (?:number|no)|fuhrerschein|permis de conduire|numero de permis"
+        r"|carnet? de conducir|permiso de conducir|licencia de conducir|patente di guida|numero (?:di |della )?patente|prawo jazdy|prawa jazdy|rijbewijs"
+        r"|carta de conducao|\bcnh\b|habilitacao"
     ),
     "national_id": (
         r"national id(?:entity|entification)?|identity card|id card|personal ?ausweis\w*|aadhaa?r|pan card|\bpan\b|pesel|\bdni\b|\bnie\b|\bnif\b"
@@ -41,18 +44,26 @@ _KINDS = {
         r"|partita iva|\batin\b"
     ),
     "bank_account": (
-        r"(?:bank|savings|checking|current|member) ?accounts?|account (?:number|no|id|details)|acct|a/c|routing|sort code|swift|\bbic\b|\biban\b"
-        r"|kontonummer|konto|numero de cuenta"
-        r"|compte|conto corrente|credit card|debit card|card (?:number|no)|\bcvv\b|\bcvc\b|bsb"
+        r"bank ?accounts?|savings ?accounts?|checking ?accounts?|current ?accounts?|member ?accounts?|account (?:number|no|id|details)"
+        r"|acct|a/c|routing|sort code|swift|\bbic\b|\biban\b"
+        r"|konto|bankverbindung|bankleitzahl|\bblz\b|numero de (?:cuenta|compte|conta)|numero da conta|cuenta (?:bancaria|corriente|de ahorros?)"
+        r"|compte (?:bancaire|courant|epargne|numero|n\b)|conto (?:corrente|bancario)|numero (?:di|del) conto|rekeningnummer|bankrekening"
+        r"|numer (?:konta|rachunku)|nr (?:konta|rachunku)|rachun\w{2} bankow\w{1,3}|konta bankowego|conta (?:bancaria|corrente|poupanca)"
+        r"|credit card|debit card|card (?:number|no)|\bcvv\b|\bcvc\b|bsb"
     ),
     "medical_record": (
         r"patient(?: id(?:entifier)?| number| no)?|\bmrn\b|medical (?:record|file|id)|health (?:card|record|insurance)|chart (?:number|no)|\bpid\b"
+        r"|hospital (?:number|no|id)|patienten|fallnummer|krankenversicher\w{0,6}|versicherten|krankenkassen|dossier (?:medical|patient)"
+        r"|numero de dossier(?: medical)?|historia clinica|expediente medico|numero de historia(?: clinica)?|cartella clinica|numero di cartella"
+        r"|tessera sanitaria"
+        r"|dossiernummer|medisch dossier|numer pacjenta|nr pacjenta|kart[aey] pacjenta|historia choroby|prontuario|processo clinico|numero de utente"
     ),
-    "insurance": r"(?:insurance|policy|claim)(?: (?:number|no|id|code|policy))?|policyholder(?: id)?|versicherungsnummer|poliza|polizza|polisa",
+    "insurance": r"insurance(?: (?:number|no|id|code|policy))?|policy(?: (?:number|no|id|code|policy))?|claim(?: (?:number|no|id|code|policy))?"
+    r"|policyholder(?: id)?|versicherungsnummer|poliza|polizza|polisa",
     "customer_number": (
-        r"(?:customer|client|member(?:ship)?|employee|staff|student|subscriber|suspect|badge|payroll|registration|case file|matricul\w*"
-        r"|colegiado) ?(?:id|number|no|#|code)s?"
-        r"|(?:order|invoice|ticket|transaction|reference|case|booking|tracking) (?:id|number|no)|stored under id|account"
+        rf"{_OWNERS}"
+        r"|matricul\w* ?(?:id|number|no|#|code)s?|order (?:id|number|no)|invoice (?:id|number|no)|ticket (?:id|number|no)|transaction (?:id|number|no)"
+        r"|reference (?:id|number|no)|case (?:id|number|no)|booking (?:id|number|no)|tracking (?:id|number|no)|stored under id|account"
     ),
 }
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](?:19|20)?\d\d")
@@ -79,10 +90,10 @@ def weakly_numbered(match: re.Match[str]) -> Tier | None:
 
 
 def _pattern(kind: str, words: str) -> Pattern:
-    return Pattern(
+    return unproven(
         kind,
         rf"(?:{words})[^\n]{{0,36}}\d",
-        re.compile(rf"(?i)(?<![A-Za-z_])(?:{words})s?(?:'s)?(?![A-Za-z_]){_FILL}{_VALUE}"),
+        re.compile(rf"(?<![A-Za-z_]){caseless(words)}(?i:s?(?:'s)?(?:-?(?:nummer|numer|nr))?(?![A-Za-z_]){_FILL}{_VALUE})"),
         weakly_numbered if kind == "customer_number" else numbered,
         behind=90,
         ahead=40,
@@ -91,17 +102,17 @@ def _pattern(kind: str, words: str) -> Pattern:
 
 
 PATTERNS = (
-    Pattern(
+    unproven(
         "date_of_birth",
-        rf"{_BIRTH}[^\n]{{0,14}}\d",
-        re.compile(rf"(?i){_BIRTH}\W{{0,8}}(?:is\W+|on\W+|am\W+|the\W+)?(?P<value>{_DAY})"),
+        rf"(?:{_BIRTH})[^\n]{{0,14}}\d",
+        re.compile(rf"{caseless(_BIRTH)}\W{{0,8}}(?i:(?:(?:is|on|am|the|op|el|em|le|il|dnia|dia|a)\W+)?(?P<value>{_DAY}))"),
         likely,
         behind=50,
         ahead=40,
         caseless=True,
     ),
     *(_pattern(kind, words) for kind, words in _KINDS.items()),
-    Pattern(
+    unproven(
         "payment_card",
         r"(?:[X*]{4}[ -]?){2,3}\d{4}",
         re.compile(r"(?<![\w*])(?:[X*]{4}[ -]?){2,3}\d{4}(?!\d)|\b\d{4}[*X]{6,10}\d{4}\b"),

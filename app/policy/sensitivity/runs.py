@@ -5,7 +5,7 @@ Sources: RFC 4648 (base64, base64url, base16), RFC 2045 (lines).
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 from dataclasses import dataclass, field
 
@@ -21,7 +21,8 @@ _BLOB = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}(?:(?:\\[rn]){1,2}(?=[A-Za-z0-9+/_-]
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
 _SEPARATORS = re.compile(r"[/_-]")
 _LINE_BREAKS = re.compile(r"\\[rn]|\s+")
-_URL_SAFE = str.maketrans("-_", "+/")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_PADDING = (b"", b"", b"==", b"=")  # by what is left of fours
 _MIN_READABLE = 0.95  # share of printable characters
 _MIN_ASCII = 0.8
 _SAMPLE_BYTES = 4096
@@ -29,6 +30,7 @@ _NOT_ASCII = bytes(range(128, 256))
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _EACH = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"\d"))
 _ZEROS = "AAAA"
+_MIN_DIGITS = 8  # of hex: fewer different ones are a filler
 _RANDOM_BITS = 5.2  # of each character: base64 of what is compressed or encrypted has 5.9, words that are strung together under 5
 
 _HEX_CODES = re.compile(r"(?i)(?<![0-9a-z])(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}\s?){7,}(?:0x)?[0-9a-f]{2}(?![0-9a-z])")
@@ -57,7 +59,9 @@ def blob(text: str, start: int, end: int) -> Run | None:
     match = _BLOB.match(text, start, min(end, start + _MAX_BLOB_CHARS))
     if match is None:
         return None
-    run = _LINE_BREAKS.sub("", match[0])
+    run = match[0]
+    if "\n" in run or "\\" in run:
+        run = _LINE_BREAKS.sub("", run)
     plain = _hex(run) or _base64(run) or _segments(run)
     return Run(plain, match.end()) if plain or _is_opaque(run) else None
 
@@ -73,9 +77,9 @@ def _is_opaque(run: str) -> bool:
     """Say whether a run is bytes, and not words that are strung together."""
     if len(run) < OPAQUE_CHARS:
         return False
-    if _HEX.fullmatch(run):
-        return True
     sample = run[:_SAMPLE_BYTES]
+    if _HEX.fullmatch(run):
+        return len(set(sample)) >= _MIN_DIGITS
     return checks.entropy(sample) >= _RANDOM_BITS or (_ZEROS in sample and all(some.search(sample) for some in _EACH))
 
 
@@ -90,9 +94,8 @@ def _hex(run: str) -> str | None:
 
 
 def _base64(run: str) -> str | None:
-    run = run.rstrip("=").translate(_URL_SAFE)
-    run = run[: len(run) - (len(run) % 4 == 1)]
-    return _readable(base64.b64decode(run + "=" * (-len(run) % 4)))
+    raw = run.rstrip("=").encode("ascii").translate(_URL_SAFE)
+    return _readable(binascii.a2b_base64(raw[: len(raw) - (len(raw) % 4 == 1)] + _PADDING[len(raw) % 4]))
 
 
 def _readable(raw: bytes) -> str | None:

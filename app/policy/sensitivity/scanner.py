@@ -121,7 +121,7 @@ class Scanner:
             for tier, text, start, end in _matches(pattern, layer, pattern_ends, allowed):
                 if counts[pattern.kind, tier] < _MAX_FINDINGS:
                     yield pattern.kind, tier, text, start, end
-                elif tier is Tier.HARD:
+                elif tier is pattern.surest:
                     break
 
     def _decoded(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> Iterator[_Text]:
@@ -189,13 +189,15 @@ def _weight(finding: Finding) -> tuple[int, int]:
 def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allowed) -> Iterator[tuple[Tier, int, int, int]]:
     """Yield what the check confirms: its tier, the text that holds it, and its offsets there."""
     value = "value" if "value" in pattern.exact.groupindex else 0
+    last = "last" if "last" in pattern.exact.groupindex else value
     for low, high in _pieces(layer, ends, pattern.behind, pattern.ahead):
         for match in pattern.exact.finditer(layer.buffer, low, high):
             tier = None if BREAK in match[0] else pattern.check(match)
-            if tier is None or allowed.holds(pattern.kind, layer.buffer, *match.span(value)):
+            begin, stop = match.start(value), match.end(last)
+            if tier is None or allowed.holds(pattern.kind, layer.buffer, begin, stop):
                 continue
-            start, end = match.start(), max(match.end(), match.end(value))  # a lookahead's match is empty
-            place = layer.locate(start, end, *match.span(value))
+            start, end = match.start(), max(match.end(), stop)
+            place = layer.locate(start, end, begin, stop)
             if place is not None and (tier is Tier.HARD or _is_meant(pattern.kind, layer, start, end)):
                 yield tier, *place
 
@@ -207,9 +209,10 @@ def _is_meant(kind: str, layer: Layer, start: int, end: int) -> bool:
 
 def _windows(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iterator[tuple[int, int]]:
     """Yield the stretches to look at: around each hit, within its text, those that touch as one. So no character is looked at twice."""
-    low = high = -1
+    low = high = start = stop = -1
     for end in ends:
-        start, stop = layer.bounds(end - 1)
+        if not start < end <= stop:
+            start, stop = layer.bounds(end - 1)
         if low >= start and end - behind <= high:
             high = min(stop, end + ahead)
             continue

@@ -6,13 +6,14 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
-from app.policy.sensitivity.pattern import Pattern, hard, weak
+from app.policy.sensitivity.pattern import Pattern, caseless, hard, weak
 
-_KEY_OF = r"(?:api|access|private|secret|signing|encryption|account|master|auth|client|app|consumer|service|subscription|license|storage|webhook|session)"
+_KEYS = "api access private secret signing encryption account master auth client app consumer service subscription license storage webhook session"
+_KEY_OF = "|".join(rf"{word}[_. -]?(?:key|token|secret|pass)s?" for word in _KEYS.split())
 _WORDS = (
-    rf"(?:pass(?:word|wd|phrase|code)s?|pwd|secrets?|{_KEY_OF}[_. -]?(?:key|token|secret|pass)s?|tokens?|credentials?|db[_-]?pass"
+    rf"pass(?:word|wd|phrase|code)s?|pwd|secrets?|{_KEY_OF}|tokens?|credentials?|db[_-]?pass"
     rf"|conn(?:ection)?[_-]?str(?:ing)?"
-    r"|kennwort|passwort|contrasena|mot de passe|haslo|senha|wachtwoord)"
+    r"|kennwort|passwort|contrasena|mot de passe|haslo|senha|wachtwoord"
 )
 _ASSIGN = r"[\w.\[\]-]{0,24}\\?[\"'`]?[ \t]{0,4}(?:[:=!]={1,2}|=>|->|[:=])[ \t]{0,4}@?"
 _SERVICES = """
@@ -22,13 +23,13 @@ heroku hubspot intercom kraken kucoin launchdarkly linkedin lob looker mailchimp
 okta pagerduty plaid postmark pusher rapidapi rollbar sendbird sentry shodan snyk sonar sourcegraph squarespace sumo telegram travis trello twilio
 twitch twitter typeform vultr yandex zendesk
 """
-_SERVICE = rf"(?:{'|'.join(_SERVICES.split())})"
+_SERVICE = "|".join(_SERVICES.split())
 
 _FILLER = re.compile(
     r"(?i)^(?:os\.|process\.|env\b|self\.|config|getenv|none$|null$|nil$|true$|false$|undefined|%s|str\b|string|request|data\.|args\.|settings|this\.|function"
-    r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token)|enter|insert|changeme|change[_-]me"
-    r"|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
-    r"|redacted|\*{3}|#{5}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|\$\{\w+\}"
+    r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token|test|key)|enter|insert"
+    r"|changeme|change[_-]me|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
+    r"|redacted|\*{3}|#{5}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|abc123|(?:1234-){2}|\$\{\w+\}"
 )
 _CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+[({]?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
 _DOTTED = re.compile(r"[a-z][A-Za-z_]{0,30}(?:\.[A-Za-z_]{1,30}){1,4}")
@@ -38,6 +39,9 @@ _NO_SECRET_KEY = re.compile(
     r"|prefix|header|provider|manager"
     r"|class|ttl|results?|keying|regex|pattern|input|error|message|store\w*|reset|rotation|strength|arn|ref)[\"'`\]]?$"
 )
+_PROMPT = re.compile(r"[:?>]$|%[sd]|\{\w*\}$")
+_HASH_KEY = re.compile(r"(?i)(?:hash|digest|checksum|algo\w*)[\"'`\]]?$")
+_PARTS = re.compile(r"[^A-Za-z0-9]+")
 _PASSWORD = re.compile(r"(?i)pass|pwd|kennwort|contrasena|haslo|senha|wachtwoord")
 _SEPARATOR = re.compile(r"[\"'`]?[ \t]*(?:[:=!]={1,2}|=>|->|[:=])")
 _KEY_START = re.compile(r"[\w.-]*$")
@@ -47,15 +51,25 @@ _SIGNS = re.compile(r"[^\w\s]")
 _DIGIT = re.compile(r"\d")
 _RANDOM_BITS = 3.2  # of 16 characters and more: words joined by signs are below it, random base64 and hex above
 _MIN_RANDOM_CHARS = 16
+_MIN_CHARS = 6
 
 
 def assigned(match: re.Match[str]) -> Tier | None:
-    """Check `key = value`: names of variables, calls, files and fillers are no secrets."""
+    """Check `key = value`."""
     value, quoted = match["value"].rstrip("\\,;"), match["quote"] is not None
     key = _KEY_START.findall(checks.before(match, 24))[0] + _SEPARATOR.split(match[0][: match.start("value") - match.start()])[0]
-    if not quoted and _BRACKETS.search(value) and (_EXPRESSION.match(value) or _is_balanced(value)):
-        return None
-    if _FILLER.search(value) or _CODE.fullmatch(value) or _NO_SECRET_KEY.search(key) or len(value) < 6 or checks.is_sequential(value):
+    return _secret(key, value, quoted=quoted)
+
+
+def beside_key(match: re.Match[str]) -> Tier | None:
+    """Check a quoted value that is compared with a key, given to it in a call, or written after it."""
+    value = match["value"]
+    return None if " " in value or _PROMPT.search(value) else _secret(match["key"], value, quoted=True)
+
+
+def _secret(key: str, value: str, *, quoted: bool) -> Tier | None:
+    """Say how sure a value beside a key is a secret."""
+    if _is_code(value, quoted=quoted) or _is_filler(key, value):
         return None
     is_password = _PASSWORD.search(key) is not None
     has_digit, signs, bits = _DIGIT.search(value) is not None, len(set(_SIGNS.findall(value))), checks.entropy(value)
@@ -66,6 +80,22 @@ def assigned(match: re.Match[str]) -> Tier | None:
     if is_password and bits >= 2 and (has_digit or signs):
         return Tier.HARD if has_digit or signs >= 2 else Tier.LIKELY
     return Tier.LIKELY if has_digit and bits >= 2.5 and len(value) >= 8 else None
+
+
+def _is_code(value: str, *, quoted: bool) -> bool:
+    """Say whether a value is a name, a call or a piece of an expression."""
+    if _CODE.fullmatch(value) or value[:1] in ")]}>":
+        return True
+    return not quoted and _BRACKETS.search(value) is not None and (_EXPRESSION.match(value) is not None or _is_balanced(value))
+
+
+def _is_filler(key: str, value: str) -> bool:
+    """Say whether a value stands for another, says nothing, or is what its key says is no secret."""
+    if len(value) < _MIN_CHARS or _FILLER.search(value) or _NO_SECRET_KEY.search(key) or checks.is_sequential(value):
+        return True
+    if _HASH_KEY.search(key):
+        return len(value) < _MIN_RANDOM_CHARS
+    return not _PASSWORD.search(key) and checks.is_sequential(max(_PARTS.split(value), key=len))
 
 
 def _is_balanced(text: str) -> bool:
@@ -118,7 +148,7 @@ def header(match: re.Match[str]) -> Tier | None:
 def beside_service(match: re.Match[str]) -> Tier | None:
     """Check a random value beside a service's name."""
     value = match["value"]
-    return Tier.HARD if checks.entropy(value) >= _RANDOM_BITS and _DIGIT.search(value) and not _FILLER.search(value) else None
+    return Tier.HARD if checks.entropy(value) >= _RANDOM_BITS and _DIGIT.search(value) and not (_FILLER.search(value) or checks.is_sequential(value)) else None
 
 
 PATTERNS = (
@@ -148,10 +178,24 @@ PATTERNS = (
     ),
     Pattern(
         "secret",
-        rf"{_WORDS}{_ASSIGN}\\?[\"'`]?[^\s\"'`]{{5}}",
-        re.compile(rf"(?i){_WORDS}{_ASSIGN}\\?(?P<quote>[\"'`])?(?P<value>(?(quote)[^\"'`\n]{{6,300}}|[^\s\"'`]{{6,300}}))"),
+        rf"(?:{_WORDS}){_ASSIGN}\\?[\"'`]?[^\s\"'`]{{5}}",
+        re.compile(rf"{caseless(_WORDS)}{_ASSIGN}\\?(?P<quote>[\"'`])?(?P<value>(?(quote)[^\"'`\n]{{6,300}}|[^\s\"'`]{{6,300}}))"),
         assigned,
         ahead=320,
+        caseless=True,
+    ),
+    Pattern(
+        "secret",
+        r"[\"'][ \t]?[!=]={1,2}[ \t]?[\w.]{0,24}(?:pass|pwd|secret|token|key)",
+        re.compile(rf"(?P<quote>[\"'])(?P<value>[^\"'\n]{{6,100}})(?P=quote)[ \t]?[!=]={{1,2}}[ \t]?(?P<key>[\w.]{{0,24}}{caseless(_WORDS)}\w{{0,16}})"),
+        beside_key,
+        caseless=True,
+    ),
+    Pattern(
+        "secret",
+        r"(?:password|passwd|passphrase|pwd|secret|api_?key|private_?key|token)\w{0,8}(?:\.\w{1,12})?(?:\(|[ \t]{1,4})[\"'][^\s\"']{6}",
+        re.compile(rf"(?P<key>{caseless(_WORDS)}\w{{0,8}})(?:\.\w{{1,12}})?(?:\(|[ \t]{{1,4}})(?P<quote>[\"'])(?P<value>[^\"'\n]{{6,100}})(?P=quote)"),
+        beside_key,
         caseless=True,
     ),
     Pattern(
@@ -191,9 +235,12 @@ PATTERNS = (
         "api_key",
         r"[:=>]\s{0,3}[\"']?[A-Za-z0-9_=-]{20}",
         re.compile(
-            rf"(?<![A-Za-z])(?i:{_SERVICE})(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}[\"']?(?P<value>[A-Za-z0-9_=-]{{20,120}})(?![\w./])"
+            rf"(?<![A-Za-z]){caseless(_SERVICE)}(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}[\"']?"
+            r"(?P<value>[A-Za-z0-9_=-]{20,120})(?![\w./])"
         ),
         beside_service,
+        behind=90,
+        ahead=110,
     ),
     Pattern("api_key", r"\bs\.[A-Za-z0-9]{24}\b", re.compile(r"(?<![\w.])s\.(?=[A-Za-z]{0,23}\d)(?=[^A-Z]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\w.])"), hard),
 )

@@ -64,7 +64,7 @@ TOKENS = {
     "bitbucket": r"ATBB[A-Za-z0-9]{24,}|ATCTT3[A-Za-z0-9_=-]{60,}",
     "atlassian": r"ATATT3[A-Za-z0-9_=-]{60,}",
     "slack": (
-        r"xoxb-\d{8,14}-[A-Za-z0-9-]{18,60}|xox[pe]-(?:\d{8,14}-){2,3}[A-Za-z0-9-]{24,36}|xox[os]-\d+-\d+-\d+-[a-fA-F0-9]+|xox[ar]-(?:\d-)?[A-Za-z0-9-]{8,80}"
+        r"xoxb-\d{8,14}-[A-Za-z0-9-]{18,60}|xox[pe]-(?:\d{8,14}-){2,3}[A-Za-z0-9-]{24,36}|xox[os]-\d+-\d+-\d+-[a-fA-F0-9]+|xox[ar]-(?:\d-)?[A-Za-z-]{0,16}\d[A-Za-z0-9-]{7,80}"
         r"|xoxe(?:\.xox[bp])?-\d-[A-Z0-9]{146,166}|xapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+"
     ),
     "slack_webhook": r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{40,}",

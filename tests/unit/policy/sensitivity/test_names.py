@@ -29,6 +29,11 @@ if TYPE_CHECKING:
         ("my name is Xqzab Wvuts", "likely", "Xqzab Wvuts"),
         ("me llamo Sofia", "weak", "Sofia"),
         ("Hi Emily, thanks!", "weak", "Emily"),
+        ("the report was written by Sarah Johnson", "likely", "Sarah Johnson"),
+        ("Author: Sarah Johnson", "likely", "Sarah Johnson"),
+        ("Name: Sarah", "weak", "Sarah"),
+        ("  - name: Sarah Johnson", "likely", "Sarah Johnson"),
+        ('user = User(name="Sarah Johnson")', "likely", "Sarah Johnson"),
         ("[10:15 AM] Rachel: Are you there?", "weak", "Rachel"),
     ],
 )
@@ -55,6 +60,15 @@ def test_a_name_is_found(spot: Spot, text: str, tier: str, value: str) -> None:
         "Hi Will, are you there?",
         "Dear Customer,",
         "[INFO] Listener: started",
+        "# Copyright (c) 2011 Sarah Johnson, all rights reserved",
+        "Copyright 2011 by Sarah Johnson",
+        '__author__ = "Sarah Johnson"',
+        'author: "Sarah Johnson"',
+        "// Written by Sarah Johnson in 2011",
+        "# Author: Sarah Johnson",
+        "Written by Sarah Johnson",
+        'language(name="Ruby")',
+        "  - name: Grant",
     ],
 )
 def test_other_capitals_are_no_name(spot: Spot, text: str) -> None:
