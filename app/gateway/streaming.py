@@ -13,6 +13,7 @@ import orjson
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
+from app.gateway.stream_shape import Shape
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": waiting for the first token\n\n"
 
+_MAX_SHAPES = 4  # to make one costs as much as reading some chunks: a stream whose chunks have no common shape is not tried again and again
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 _OF_EVERY_CHUNK = frozenset({"id", "created", "model", "system_fingerprint", "service_tier"})
 
@@ -56,12 +58,36 @@ class StreamWatch:
         self._seen: set[int] = set()  # the indexes of choices
         self._finished: set[int] = set()
         self._last: dict[str, Any] = {}
+        self._shape: Shape | None = None
+        self._shapes_left = _MAX_SHAPES
 
     def feed(self, data: bytes) -> bytes:
         """Return what may go on to the caller.
 
         Raises UpstreamError for an error event, and for what is not the format; `broken` holds it instead where a token that came before it may still go on.
         """
+        shape = self._shape
+        if shape is None or self._waiting or self._after_cr or self._done:
+            return self._feed(data)
+        read = 0
+        while (found := shape.read(data, read)) is not None:
+            read, text = found
+            self.content_chars += len(text)
+            if self.transcript is not None:
+                self.transcript.hear(shape.index, {"content": text})
+        if read == len(data):
+            return data
+        passed = data[:read]
+        try:
+            return passed + self._feed(data[read:])
+        except UpstreamError as error:
+            if not passed:
+                raise
+            self.broken = error
+            return passed
+
+    def _feed(self, data: bytes) -> bytes:
+        """Do what `feed` does, for any bytes."""
         if b"\r" in data or self._after_cr:
             data = self._unify_newlines(data)
         whole = self._whole_events(data)
@@ -170,9 +196,17 @@ class StreamWatch:
         if usage:
             self._hear_usage(usage, b"" if choices else event)
             return b"data: " + dump_json({**chunk, "usage": None}) if choices else b""
+        if choices and self._shapes_left and not self._finished and event.startswith(b"data: "):
+            self._learn_shape(event, chunk)
         if self._finished and choices:
             self._hear_usage_elsewhere(chunk, choices[0])
         return event if choices or self.started else b""  # one without choices is a prompt-filter chunk, say
+
+    def _learn_shape(self, event: bytes, chunk: Mapping[str, Any]) -> None:
+        shape = Shape.of(event, chunk)
+        if shape is not None:
+            self._shape = shape
+            self._shapes_left -= 1
 
     def _hear_usage(self, usage: Any, event: bytes = b"") -> None:
         """Keep a count for the end, where it is passed on once: some servers repeat it in each chunk."""
