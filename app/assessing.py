@@ -10,6 +10,7 @@ from app.policy.assess import LABELS, Assessor
 from app.policy.sensitivity.catalogue import KINDS
 from app.policy.sensitivity.custom import Expression, Wanted, complaint
 from app.policy.sensitivity.scanner import Scanner
+from app.policy.vocabulary import Vocabularies
 from app.scaling import check_complexity, scale_of
 from app.utils import logging
 from app.utils.monitoring import FAULTS
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from app.config.specs import GatewayFile
 
 log = logging.get_logger("assessing")
+
+_VOCABULARIES = Vocabularies()  # one for the process: what is loaded outlasts a reload
 
 
 def assessor_of(settings: Settings, file: GatewayFile) -> Assessor:
@@ -36,6 +39,7 @@ def assessor_of(settings: Settings, file: GatewayFile) -> Assessor:
         labels=tiers,
         kind_labels={key: label for key, label in scan.labels.items() if key not in tiers},
         scale=scale_of(file),
+        vocabularies=_VOCABULARIES,
         on_fault=_count_scan_fault,
     )
 

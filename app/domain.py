@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain_attempts import UNLIMITED, DeploymentLimits
 from app.domain_enums import CacheState, Capability, ComplexityTier, Failure, Label, LaneName, OnConflict, Tier
+from app.domain_measures import CUTS, Complexity, Cuts, Measured, Measures, TokenCount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
-__all__ = ["CacheState", "Capability", "ComplexityTier", "Failure", "Label", "LaneName", "OnConflict", "Tier"]  # handed on; what stands here needs no entry
+# Handed on; what stands here needs no entry.
+__all__ = ["CUTS", "CacheState", "Capability", "Complexity", "ComplexityTier", "Cuts", "Failure", "Label", "LaneName", "Measured", "Measures", "OnConflict"]
+__all__ += ["Tier", "TokenCount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,110 +80,11 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
-    """The scores from which a request is medium, and complex."""
-
-    medium: float = 0.07
-    complex: float = 0.42
-
-    def tier(self, score: float) -> ComplexityTier:
-        """Return the tier that a score falls into."""
-        if score >= self.complex:
-            return ComplexityTier.COMPLEX
-        return ComplexityTier.MEDIUM if score >= self.medium else ComplexityTier.SIMPLE
-
-
-CUTS = Cuts()
-
-
-@dataclass(frozen=True, slots=True)
-class Complexity:
-    """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score).
-
-    `cuts` are those that gave the tier where no hint did: they may move between requests, so they are part of what a decision is made from.
-    """
-
-    score: float
-    tier: ComplexityTier
-    contributions: tuple[tuple[str, float], ...] = ()
-    cuts: Cuts = CUTS
-
-
-@dataclass(frozen=True, slots=True)
 class Hints:
     """What the caller said of the request; a hint can only raise a label."""
 
     label: Label | None = None
     complexity: ComplexityTier | None = None
-
-
-class TokenCount(NamedTuple):
-    """Tokens of a prompt: `exact` where the model's own tokenizer counted every text, else an estimate that leans upwards."""
-
-    tokens: int
-    exact: bool
-
-
-class Measures(Protocol):
-    """What takes time to know of a request: computed when it is first read, and kept. Nothing here raises.
-
-    `known_...` say what has been read so far, None where nothing has; `tokens_at_most` is a bound that needs no tokenizer.
-    """
-
-    @property
-    def complexity(self) -> Complexity:
-        """How complex the newest human turn is."""
-
-    @property
-    def known_complexity(self) -> Complexity | None:
-        """The complexity, where anything has read it."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """The prompt's tokens as OpenAI's newer models count them."""
-
-    @property
-    def known_prompt_tokens(self) -> int | None:
-        """The prompt's tokens, where anything has read them."""
-
-    @property
-    def tokens_about(self) -> int:
-        """The prompt's tokens where anything has read them, else an estimate that costs little and leans upwards."""
-
-    @property
-    def tokens_at_most(self) -> int:
-        """A bound for every tokenizer."""
-
-    def tokens_for(self, deployment: Deployment) -> TokenCount:
-        """Return the prompt's tokens as a deployment's model counts them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Measures that are known from the start."""
-
-    complexity: Complexity
-    prompt_tokens: int
-    tokens_at_most: int
-
-    @property
-    def known_complexity(self) -> Complexity | None:
-        """The complexity."""
-        return self.complexity
-
-    @property
-    def known_prompt_tokens(self) -> int | None:
-        """The tokens."""
-        return self.prompt_tokens
-
-    @property
-    def tokens_about(self) -> int:
-        """The tokens."""
-        return self.prompt_tokens
-
-    def tokens_for(self, _: Deployment) -> TokenCount:
-        """Return the same estimate for every deployment."""
-        return TokenCount(self.prompt_tokens, exact=False)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -258,7 +162,7 @@ class Facts:
 
     def tokens_for(self, deployment: Deployment) -> TokenCount:
         """Return the prompt's tokens as the deployment's model counts them."""
-        return self.measures.tokens_for(deployment)
+        return self.measures.tokens_for(deployment.provider, deployment.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from app.gateway.snapshot import Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
+from app.policy.counting import may_take_long
 from app.policy.planner import decide
 from app.policy.taint import is_lasting
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
@@ -93,7 +94,7 @@ class ChatGateway:
         stream = bool(request.body.get("stream"))
         facts, conversation = await self._assess(request, receipt)
         snapshot = self.snapshot(request)
-        plan = decide(table, facts, request.body, self.ask(request), snapshot)
+        plan = await self.weigh(request, facts, decide, table, facts, request.body, self.ask(request), snapshot)
         receipt.rule, receipt.arm = plan.rule, plan.arm or None
         known = facts.known_complexity
         if known is not None:
@@ -128,6 +129,17 @@ class ChatGateway:
     async def assess(self, request: ChatRequest) -> Facts:
         """Return what is known of a request, its forwarded headers and what it carries on included; a long one is scanned off the event loop."""
         return await self._facts(request, await self._recall(request))
+
+    async def weigh(self, request: ChatRequest, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Decide by the facts of a request: off the event loop where a long text may have to be counted, or a vocabulary loaded."""
+        if not may_take_long(self.table, facts):
+            return decide(*args, **kwargs)
+
+        def decided() -> T:
+            with facts.measures.loading():
+                return decide(*args, **kwargs)
+
+        return await self.scans.run(request.tenant.key_id, request.size_bytes, decided)
 
     async def _assess(self, request: ChatRequest, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()

@@ -72,7 +72,7 @@ def to_wire(explanation: Explanation) -> dict[str, Any]:
             "tier": str(facts.complexity.tier),
             "contributions": {name: round(value, 4) for name, value in facts.complexity.contributions},
         },
-        "prompt_tokens": facts.prompt_tokens,
+        "prompt_tokens": facts.tokens_about,
         "max_output_tokens": facts.max_output_tokens,
         "needs": sorted(facts.needs),
         "not_read": list(explanation.not_read),
@@ -105,5 +105,5 @@ def _attempt(attempt: Attempt, facts: Facts) -> dict[str, Any]:
 
 def _estimate(deployment: Deployment, facts: Facts) -> float | None:
     """Return the price of the prompt, and of `max_tokens` of answer where the caller said how many."""
-    cost = cost_usd(deployment, Usage(facts.prompt_tokens, facts.max_output_tokens or 0, estimated=True))
+    cost = cost_usd(deployment, Usage(facts.tokens_about, facts.max_output_tokens or 0, estimated=True))
     return None if cost is None else round(cost, 8)

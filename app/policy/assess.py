@@ -13,7 +13,7 @@ from app.policy.measures import LazyMeasures
 from app.policy.sensitivity.database import TooManyHitsError
 from app.policy.sensitivity.scanner import Scanner
 from app.policy.taint import REASON, Earlier
-from app.policy.tokens import most_tokens
+from app.policy.vocabulary import Vocabularies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +45,7 @@ class Assessor:
         labels: Mapping[Tier, Label] = LABELS,
         kind_labels: Mapping[str, Label] | None = None,
         scale: Scale = SCALE,
+        vocabularies: Vocabularies | None = None,
         on_fault: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._scanner = Scanner() if scanner is None else scanner
@@ -54,6 +55,7 @@ class Assessor:
         self._labels = labels
         self._kind_labels = kind_labels or {}
         self.scale = scale
+        self._vocabularies = Vocabularies() if vocabularies is None else vocabularies
         self._on_fault = on_fault
 
     @property
@@ -79,10 +81,12 @@ class Assessor:
                 needs=needs,
                 measures=LazyMeasures(
                     collected,
+                    body,
+                    size_bytes=size_bytes,
                     scale=self.scale,
                     cuts=cuts,
                     hint=hints.complexity,
-                    tokens_at_most=most_tokens(collected, size_bytes),
+                    vocabularies=self._vocabularies,
                     on_fault=self._tell,
                 ),
             )

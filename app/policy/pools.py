@@ -114,7 +114,7 @@ def _price(member: Member) -> tuple[float, float]:
 
 
 def _usd(member: Member, facts: Facts) -> float:
-    return estimated_usd(member.deployment, facts.prompt_tokens, facts.max_output_tokens)
+    return estimated_usd(member.deployment, facts.tokens_about, facts.max_output_tokens)
 
 
 def estimated_usd(deployment: Deployment, prompt_tokens: int, max_output_tokens: int | None) -> float:
