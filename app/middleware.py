@@ -16,11 +16,12 @@ import asyncio
 import re
 import secrets
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from app.access import check_loopback
 from app.errors import GatewayError
-from app.http_io import internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large
+from app.http_io import Presence, internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large
 from app.utils import logging
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
 
@@ -134,7 +135,7 @@ class HotRoute:
 
 
 class Gate:
-    """Limits and authenticates every request but those to `open_paths`, and admits those that are work.
+    """Limits and authenticates every request but those to `open_paths`, admits those that are work, and ends what is done for a caller that leaves.
 
     The tenant stands in the scope for dependencies.Caller.
     """
@@ -165,7 +166,8 @@ class Gate:
             await send_error(send_with_limits, error)
             return
         try:
-            await self._app(scope, receive, send_with_limits)
+            with Presence(scope, receive) if "sluice_cycle" in scope else nullcontext():  # asking `receive` would take the body's messages away
+                await self._app(scope, receive, send_with_limits)
         finally:
             if admitted is not None:
                 admitted.leave()

@@ -87,3 +87,29 @@ async def test_a_caller_that_leaves_within_its_body_calls_nobody(gateway: Gatewa
     await asyncio.sleep(0.1)
 
     assert cloud.connections == 0
+
+
+@pytest.mark.parametrize(("path", "body"), [("/search", {"query": "anything"}), ("/documents", {"documents": [{"text": "anything"}]})])
+async def test_a_call_to_an_embedder_ends_with_its_caller(tmp_path: Path, cloud: OpenAISimulator, path: str, body: dict[str, object]) -> None:
+    cloud.fault = "hang"
+    config = f"""
+    deployments:
+      vectors: {{model: openai/text-embedding-3-small, api_base: "{cloud.url}/v1", api_key: k1}}
+      home: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k1, clearance: confidential}}
+    pools: {{local: [home]}}
+    rules: [{{use: local}}]
+    search: {{embedder: vectors}}
+    """
+    with serve(tmp_path, config, llm_timeout=20) as gateway:
+        raw = json.dumps(body).encode()
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}\r\n\r\n"
+        writer.write(head.encode() + raw)
+        await writer.drain()
+        await until(lambda: cloud.requests)
+
+        left = time.monotonic()
+        writer.close()
+        await until(lambda: cloud.disconnects)
+
+    assert cloud.disconnects[0].at - left < NOTICED_WITHIN_S
