@@ -15,7 +15,9 @@ from app.services.quota import RedisQuota
 from app.services.redis_place import place_of
 from app.services.rests import RedisRests
 from app.services.taint import NOT_CLEARED, MemoryMarks, RedisMarks
+from app.services.taint_file import WorkersMarks
 from app.utils import logging, net
+from app.utils.monitoring import shared_folder
 
 if TYPE_CHECKING:
     from app.config.settings import Settings
@@ -36,10 +38,10 @@ class Kept:
     rests: RedisRests | None = None
 
     @property
-    def stores(self) -> list[MemoryCache | RedisCache | RedisQuota | MemoryMarks | RedisMarks | RedisRests]:
+    def stores(self) -> list[MemoryCache | RedisCache | RedisQuota | MemoryMarks | RedisMarks | WorkersMarks | RedisRests]:
         """Every store, to be looked after and closed."""
         marks = self.conversations.marks
-        found = (self.cache, self.quota, marks if isinstance(marks, MemoryMarks | RedisMarks) else None, self.rests)
+        found = (self.cache, self.quota, marks if isinstance(marks, MemoryMarks | RedisMarks | WorkersMarks) else None, self.rests)
         return [store for store in found if store is not None]
 
 
@@ -51,7 +53,7 @@ def keep(settings: Settings, egress: EgressPolicy) -> Kept:
     secret = settings.gateway_secret.get_secret_value().encode() if settings.gateway_secret else os.urandom(32)
     if settings.redis_url is None:
         cache = MemoryCache(settings.cache_max_bytes) if settings.cache_ttl else None
-        return Kept(secret, cache, None, _conversations(MemoryMarks(settings.taint_ttl), secret))
+        return Kept(secret, cache, None, _conversations(_own_marks(settings), secret))
     try:
         place = place_of(settings.redis_url, egress.local_networks, egress.trusted_hosts)
         return _shared(settings, settings.redis_url, place, secret)
@@ -78,7 +80,14 @@ def _marks(settings: Settings, url: str, place: RedisPlace, secret: bytes) -> Me
     return RedisMarks(url, MemoryMarks(settings.taint_ttl), secret=_key(secret, b"tenants"), place=place)
 
 
-def _conversations(marks: MemoryMarks | RedisMarks, secret: bytes) -> Conversations:
+def _own_marks(settings: Settings) -> MemoryMarks | WorkersMarks:
+    """Return where marks are kept without Redis: of one of several workers in their shared folder."""
+    memory = MemoryMarks(settings.taint_ttl)
+    folder = shared_folder()
+    return memory if folder is None else WorkersMarks(folder / "marks", memory)
+
+
+def _conversations(marks: MemoryMarks | RedisMarks | WorkersMarks, secret: bytes) -> Conversations:
     return Conversations(marks, _key(secret, b"conversations"))
 
 

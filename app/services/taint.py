@@ -68,6 +68,8 @@ class MemoryMarks:
 
     def keep(self, tenant: str, marks: Sequence[bytes]) -> None:
         """Do what `add` does."""
+        if not marks:
+            return
         kept = self._tenants.setdefault(tenant, OrderedDict())
         self._tenants.move_to_end(tenant)
         expires = self._clock() + self.ttl_s

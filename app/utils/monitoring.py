@@ -84,15 +84,21 @@ CONFIGURATION_LOADED = Gauge(
 CONFIGURATION_HASH = Gauge("sluice_configuration_hash", "The first 48 bits of gateway.yaml's SHA-256.", multiprocess_mode="livemax")
 
 
+def shared_folder() -> Path | None:
+    """Return the folder that the workers of one gateway share and that ends with them; None where there is one process alone."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return None if folder is None else Path(folder)
+
+
 def exposition() -> tuple[bytes, str]:
     """Return every metric in Prometheus' text format, summed over the workers where there are several, and its media type.
 
     With several workers this reads a file or more of each: not for an event loop.
     """
     registry = REGISTRY
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = shared_folder()
     if folder is not None:
-        _forget_the_dead(Path(folder))
+        _forget_the_dead(folder)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST
