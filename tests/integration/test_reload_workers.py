@@ -30,8 +30,8 @@ def upstream() -> Iterator[OpenAISimulator]:
 
 
 def write(folder: Path, upstream: OpenAISimulator, name: str, more: str = "") -> None:
-    text = f'deployments: {{{name}: {{model: openai/gpt, api_base: "{upstream.url}/v1", api_key: k, clearance: confidential}}}}\nrules: [{{use: {name}}}]\n{more}\n'
-    (folder / "gateway.yaml").write_text(text)
+    deployment = f'{name}: {{model: openai/gpt, api_base: "{upstream.url}/v1", api_key: k, clearance: confidential}}'
+    (folder / "gateway.yaml").write_text(f"deployments: {{{deployment}}}\nrules: [{{use: {name}}}]\n{more}\n")
 
 
 def settings(folder: Path, workers: int) -> dict[str, str]:

@@ -137,7 +137,7 @@ def test_tokens_are_not_read_where_prices_alone_say_which_is_cheapest() -> None:
     known: Any = Counting()
 
     assert names(pool(priced("b", 3e-6, 9e-6), priced("c", 1e-6, 9e-6), choose=Choice.CHEAPEST), Snapshot(), None, known) == "cb"
-    with pytest.raises(AssertionError, match="tokens.* is read"):
+    with pytest.raises(AssertionError, match=r"tokens.* is read"):
         names(pool(priced("b", 3e-6, 1e-6), priced("c", 1e-6, 9e-6), choose=Choice.CHEAPEST), Snapshot(), None, known)
 
 
