@@ -58,6 +58,7 @@ def configuration(clouds: Mapping[str, Simulator], homes: Mapping[str, Simulator
             "  - {name: internal, when: {label: internal}, use: inside}",
             "  - {name: default, use: open}",
             "fallback: local",
+            "attempts: {breaker: {failures: 1000000, calls: 1000000}}",  # each request meets the fault anew
         ]
     )
 

@@ -125,7 +125,7 @@ def trouble(lab: Lab, name: str) -> Iterator[None]:
             if name == "hang":
                 patch.setattr(lab.gateway.parts.chat, "limits", ChatLimits(timeout_s=0.5, connect_s=0.3, idle_s=0.3))
         elif name == "planner always cloud":
-            patch.setattr(chat_module, "decide", lambda table, _facts, body: always_cloud(table, body))
+            patch.setattr(chat_module, "decide", lambda table, _facts, body, *_: always_cloud(table, body))
         elif name.startswith("scanner"):
             patch.setattr(scanner_module.Scanner, "scan", broken_scan(name))
         if name == "Redis down":
