@@ -3,6 +3,7 @@
     python benchmarks/detection.py --data FOLDER [--json]
 
 Reads every `*.jsonl` of FOLDER: one object a line with `text` and `label` (1: holds something sensitive). Rows marked `weak` count neither way.
+The table ends with the speed of collect and scan on 1 MiB of each file's clean texts, in MB/s: the best of ten.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app.domain import Tier
 from app.policy.collect import collect
 from app.policy.sensitivity.scanner import Scanner
 
+MEBIBYTE = 1 << 20
 COLUMNS = ("rows", "recall_hard", "recall_all", "flagged_hard", "flagged_all", "p50_us", "p99_us")
 
 
@@ -49,6 +51,22 @@ def measure(scanner: Scanner, file: Path) -> dict[str, float | None]:
     }
 
 
+def megabytes_per_second(scanner: Scanner, file: Path) -> float | None:
+    """Return the speed on 1 MiB of a file's clean texts, repeated where they are fewer; None where it has none."""
+    rows = map(json.loads, file.open(encoding="utf-8"))
+    text = "\n".join(row["text"] for row in rows if row["label"] == 0)
+    if not text:
+        return None
+    text = (text * (MEBIBYTE // len(text) + 1))[:MEBIBYTE]
+    took = []
+    for _ in range(10):
+        start = time.perf_counter()
+        collected = collect({"messages": [{"role": "user", "content": text}]})
+        scanner.scan(collected.scalars, collected.joins)
+        took.append(time.perf_counter() - start)
+    return round(len(text) / min(took) / 1e6, 1)
+
+
 def _share(rows: Any) -> float | None:
     counted = list(rows)
     return round(100 * sum(counted) / len(counted), 2) if counted else None
@@ -70,6 +88,8 @@ def main() -> None:
     print(f"{'file':32}" + "".join(f"{column:>14}" for column in COLUMNS))
     for name, row in figures.items():
         print(f"{name:32}" + "".join(f"{'-' if row[column] is None else row[column]:>14}" for column in COLUMNS))
+    for file in sorted(options.data.glob("*.jsonl")):
+        print(f"{file.stem:32}{megabytes_per_second(scanner, file) or '-':>14} MB/s")
 
 
 if __name__ == "__main__":
