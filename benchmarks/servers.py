@@ -24,6 +24,7 @@ KEY = "bench:sk-sluice-benchmark-key"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _START_S = 60.0
+_LITELLM = "LITELLM_PROXY"  # the program `litellm` of an environment with litellm[proxy]
 _PORTKEY = "PORTKEY_GATEWAY"  # the start-server.js of npm's @portkey-ai/gateway
 
 
@@ -154,9 +155,10 @@ def _uvicorn(app: str) -> tuple[str, ...]:
 
 
 def _litellm(url: str, folder: Path) -> Target:
-    program = ROOT / ".venv-litellm/bin/litellm"
+    program = Path(os.environ.get(_LITELLM, ROOT / ".venv-litellm/bin/litellm"))
     if not program.exists():
-        return Target("litellm", missing="no .venv-litellm (python -m venv .venv-litellm && .venv-litellm/bin/pip install 'litellm[proxy]')")
+        why = f"no .venv-litellm (python -m venv .venv-litellm && .venv-litellm/bin/pip install 'litellm[proxy]'), and {_LITELLM} names no other"
+        return Target("litellm", missing=why)
     config = folder / "litellm.yaml"
     config.write_text(f"model_list:\n  - model_name: auto\n    litellm_params: {{model: openai/gpt-4o-mini, api_base: {url}/v1, api_key: any}}\n")
     master = "sk-benchmark-master-key"
