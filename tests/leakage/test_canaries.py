@@ -215,7 +215,7 @@ async def test_a_canary_that_is_planted_in_a_sink_is_seen(lab: Lab, evidence: Ev
     try:
         await lab.post({"model": "cloud-public", "messages": [{"role": "user", "content": "Say hello."}], "user": canary.value})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(chat_module, "decide", lambda table, _facts, _body: Plan("wrong", "", (Attempt(table.deployments["cloud-public"], ""),)))
+            patch.setattr(chat_module, "decide", lambda table, *_: Plan("wrong", "", (Attempt(table.deployments["cloud-public"], ""),)))
             patch.setattr("app.providers.egress.Egress.admit", lambda *_: None)
             patch.setattr("app.providers.egress.Egress.admit_peer", lambda *_: None)
             await lab.post({"model": "auto", "messages": [{"role": "user", "content": canary.value}]})
