@@ -46,7 +46,8 @@ class Deployment:
 
     `base_url` has no trailing slash (`https://api.openai.com/v1`); `address` is its scheme, host and port, None for the demo model alone. `model` is the
     provider's own name for it, `provider` the name that LiteLLM has for the provider. `params` are what a provider needs beside a key (`api_version`,
-    `aws_region_name`, ...). `slots` is how many requests the gateway lets it serve at a time, None where that is left to it.
+    `aws_region_name`, ...). `slots` is how many requests the gateway lets it serve at a time, None where that is left to it. `first_token_s` is its own limit
+    until the first token, for a model that has to be loaded first. `ca_file` holds the authorities of its certificate, None for those of the system.
     """
 
     name: str
@@ -66,6 +67,8 @@ class Deployment:
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     slots: int | None = None
     limits: DeploymentLimits = UNLIMITED
+    first_token_s: float | None = None
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +202,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Who may be reached for which label. A trusted host's network is None where verified TLS is asked for instead."""
+    """Who may be reached for which label. A trusted host's network is None where verified TLS is asked for instead.
+
+    `authorities` are the files of certificate authorities of addresses that have their own, in place of the system's.
+    """
 
     clearances: Mapping[Address, Label]
     local_networks: tuple[IPv4Network | IPv6Network, ...]
     trusted_hosts: Mapping[str, IPv4Network | IPv6Network | None] = field(default_factory=dict)
+    authorities: Mapping[Address, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

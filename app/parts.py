@@ -26,6 +26,7 @@ from app.providers import translate
 from app.providers.demo import DemoLane
 from app.providers.egress import Egress
 from app.providers.relay import RelayLane, post_json
+from app.providers.residence import Residence
 from app.providers.wire import Wire
 from app.reload import Policy, Reloader, announce, make_policy
 from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
@@ -83,11 +84,16 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     announce(policy)
     kept = keep(settings, assembled.egress)
+    residence = Residence(wire)
     room = Room(places=settings.room_queue, wait_s=settings.room_wait_s)
     gateway = ChatGateway(
         table=assembled.table,
         assessor=policy.assessor,
-        lanes={LaneName.RELAY: RoomLane(RelayLane(wire), room), LaneName.TRANSLATE: RoomLane(translate.TranslateLane(wire), room), LaneName.DEMO: DemoLane()},
+        lanes={
+            LaneName.RELAY: RoomLane(RelayLane(wire, residence), room),
+            LaneName.TRANSLATE: RoomLane(translate.TranslateLane(wire, residence), room),
+            LaneName.DEMO: DemoLane(),
+        },
         cache=kept.cache,
         secret=kept.secret,
         limits=policy.limits,

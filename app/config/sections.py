@@ -70,6 +70,8 @@ _DEPLOYMENT: Final[Mapping[str, Callable[[Reader, Node, str], Any]]] = {
     "allow_fields": _words,
     "slots": Reader.integer,
     "limits": read_limits,
+    "first_token_s": Reader.number,
+    "ca_file": Reader.text,
     **dict.fromkeys(_PARAMS, Reader.text),
 }
 

@@ -49,6 +49,8 @@ class DeploymentSpec:
     allow_fields: frozenset[str] = frozenset()
     slots: int | None = None
     limits: DeploymentLimits = UNLIMITED
+    first_token_s: float | None = None
+    ca_file: str | None = None
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = ()
     literal_secrets: tuple[str, ...] = ()

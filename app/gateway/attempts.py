@@ -192,8 +192,9 @@ class Walk:
         """Make one call: half of the time that remains is its own, or all of it where it is the last. Raises UpstreamError."""
         deployment = attempt.deployment
         share_s = max(0.0, self._left_s()) / min(left, 2)
-        if self.call.stream and self.first_token_s < share_s:
-            share_s = self.first_token_s
+        first_token_s = self.first_token_s if deployment.first_token_s is None else deployment.first_token_s
+        if self.call.stream and first_token_s < share_s:
+            share_s = first_token_s
         lease = self._take(deployment)
         flight = (lease, deployment)
         self._flying.append(flight)

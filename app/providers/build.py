@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.config.addresses import BaseUrl, confidential_fault, is_local, parse_base_url
@@ -12,6 +14,7 @@ from app.domain import Capability, Deployment, Label, LaneName, Price
 from app.providers.catalog import REGISTERED
 from app.providers.translate.facts import PROVIDERS as TRANSLATED
 from app.providers.translate.facts import capabilities, default_base_url, unsupported
+from app.providers.wire_dial import verified_tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +49,7 @@ _OPTIONAL: Final = "aws_session_token"
 # What Ollama itself takes on a machine without a GPU. It is sent with every call, so that the window in force is the one that is planned with.
 _NUM_CTX: Final = 4_096
 _OLLAMA: Final = "ollama_chat"
+_LOADING_S: Final = 600.0  # a model of 40 GB from a disk of 100 MB/s takes 400; LLM_TIMEOUT holds beside it
 
 # What runs on machines of one's own serves few at a time. Ollama itself answers one to four and lets the others wait in the order they came; servers that
 # batch (vLLM, SGLang) take 256 by default, and each gets slower long before.
@@ -119,8 +123,32 @@ class _Builder:
             params=params,
             slots=self._slots(),
             limits=self._spec.limits,
+            first_token_s=self._first_token_s(),
+            ca_file=self._ca_file(base),
         )
         return self._out
+
+    def _first_token_s(self) -> float | None:
+        written = self._spec.first_token_s
+        if written is not None and written <= 0:
+            self._fault("first_token_s", "first_token_s must be more than 0; write the seconds that loading the model may take")
+        return written or (_LOADING_S if self._provider == _OLLAMA else None)
+
+    def _ca_file(self, base: BaseUrl) -> str | None:
+        """Return the path of its own authorities, relative to gateway.yaml's folder as it is written, once they could be read."""
+        written = self._spec.ca_file
+        if written is None:
+            return None
+        path = (Path(self._file.path).parent / written).as_posix()
+        if base.address.scheme != "https":
+            self._fault("ca_file", "ca_file is for https; write https in api_base, or leave ca_file out")
+        try:
+            verified_tls(path)
+        except ssl.SSLError:
+            self._fault("ca_file", f"ca_file is no list of certificates in PEM form: {path}")
+        except OSError as exc:
+            self._fault("ca_file", f"ca_file cannot be read ({exc.strerror}): {path}")
+        return path
 
     def _note_mode(self, entry: Entry | None) -> None:
         if entry is not None and entry.mode == "embedding":

@@ -66,12 +66,15 @@ def _assemble(file: GatewayFile, catalog: Catalog) -> tuple[Assembled, list[Faul
     faults += closure_faults(file) if file.is_whole else []
     faults += _embedding_faults(file, built)
     chosen = _choose(file, built)
-    clearances, doubled = _clearances(file, [*chosen.chat.values(), *([chosen.embedder] if chosen.embedder else [])])
+    reached = [*chosen.chat.values(), *([chosen.embedder] if chosen.embedder else [])]
+    clearances, doubled = _clearances(file, reached)
+    authorities, differing = _authorities(file, reached)
+    faults += differing
     warnings = [*file.warnings, *(warning for each in built for warning in each.warnings), *doubled, *_blind(file, chosen.chat.values())]
     bound = chosen.embedder.clearance if chosen.embedder else _embedder_clearance(file)
     assembled = Assembled(
         table=_table(file, chosen.chat, {each.spec.name: each.inactive for each in built if each.inactive}),
-        egress=EgressPolicy(clearances, file.local_networks, file.trusted_hosts),
+        egress=EgressPolicy(clearances, file.local_networks, file.trusted_hosts, authorities),
         warnings=tuple(dict.fromkeys(warnings)),
         needs_litellm=any(deployment.lane is LaneName.TRANSLATE for deployment in chosen.chat.values()),
         embedder=chosen.embedder,
@@ -125,6 +128,17 @@ def _clearances(file: GatewayFile, deployments: Iterable[Deployment]) -> tuple[d
             line = file.deployments[labels[max(labels)]].line
             warnings.append(f"{file.path}:{line}: {named} share {address}, which counts as cleared for {max(labels)}")
     return {address: max(labels) for address, labels in by_address.items()}, warnings
+
+
+def _authorities(file: GatewayFile, deployments: Iterable[Deployment]) -> tuple[dict[Address, str], list[Fault]]:
+    """Return the file of authorities of each address that has its own, and a fault for each deployment that has another than one before it at its address."""
+    first: dict[Address, Deployment] = {}
+    faults = []
+    for deployment in deployments:
+        if deployment.address is not None and first.setdefault(deployment.address, deployment).ca_file != deployment.ca_file:
+            sentence = f"{first[deployment.address].name} has the same address and another ca_file, or none; write the same for both"
+            faults.append(file.fault(file.deployments[deployment.name].line_of("ca_file"), f"{deployment.name}: {sentence}"))
+    return {address: deployment.ca_file for address, deployment in first.items() if deployment.ca_file is not None}, faults
 
 
 def _embedder_clearance(file: GatewayFile) -> Label:

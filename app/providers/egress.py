@@ -35,6 +35,7 @@ class Egress:
             key = canonical(address)
             self._clearances[key] = max(clearance, self._clearances.get(key, _UNKNOWN))
         self._local = policy.local_networks
+        self._authorities = {canonical(address): file for address, file in policy.authorities.items()}
         self._trusted = {_canonical_host(host): network for host, network in policy.trusted_hosts.items()}
 
     def admit(self, label: Label, target: Address) -> None:
@@ -55,6 +56,10 @@ class Egress:
         self.admit(label, target)
         if label >= Label.CONFIDENTIAL and not self._is_confidential_peer(canonical(target), peer):
             _refuse(label, target)
+
+    def authority(self, target: Address) -> str | None:
+        """Return the file of the authorities that sign the certificate of `target` (in its canonical spelling); None for the system's."""
+        return self._authorities.get(target)
 
     def _is_confidential_peer(self, target: Address, peer: str) -> bool:
         address = parse_literal(peer)

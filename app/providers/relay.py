@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from app.providers.ask import ask
 from app.providers.faults import failure_in_stream
+from app.providers.residence import Residence
 from app.providers.wire import FixedHeaders
 from app.utils.json import dump_json
 
@@ -57,12 +58,14 @@ class RelayAnswer:
 class RelayLane:
     """Makes attempts at deployments that speak OpenAI's dialect."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, residence: Residence | None = None) -> None:
         self._wire = wire
+        self._residence = Residence(wire) if residence is None else residence
         self._fixed: dict[tuple[str, bool], _Fixed] = {}
 
     async def open(self, call: Call) -> RelayAnswer:
         """Send the call. Raises UpstreamError."""
+        await self._residence.check(call)
         fixed = self._fixed.get((call.deployment.name, call.stream))
         if fixed is None or fixed.deployment is not call.deployment:  # a reload has made another of that name
             fixed = self._fixed[call.deployment.name, call.stream] = _fixed(call.deployment, stream=call.stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from app.domain import Address, Failure, Label
@@ -59,7 +60,8 @@ class FixedHeaders(tuple[tuple[str, str], ...]):  # noqa: SLOT001 -- a tuple's l
 class Wire:
     """Sends requests, and keeps connections for the next ones: in pools of one label and one address each.
 
-    `max_body_bytes` bounds what `WireResponse.read` holds; `max_idle` is per pool. `tls` makes the context of https connections, once, when first needed.
+    `max_body_bytes` bounds what `WireResponse.read` holds; `max_idle` is per pool. `tls` makes the context of https connections, once, when
+    first needed, but of those to an address that has its own authorities.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Wire:
         self._max_idle_s = max_idle_s
         self._make_tls = tls
         self._names = Names()
-        self._tls_context: ssl.SSLContext | None = None
+        self._tls_contexts: dict[str | None, ssl.SSLContext] = {}  # by file of authorities
         self._routes: dict[tuple[Label, Address], _Route] = {}
         self._live: set[Connection] = set()
         self._closed = False
@@ -116,6 +118,7 @@ class Wire:
     def replace_egress(self, egress: Egress) -> None:
         """Hold every further request to `egress`, on connections of its own. Responses under way finish; idle connections are closed."""
         self._egress = egress
+        self._tls_contexts.clear()  # files of authorities are read anew
         self._close_pools()
 
     async def aclose(self) -> None:
@@ -131,7 +134,7 @@ class Wire:
     async def _connect(self, label: Label, route: _Route, limit_s: float) -> Connection:
         if self._closed:
             raise UpstreamError(Failure.UNREACHABLE, sent=False)
-        connection = await Dialer(self._egress, self._tls, self._names).dial(label, route.target, route.pool, limit_s)
+        connection = await Dialer(self._egress, partial(self._tls, route.target), self._names).dial(label, route.target, route.pool, limit_s)
         if self._closed or not connection.is_open:
             connection.abort()
             raise UpstreamError(Failure.UNREACHABLE, sent=False)
@@ -152,10 +155,12 @@ class Wire:
             route.pool.close()
         self._routes.clear()
 
-    def _tls(self) -> ssl.SSLContext:
-        if self._tls_context is None:
-            self._tls_context = self._make_tls()
-        return self._tls_context
+    def _tls(self, target: Address) -> ssl.SSLContext:
+        file = self._egress.authority(target)
+        context = self._tls_contexts.get(file)
+        if context is None:
+            context = self._tls_contexts[file] = self._make_tls() if file is None else verified_tls(file)
+        return context
 
 
 def _encode_head(route: _Route, method: str, path: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from app.providers.wire_pool import Pool
 
 
-def verified_tls() -> ssl.SSLContext:
-    """Return the context of every TLS connection: certificate and name verified, TLS 1.2 at least, no key log whatever SSLKEYLOGFILE says."""
-    context = ssl.create_default_context()
+def verified_tls(ca_file: str | None = None) -> ssl.SSLContext:
+    """Return the context of every TLS connection: certificate and name verified, TLS 1.2 at least, no key log whatever SSLKEYLOGFILE says.
+
+    `ca_file` (PEM) holds all authorities that are believed, in place of the system's. Raises OSError, of which ssl.SSLError is one.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     context.keylog_filename = None  # type: ignore[assignment] # typeshed leaves out what turns it off

@@ -28,7 +28,12 @@ class Names:
         self._flights: dict[tuple[str, int], asyncio.Future[_Found]] = {}
 
     async def peers(self, target: Address) -> list[Peer]:
-        """Return the addresses of `target`; a literal is its own, and nobody is asked. Raises OSError, also when too many look-ups hang."""
+        """Return the addresses of `target`; a literal is its own, `localhost` is ::1 and then 127.0.0.1 (RFC 6761, 6.3), and nobody is asked.
+
+        Raises OSError, also when too many look-ups hang.
+        """
+        if target.host == "localhost":
+            return [(socket.AF_INET6, "::1", ("::1", target.port, 0, 0)), (socket.AF_INET, "127.0.0.1", ("127.0.0.1", target.port))]
         try:
             literal = ip_address(target.host)
         except ValueError:

@@ -162,6 +162,10 @@ class Held:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"GET /api/tags "):  # it is no Ollama
+            writer.write(b"HTTP/1.1 404 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+            return
         await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
         self.asked.set()
         await self.go.wait()

@@ -64,6 +64,7 @@ class OllamaSimulator(Simulator):
         super().__init__(**more)
         self.models = {"tiny": OllamaModel(2048, tools=False), "tiny-tools": OllamaModel(2048, num_ctx=512), **(models or {})}
         self.loaded: dict[str, int] = {}  # the window in force, by model
+        self.digests: dict[str, str] = {}  # of models that were made anew
         self._v1 = OllamaV1(self)
 
     @property
@@ -146,7 +147,7 @@ class OllamaSimulator(Simulator):
     def _tag(self, name: str) -> dict[str, Any]:
         model, full = self.find(name), name if ":" in name else f"{name}:latest"
         details = {"parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"], "parameter_size": "123K", "quantization_level": "unknown"}
-        digest = hashlib.sha256(full.encode()).hexdigest()
+        digest = self.digests.get(name) or hashlib.sha256(full.encode()).hexdigest()
         found = {"name": full, "model": full, "modified_at": _now(), "size": 499_888, "digest": digest, "details": details}
         return found | ({"remote_model": name, "remote_host": model.remote_host} if model and model.remote_host else {})
 

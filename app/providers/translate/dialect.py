@@ -57,7 +57,10 @@ class Dialect(Protocol):
 
 
 class Reader:
-    """Reads one stream. `ended` is set by the dialect's own end, `usage` and `model` once the provider has said them."""
+    """Reads one stream. `ended` is set by the dialect's own end, `usage` and `model` once the provider has said them.
+
+    `remote` is an event that says that another host gives the answer (Ollama's alone do).
+    """
 
     def __init__(self, deployment: Deployment, framing: Framing | None = None) -> None:
         self._deployment = deployment
@@ -65,6 +68,7 @@ class Reader:
         self.ended = False
         self.usage: dict[str, Any] | None = None
         self.model: str | None = None
+        self.remote: dict[str, Any] | None = None
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """Take bytes and yield the pieces that they complete. Raises UpstreamError, and anything that LiteLLM raises, after the pieces before it."""

@@ -11,6 +11,7 @@ from app.domain import Failure
 from app.errors import UpstreamError
 from app.providers.ask import ask
 from app.providers.faults import failure_in_stream
+from app.providers.residence import Residence
 from app.providers.translate import foreign, openai
 from app.providers.translate.dialect import refuse_error
 from app.providers.translate.framing import parse_object
@@ -43,14 +44,16 @@ _DRAIN_S = 0.05  # how long a whole stream's connection may take to end, so that
 class TranslateLane:
     """Makes attempts at deployments that speak a dialect of their own. `load` was called before."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, residence: Residence | None = None) -> None:
         self._wire = wire
+        self._residence = Residence(wire) if residence is None else residence
         self._dialects: dict[str, tuple[Deployment, Dialect]] = {}
 
     async def open(self, call: Call) -> TranslatedAnswer:
         """Send the call and return its answer once the status is known to be 2xx. Raises UpstreamError."""
         deadline = asyncio.get_running_loop().time() + call.timeout_s
         dialect, outgoing, dropped = self._build(call)
+        await self._residence.check(call)
         response = await ask(
             self._wire,
             call.label,
@@ -62,7 +65,7 @@ class TranslateLane:
             timeout_s=call.timeout_s,
             idle_s=call.idle_s,
         )
-        return TranslatedAnswer(response, call.deployment, dialect, outgoing, dropped_params=dropped, deadline=deadline)
+        return TranslatedAnswer(response, call, dialect, outgoing, self._residence, dropped_params=dropped, deadline=deadline)
 
     def _build(self, call: Call) -> tuple[Dialect, Outgoing, tuple[str, ...]]:
         """Return the request and what is left out of it. This edge catches whatever LiteLLM raises."""
@@ -92,11 +95,21 @@ class TranslatedAnswer:
     """An upstream's 2xx answer, unread; read once, whole or as a stream."""
 
     def __init__(
-        self, response: WireResponse, deployment: Deployment, dialect: Dialect, outgoing: Outgoing, *, dropped_params: tuple[str, ...], deadline: float
+        self,
+        response: WireResponse,
+        call: Call,
+        dialect: Dialect,
+        outgoing: Outgoing,
+        residence: Residence,
+        *,
+        dropped_params: tuple[str, ...],
+        deadline: float,
     ) -> None:
         self.dropped_params = dropped_params
         self._response = response
-        self._deployment = deployment
+        self._call = call
+        self._deployment = call.deployment
+        self._residence = residence
         self._dialect = dialect
         self._outgoing = outgoing
         self._deadline = deadline
@@ -106,6 +119,7 @@ class TranslatedAnswer:
         """Return the whole answer as a `chat.completion`. Raises UpstreamError."""
         answer = parse_object(await self._response.read(_left(self._deadline)))
         refuse_error(answer, self._deployment)
+        self._residence.refuse(self._call, answer)
         return self._reading(self._completion, answer)
 
     def _completion(self, answer: dict[str, Any]) -> bytes:
@@ -135,6 +149,8 @@ class TranslatedAnswer:
         while data is not None and not reader.ended:
             data = await (anext(chunks, None) if said else self._first(chunks))
             read, fault = self._read(reader.flush() if data is None else reader.feed(data))
+            if reader.remote is not None:
+                self._residence.refuse(self._call, reader.remote)
             pieces = self._settled(read)
             if pieces:
                 said = True

@@ -81,6 +81,8 @@ class _OllamaReader(Reader):
     def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
         del kind
         self.model = event.get("model") or self.model
+        if event.get("remote_host") or event.get("remote_model"):
+            self.remote = event
         message = event.get("message") or {}
         tools = tuple(self._tool(call) for call in message.get("tool_calls") or ())
         finish = None

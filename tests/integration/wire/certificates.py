@@ -23,6 +23,11 @@ class Authority:
         extensions = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
         self._openssl("req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", f"/CN={name}", *extensions)
 
+    @property
+    def file(self) -> str:
+        """Return the path of its certificate."""
+        return str(self._certificate)
+
     def client_context(self) -> ssl.SSLContext:
         """Return the context that the wire makes, with this authority trusted too."""
         context = verified_tls()

@@ -19,6 +19,14 @@ OK = by_length(b"ok")
 NAME = "llm.test"
 
 
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 class Network:
     """What is asked: names, which this answers, and connections, which it lets through to where it is told."""
 
@@ -121,15 +129,25 @@ async def test_addresses_are_tried_in_order_until_one_answers(network: Network) 
     assert network.connected == ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
 
 
-async def test_localhost_is_reached_where_the_server_listens_on_one_family(network: Network) -> None:
-    network.answers = ["::1", "127.0.0.1"]
+async def test_localhost_is_the_ipv6_loopback_then_the_ipv4_one_whatever_a_resolver_would_say(network: Network) -> None:
+    network.answers = ["8.8.8.8"]
     async with serving(answering(OK)) as peer:
         target = Address("http", "localhost", peer.address.port)
         async with wire_to(egress=policy(target)) as wire:
             assert await fetch(wire, target) == (200, b"ok")
 
-    assert network.resolved == ["localhost"]
+    assert network.resolved == []
     assert network.connected == ["::1", "127.0.0.1"]
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_localhost_is_served_by_a_server_that_listens_on_the_ipv6_loopback_alone(network: Network) -> None:
+    async with serving(answering(OK), host="::1") as peer:
+        target = Address("http", "localhost", peer.address.port)
+        async with wire_to(egress=policy(target)) as wire:
+            assert await fetch(wire, target) == (200, b"ok")
+
+    assert network.connected == ["::1"]
 
 
 async def test_the_real_localhost_is_reached_by_name() -> None:

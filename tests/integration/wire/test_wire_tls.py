@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.config.sections import LOCAL_NETWORKS
 from app.domain import Address, EgressPolicy, Failure, Label
 from app.errors import UpstreamError
 from app.providers.egress import Egress
@@ -237,6 +238,33 @@ async def test_a_body_that_ends_with_the_connection_needs_the_servers_word_for_t
                 await fetch(wire, target, streamed=streamed)
 
         assert caught.value.failure is Failure.BROKEN
+
+
+async def test_an_address_with_its_own_authorities_is_held_to_them_and_to_no_other(authority: Authority, stranger: Authority) -> None:
+    async with (
+        serving(answering(OK), tls=stranger.server_context(NAME)) as own,
+        serving(answering(OK), tls=authority.server_context(NAME)) as common,
+    ):
+        ours, theirs = Address("https", NAME, own.address.port), Address("https", NAME, common.address.port)
+        policy = EgressPolicy({ours: Label.CONFIDENTIAL, theirs: Label.CONFIDENTIAL}, LOCAL_NETWORKS, authorities={ours: stranger.file})
+        swapped = EgressPolicy(policy.clearances, LOCAL_NETWORKS, authorities={ours: authority.file, theirs: stranger.file})
+        async with wire_to(egress=Egress(policy), tls=authority.client_context) as wire:
+            assert await fetch(wire, ours) == (200, b"ok")
+            assert await fetch(wire, theirs) == (200, b"ok")
+            wire.replace_egress(Egress(swapped))
+            for target in (ours, theirs):
+                with pytest.raises(UpstreamError) as caught:
+                    await fetch(wire, target)
+                assert "certificate" in str(caught.value.remedy)
+
+
+async def test_own_authorities_change_nothing_of_the_name_that_is_verified(authority: Authority) -> None:
+    async with serving(answering(OK), tls=authority.server_context("other.test")) as peer:
+        target = Address("https", NAME, peer.address.port)
+        policy = EgressPolicy({target: Label.CONFIDENTIAL}, LOCAL_NETWORKS, authorities={target: authority.file})
+        async with wire_to(egress=Egress(policy)) as wire:
+            with pytest.raises(UpstreamError):
+                await fetch(wire, target)
 
 
 async def test_tls_is_set_up_once_and_only_when_it_is_needed(authority: Authority) -> None:

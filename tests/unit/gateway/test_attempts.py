@@ -242,6 +242,18 @@ async def test_half_of_the_time_is_the_first_attempts_own() -> None:
     assert [round(call.timeout_s) for call in lane.calls] == [4, 4, 8]
 
 
+async def test_a_deployments_own_limit_to_the_first_token_goes_before_the_common_one() -> None:
+    lane = FakeLane({"a": failing(), "b": failing(), "c": streamed(TOKEN)})
+    walking = walk(lane, "abc", stream=True, timeout_s=800)
+    walking.first_token_s = 20
+    slow, quick = (replace(walking.plan.attempts[place].deployment, first_token_s=limit_s) for place, limit_s in ((0, 300.0), (1, 2.0)))
+    walking.plan = replace(walking.plan, attempts=(Attempt(slow, ""), Attempt(quick, ""), walking.plan.attempts[2]))
+
+    await walking.run()
+
+    assert [round(call.timeout_s) for call in lane.calls] == [300, 2, 20]
+
+
 async def test_once_committed_nothing_else_is_tried() -> None:
     walking = walk(FakeLane({"a": failing(), "b": whole()}), "ab")
     walking.committed = True

@@ -8,6 +8,7 @@ from app.config.gateway_file import read_gateway_file
 from app.domain import Address, Capability, Label, LaneName, Price
 from app.providers.build import Built, build
 from app.providers.catalog import Catalog, load_catalog
+from tests.integration.wire.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,3 +299,36 @@ def test_an_inactive_deployment_warns_of_nothing(one: Callable[..., Built]) -> N
 
 def test_fields_that_confidential_requests_may_carry_are_passed_on(active: Callable[..., Deployment]) -> None:
     assert active("{model: openai/x, api_key: k, allow_fields: [guided_regex]}").allow_fields == {"guided_regex"}
+
+
+def test_a_model_that_has_to_be_loaded_has_a_limit_of_its_own_to_the_first_token(active: Callable[..., Deployment]) -> None:
+    assert active("{model: ollama_chat/llama3.1, api_base: http://127.0.0.1:11434}").first_token_s == 600
+    assert active("{model: ollama_chat/llama3.1, api_base: http://127.0.0.1:11434, first_token_s: 45.5}").first_token_s == 45.5
+    assert active("{model: openai/gpt-4o}", OPENAI_API_KEY="k").first_token_s is None
+
+
+def test_a_limit_of_no_time_is_refused(one: Callable[..., Built]) -> None:
+    assert "first_token_s must be more than 0" in _faults(one("{model: openai/x, api_base: 'http://127.0.0.1:1/v1', first_token_s: 0}"))
+
+
+def test_a_file_of_authorities_is_named_from_the_files_own_folder(active: Callable[..., Deployment], tmp_path: Path) -> None:
+    Authority(tmp_path, "An Authority")
+
+    assert active("{model: openai/x, api_base: 'https://127.0.0.1:1/v1', api_key: k, ca_file: ca.pem}").ca_file == f"{tmp_path.as_posix()}/ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("written", "content", "scheme", "sentence"),
+    [
+        ("ca.pem", None, "https", "ca_file cannot be read (No such file or directory)"),
+        ("ca.pem", "no certificate", "https", "ca_file is no list of certificates in PEM form"),
+        ("ca.pem", "no certificate", "http", "ca_file is for https"),
+    ],
+)
+def test_a_file_of_authorities_that_cannot_be_used_is_refused(
+    one: Callable[..., Built], tmp_path: Path, written: str, content: str | None, scheme: str, sentence: str
+) -> None:
+    if content is not None:
+        (tmp_path / written).write_text(content)
+
+    assert sentence in _faults(one(f"{{model: openai/x, api_base: '{scheme}://127.0.0.1:1/v1', api_key: k, ca_file: {written}}}"))

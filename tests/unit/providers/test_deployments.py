@@ -11,6 +11,7 @@ from app.domain import Address, Capability, Label, LaneName
 from app.domain_routing import Member, Pool
 from app.providers.catalog import Catalog, load_catalog
 from app.providers.deployments import Assembled, assemble, load_configuration
+from tests.integration.wire.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,3 +223,25 @@ def test_the_shipped_file_serves_with_any_of_its_credentials(catalog: Catalog, u
 
 def test_no_key_is_shown_by_what_is_assembled(join: Callable[..., Assembled]) -> None:
     assert "hush" not in repr(join(TWO, KEY="hush"))
+
+
+AUTHORITIES = """\
+deployments:
+  one: {{model: openai/m, api_base: "https://127.0.0.1:1/v1", api_key: k, clearance: confidential, ca_file: ca.pem}}
+  two: {{model: openai/n, api_base: "https://127.0.0.1:1/v1", api_key: k, clearance: confidential{more}}}
+rules: [{{use: one}}]
+"""
+
+
+def test_an_address_has_the_authorities_of_its_deployments(join: Callable[..., Assembled], tmp_path: Path) -> None:
+    Authority(tmp_path, "An Authority")
+
+    egress = join(AUTHORITIES.format(more=", ca_file: ca.pem")).egress
+
+    assert egress.authorities == {Address("https", "127.0.0.1", 1): f"{tmp_path.as_posix()}/ca.pem"}
+
+
+def test_one_address_has_no_two_authorities(refusal: Callable[..., str], tmp_path: Path) -> None:
+    Authority(tmp_path, "An Authority")
+
+    assert refusal(AUTHORITIES.format(more="")) == "g:3: two: one has the same address and another ca_file, or none; write the same for both"

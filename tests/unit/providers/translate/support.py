@@ -135,8 +135,11 @@ class FakeResponse:
         self.closed = True
 
 
+_DESCRIBES = {"/api/tags": b'{"models": []}', "/api/show": b'{"details": {}}'}
+
+
 class FakeWire:
-    """Answers every request alike and keeps what was asked."""
+    """Answers every request alike and keeps what was asked; of an Ollama's model it says that it runs there, and keeps nothing of that question."""
 
     def __init__(self, answer: bytes = b"", *, size: int | None = None, status: int = 200, headers: dict[str, str] | None = None) -> None:
         size = size or max(1, len(answer))
@@ -148,6 +151,8 @@ class FakeWire:
         self.make: type[FakeResponse] = FakeResponse
 
     async def request(self, label: Label, target: Address, **given: Any) -> FakeResponse:
+        if given["path"].endswith(tuple(_DESCRIBES)):
+            return FakeResponse([_DESCRIBES["/api/" + given["path"].rpartition("/")[2]]], 200, {})
         self.sent.append({"label": label, "target": target, **given})
         self.responses.append(self.make(self.parts, self.status, self.headers))
         return self.responses[-1]
