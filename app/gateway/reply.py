@@ -258,7 +258,6 @@ class StreamReply(_Walked):
         """Give up what was not read, and what is still waited for."""
         pending = self._pending
         if pending is not None and not pending.done():
-            self._walk.give_up()
             pending.cancel()
         elif pending is not None and not pending.cancelled():
             pending.exception()  # it may be that nobody waited for it

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
-from app.domain import Attempt, Call, Deployment, Failure, Label, LaneName, Plan, Price, Usage
+from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Price, Usage
 from app.errors import GatewayError, UpstreamError
 from app.gateway.attempts import Walk
 from app.gateway.cache_control import CacheControl
@@ -16,6 +17,7 @@ from app.gateway.receipt import Receipt
 from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.stored import Place, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE
+from app.gateway.vitals import Vitals
 from tests.unit.gateway.test_attempts import ANSWER, ROLE, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 
 FINISH = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
@@ -238,3 +240,29 @@ async def test_a_reply_from_the_cache_is_there_already() -> None:
     assert await sent(reply) == b"data: [DONE]\n\n"
     reply.drop()
     await reply.finish()
+
+
+async def test_a_stream_that_is_left_before_its_first_token_is_billed_for_its_prompt_by_estimate() -> None:
+    reply = streaming(FakeLane({}))
+    reply._walk.call = replace(reply._walk.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=3))
+    await reply.begin(0.01)
+
+    await reply.finish()
+
+    assert reply.receipt.usage == Usage(3, 0, estimated=True)
+    assert reply.receipt.cost_usd == 3.0
+
+
+async def test_a_deployment_whose_streams_break_off_rests() -> None:
+    vitals = Vitals()
+    for _ in range(20):
+        reply = streaming(FakeLane({"a": streamed(TOKEN, UpstreamError(Failure.BROKEN))}), names="a")
+        reply._walk.vitals = vitals
+        try:
+            await reply.begin(1)
+        except GatewayError:
+            break
+        await sent(reply)
+        await reply.finish()
+
+    assert "a" in vitals.resting()
