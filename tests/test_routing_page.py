@@ -1,0 +1,35 @@
+"""The grammar that docs/routing.md shows is the grammar that is read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from app.config.complexity import _KEYS as COMPLEXITY_KEYS
+from app.config.hours import HOUR_KEYS
+from app.config.rules import _CONDITIONS
+from app.domain_routing import Choice
+from app.providers.catalog import load_catalog
+from app.providers.deployments import load_configuration
+
+PAGE = Path(__file__).parents[1] / "docs/routing.md"
+
+
+def test_the_example_loads_without_a_fault(tmp_path: Path) -> None:
+    example = re.search(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert example is not None
+    (tmp_path / "gateway.yaml").write_text(example[1])
+
+    _, assembled = load_configuration(
+        tmp_path / "gateway.yaml", {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k", "OLLAMA_BASE_URL": "http://127.0.0.1:1"}, load_catalog()
+    )
+
+    assert set(assembled.table.deployments) == {"mini", "big", "sonnet", "llama"}
+
+
+def test_every_clause_choice_and_key_has_its_row() -> None:
+    cells = re.findall(r"^\| (`[^|]*`) \|", PAGE.read_text(), re.MULTILINE)
+    words = {word for cell in cells for word in re.findall(r"`([\w-]+)`", cell)}
+    nested = {"bounds", "window"}  # told in the row of target_share
+
+    assert {*_CONDITIONS, *HOUR_KEYS, *Choice, *COMPLEXITY_KEYS} - nested <= words
