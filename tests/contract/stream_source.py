@@ -25,6 +25,7 @@ from app.gateway.receipt import Receipt
 from app.gateway.reply import StreamReply
 from app.gateway.stored import Place
 from app.providers.relay import RelayLane
+from app.providers.residence import Residence
 from app.providers.translate import TranslateLane, load
 from app.providers.translate.dialect import Outgoing
 from app.providers.translate.lane import TranslatedAnswer
@@ -170,7 +171,9 @@ def resumed(to: Deployment, reader: Reader, parts: Sequence[bytes]) -> Translate
     """Return the answer whose `reader` goes on with `parts`, after which HTTP ends as it should."""
     dialect: Any = _Resumed(reader)
     response: Any = FakeResponse(list(parts), 200, {})
-    return TranslatedAnswer(response, to, dialect, Outgoing("/", (), b""), dropped_params=(), deadline=asyncio.get_running_loop().time() + 60)
+    residence = Residence(FakeWire())  # type: ignore[arg-type]  # nothing is asked
+    deadline = asyncio.get_running_loop().time() + 60
+    return TranslatedAnswer(response, call(to, stream=True), dialect, Outgoing("/", (), b""), residence, dropped_params=(), deadline=deadline)
 
 
 def readers(of: Source) -> Iterator[Callable[[], Reader]]:
