@@ -136,6 +136,7 @@ async def test_a_caller_that_leaves_the_line_leaves_no_trace(http: aiohttp.Clien
 
     writer.close()
     first.cancel()
+    await until(lambda: not waiting(gateway))
 
     assert (await http.post(gateway.url + CHAT, json=BODY)).status == 200
     slots = gateway.parts.admission._slots

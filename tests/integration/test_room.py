@@ -60,7 +60,7 @@ def ask(http: aiohttp.ClientSession, gateway: GatewayServer, text: str, *, key: 
 
 
 def order(local: OpenAISimulator) -> list[str]:
-    return [request.json["messages"][0]["content"] for request in local.requests]
+    return [request.json["messages"][0]["content"] for request in local.calls]
 
 
 async def test_what_falls_back_to_the_local_model_leaves_room_for_what_has_to_stay_there(
@@ -68,14 +68,14 @@ async def test_what_falls_back_to_the_local_model_leaves_room_for_what_has_to_st
 ) -> None:
     cloud.fault, local.fault = "status-500", "hang"
     ordinary = [ask(http, gateway, f"hello {number}") for number in range(4)]
-    await until(lambda: local.requests and waiting(gateway) == 3)
+    await until(lambda: local.calls and waiting(gateway) == 3)
     local.fault = None
 
     answer = await ask(http, gateway, "secret", X_Sensitivity="confidential")
 
     assert answer.status == 200
     assert answer.headers["x-gateway-deployment"] == "home"
-    assert len(local.requests) == 2
+    assert len(local.calls) == 2
     for task in ordinary:
         task.cancel()
     await http.close()  # so that the gateway's end waits for nobody
@@ -85,7 +85,7 @@ async def test_what_falls_back_to_the_local_model_leaves_room_for_what_has_to_st
 async def test_callers_take_turns(http: aiohttp.ClientSession, gateway: GatewayServer, local: OpenAISimulator) -> None:
     local.fault = "hang"
     held = ask(http, gateway, "held", **SECRET)
-    await until(lambda: local.requests)
+    await until(lambda: local.calls)
     local.fault = None
     flood = []
     for number in range(6):
@@ -109,7 +109,7 @@ async def test_a_confidential_request_that_finds_no_room_is_told_when_to_come_ba
 ) -> None:
     local.fault = "hang"
     held = ask(http, gateway, "held", **SECRET)
-    await until(lambda: local.requests)
+    await until(lambda: local.calls)
     body = {"model": "auto", "messages": [{"role": "user", "content": "late"}], "stream": stream}
 
     answer = await http.post(f"{gateway.url}/v1/chat/completions", json=body, headers={"authorization": "Bearer kb", **SECRET})
@@ -117,7 +117,7 @@ async def test_a_confidential_request_that_finds_no_room_is_told_when_to_come_ba
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
     assert (await answer.json())["error"]["code"] == "server_overloaded"
-    assert len(local.requests) == 1
+    assert len(local.calls) == 1
     assert cloud.connections == 0
     held.cancel()
     await http.close()

@@ -126,7 +126,7 @@ async def test_an_image_arrives(provider: str, simulator: Simulator, stream: boo
 
     await ask(provider, simulator, stream=stream, messages=[{"role": "user", "content": content}])
 
-    assert PNG.partition(",")[2].encode() in simulator.requests[0].body
+    assert PNG.partition(",")[2].encode() in simulator.calls[0].body
 
 
 @WHOLE_AND_STREAM
@@ -134,4 +134,4 @@ async def test_what_a_provider_lacks_is_left_out_and_named(provider: str, simula
     got = await ask(provider, simulator, stream=stream, logit_bias={"1": 2}, store=True, metadata={"a": "b"}, verbosity="low", service_tier="auto")
 
     assert got["dropped"] == ("logit_bias", "metadata", "service_tier", "store", "verbosity")
-    assert b"logit_bias" not in simulator.requests[0].body
+    assert b"logit_bias" not in simulator.calls[0].body

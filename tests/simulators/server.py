@@ -107,6 +107,11 @@ class Server:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def calls(self) -> list[Received]:
+        """The requests for an answer: without those that only ask what a server or a model of it is."""
+        return [request for request in list(self.requests) if request.method == "POST" and request.path != "/api/show"]
+
+    @property
     def connections(self) -> int:
         """How many connections were ever accepted."""
         return len(self.history)
