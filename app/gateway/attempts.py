@@ -11,6 +11,7 @@ import math
 import random
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Failure, Usage
@@ -46,7 +47,7 @@ _CLASS_OF = {
 
 _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})
 
-_FAIR_S = 10.0  # a time-out sooner than this (or a quarter of LLM_TIMEOUT) says more of the caller's X-Timeout than of the deployment
+_FAIR_S = 10.0  # a time-out sooner than this (or a quarter of LLM_TIMEOUT) says more of X-Timeout, or of a wait for a slot, than of the deployment
 _ANSWER_TOKENS = 500  # reserved for an answer whose length the caller does not bound, until its usage is known
 
 
@@ -203,6 +204,8 @@ class Walk:
         answer: Answer | None = None
         try:
             call = replace(self.call, deployment=deployment, timeout_s=share_s, connect_s=min(self.call.connect_s, share_s))
+            if deployment.slots is not None:
+                call = replace(call, on_wait=partial(self._note_wait, lease))
             async with asyncio.timeout(share_s):
                 answer = await self.lanes[deployment.lane].open(call)
                 moves_on = left > 1 and FailureClass.CONTENT_REFUSED in self._policy.fallback_on
@@ -227,6 +230,12 @@ class Walk:
         self._note(lease, deployment, error, share_s)
         raise error
 
+    def _note_wait(self, lease: Lease, waited_s: float) -> None:
+        """Take a wait for a slot from the time that the deployment itself had."""
+        lease.waited_s += waited_s
+        if self.call.on_wait is not None:
+            self.call.on_wait(waited_s)
+
     def _take(self, deployment: Deployment) -> Lease:
         """Raise UpstreamError where the deployment may not be asked now."""
         vital = self.vitals.of(deployment)
@@ -244,7 +253,7 @@ class Walk:
     def _note(self, lease: Lease, deployment: Deployment, error: UpstreamError, share_s: float) -> None:
         name = deployment.name
         self.tried.append((name, error))
-        lease.failed(error, fair=share_s >= min(_FAIR_S, self.timeout_s / 4, self.first_token_s))
+        lease.failed(error, fair=share_s - lease.waited_s >= min(_FAIR_S, self.timeout_s / 4, self.first_token_s))
         lease.end(served=False)
         remedy = {"remedy": error.remedy} if error.remedy else {}
         log.warning("attempt_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)

@@ -35,7 +35,7 @@ _NOBODY: dict[str, float] = {}
 class Lease:
     """One call to a deployment, from before it is made until its answer is read or given up: `end` in every case."""
 
-    __slots__ = ("_ended", "_reserved", "_vital", "probe", "started")
+    __slots__ = ("_ended", "_reserved", "_vital", "probe", "started", "waited_s")
 
     def __init__(self, vital: Vital, reserved: int, *, probe: bool, started: float) -> None:
         self._vital = vital
@@ -43,6 +43,7 @@ class Lease:
         self._ended = False
         self.probe = probe
         self.started = started
+        self.waited_s = 0.0  # of the time since, in a line of the gateway's own
 
     def answered(self, *, stream: bool) -> float:
         """Note the first token of a stream, or a whole answer; return how long it took."""
@@ -54,7 +55,7 @@ class Lease:
         return took
 
     def failed(self, error: UpstreamError, *, fair: bool = True) -> None:
-        """Note how the call failed. `fair` is False for a time-out within a time that a caller chose: it says nothing of the deployment."""
+        """Note how the call failed. `fair` is False for a time-out that a caller chose, or that waiting for a slot left: it says nothing of the deployment."""
         self._vital.failed(error, probe=self.probe, fair=fair)
         self.probe = False
 

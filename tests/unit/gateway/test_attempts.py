@@ -532,3 +532,32 @@ async def test_when_both_of_a_race_fail_the_next_is_asked() -> None:
 
     assert (await hedged(lane, "abc").run()).deployment.name == "c"
     assert lane.asked == "abc"
+
+
+class QueuedLane(FakeLane):
+    """A lane with a line before it, in which every call spends so many seconds of its time."""
+
+    def __init__(self, waits_s: float) -> None:
+        super().__init__({"a": failing(Failure.TIMEOUT)})
+        self.waits_s = waits_s
+
+    async def open(self, call: Call) -> FakeAnswer:
+        assert call.on_wait is not None
+        call.on_wait(self.waits_s)
+        return await super().open(call)
+
+
+@pytest.mark.parametrize(("waits_s", "rests"), [(1.0, True), (35.0, False)])
+async def test_a_time_out_counts_against_a_deployment_by_the_time_that_waiting_for_a_slot_left_it(waits_s: float, *, rests: bool) -> None:
+    vitals, told = Vitals(policy=AttemptPolicy(retries=0)), list[float]()
+    seated = replace(deployment("a"), slots=1)
+
+    for _ in range(3):
+        walking = walk(QueuedLane(waits_s), "a", timeout_s=40)
+        walking.plan = replace(walking.plan, attempts=(Attempt(seated, ""),))
+        walking.call = replace(walking.call, on_wait=told.append)
+        walking.vitals = vitals
+        await failed(walking)
+
+    assert (vitals.of(seated).rests_s(vitals.clock()) > 0) is rests
+    assert told == [waits_s] * 3
