@@ -189,6 +189,7 @@ class Snapshot:
     `now` is Unix time. `resting` are the deployments that may not be asked now, with the seconds until they may (a breaker, a provider's Retry-After, their
     own limits). `first_token_s` and `in_flight` are what was measured of each; a deployment that nobody has asked is in neither. `draw` is a number in
     0..1 of this request's own, `conversation` one that every turn of a conversation shares, and `stays_with` the deployment that its last turn went to.
+    `cuts` are those of complexity where they move, by which the request's facts were told; None where they stand still.
     """
 
     now: float = 0.0
@@ -198,6 +199,7 @@ class Snapshot:
     draw: float = 0.0
     conversation: float = 0.0
     stays_with: str = ""
+    cuts: Cuts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ class ChatGateway:
         deadline = asyncio.get_running_loop().time() + request.bounds.timeout_below(self.limits.timeout_s)
         table = self.table
         stream = bool(request.body.get("stream"))
-        facts, conversation = await self._assess(request, receipt)
         snapshot = self.snapshot(request)
+        facts, conversation = await self._assess(request, snapshot, receipt)
         plan = await self.weigh(request, facts, decide, table, facts, request.body, self.ask(request), snapshot)
         receipt.rule, receipt.arm = plan.rule, plan.arm or None
         known = facts.known_complexity
@@ -123,12 +123,13 @@ class ChatGateway:
         return ask(self.table, request.body["model"], request.tenant, request.hints, request.tags, no_fallback=request.bounds.no_fallback)
 
     def snapshot(self, request: ChatRequest) -> Snapshot:
-        """Return what the plan of a request depends on beside the request: taken once, so that every decision sees the same."""
-        return take_snapshot(self.table, self.vitals, self.stays, self.secret, request.tenant, request.body)
+        """Return what facts and plan of a request depend on beside the request: taken once, so that every decision sees the same."""
+        cuts = self.scores.moving_cuts(self.assessor.scale)
+        return take_snapshot(self.table, self.vitals, self.stays, self.secret, request.tenant, request.body, cuts)
 
-    async def assess(self, request: ChatRequest) -> Facts:
+    async def assess(self, request: ChatRequest, snapshot: Snapshot) -> Facts:
         """Return what is known of a request, its forwarded headers and what it carries on included; a long one is scanned off the event loop."""
-        return await self._facts(request, await self._recall(request))
+        return await self._facts(request, snapshot, await self._recall(request))
 
     async def weigh(self, request: ChatRequest, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Decide by the facts of a request: off the event loop where a long text may have to be counted, or a vocabulary loaded."""
@@ -141,10 +142,10 @@ class ChatGateway:
 
         return await self.scans.run(request.tenant.key_id, request.size_bytes, decided)
 
-    async def _assess(self, request: ChatRequest, receipt: Receipt) -> tuple[Facts, Conversation | None]:
+    async def _assess(self, request: ChatRequest, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
         conversation = await self._recall(request)
-        receipt.facts = facts = await self._facts(request, conversation)
+        receipt.facts = facts = await self._facts(request, snapshot, conversation)
         if conversation is not None and is_lasting(facts, request.hints, conversation.earlier, self.assessor.label_of):
             await conversation.keep(partial(self._carried, request))
         receipt.assess_s = time.perf_counter() - start
@@ -152,10 +153,10 @@ class ChatGateway:
             FINDINGS.labels(kind).inc()
         return facts, conversation
 
-    async def _facts(self, request: ChatRequest, conversation: Conversation | None) -> Facts:
+    async def _facts(self, request: ChatRequest, snapshot: Snapshot, conversation: Conversation | None) -> Facts:
         going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
         earlier = NOTHING if conversation is None else conversation.earlier
-        return await self._read(request, self.assessor.assess, going_out, request.hints, earlier, self.scores.cuts(self.assessor.scale))
+        return await self._read(request, self.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
 
     async def _recall(self, request: ChatRequest) -> Conversation | None:
         """Return what is remembered of the turns before this one; None where nothing ever is."""

@@ -70,6 +70,7 @@ def to_wire(explanation: Explanation) -> dict[str, Any]:
         "complexity": {
             "score": round(facts.complexity.score, 4),
             "tier": str(facts.complexity.tier),
+            "cuts": {"medium": round(facts.complexity.cuts.medium, 4), "complex": round(facts.complexity.cuts.complex, 4)},
             "contributions": {name: round(value, 4) for name, value in facts.complexity.contributions},
         },
         "prompt_tokens": facts.tokens_about,

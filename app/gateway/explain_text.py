@@ -24,7 +24,9 @@ def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
     yield f"label        {_BOLD}{explained['label']}{_PLAIN} ({explained['label_reason']})"
     for found in explained["findings"]:
         yield f"  {found['kind']:18} {found['tier']:7} {found['position']} [{found['start']}:{found['end']}]"
-    yield f"complexity   {_BOLD}{complexity['tier']}{_PLAIN} ({complexity['score']:.3f}){_unread('complexity', unread)}"
+    cuts = complexity["cuts"]
+    told = f"{complexity['score']:.3f}; medium from {cuts['medium']:.3f}, complex from {cuts['complex']:.3f}"
+    yield f"complexity   {_BOLD}{complexity['tier']}{_PLAIN} ({told}){_unread('complexity', unread)}"
     for name, value in sorted(complexity["contributions"].items(), key=lambda item: -abs(item[1])):
         if value:
             yield f"  {name:18} {value:+.3f}"

@@ -1,4 +1,4 @@
-"""What a plan depends on beside the request, taken once a request: time, breakers, measures, a draw, and which conversation it belongs to.
+"""What a plan depends on beside the request, taken once a request: time, breakers, measures, a draw, which conversation it belongs to, and moving cuts.
 
 Only what the table's rules and pools read is taken; a table that reads none of it, with every deployment well, costs a look at the breakers.
 """
@@ -18,7 +18,7 @@ from app.utils.json import dump_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Hints, Tenant
+    from app.domain import Cuts, Hints, Tenant
     from app.domain_routing import RoutingTable
     from app.gateway.vitals import Vitals
 
@@ -56,12 +56,14 @@ def ask(table: RoutingTable, model: str, tenant: Tenant, hints: Hints, tags: fro
     return Asked(model, key, tags & ready(table).tags if tags else tags, hints, no_fallback)
 
 
-def take_snapshot(table: RoutingTable, vitals: Vitals, stays: Stays, secret: bytes, tenant: Tenant, body: Mapping[str, Any]) -> Snapshot:  # noqa: PLR0917 -- all that state is read from
+def take_snapshot(  # noqa: PLR0917 -- all that state is read from
+    table: RoutingTable, vitals: Vitals, stays: Stays, secret: bytes, tenant: Tenant, body: Mapping[str, Any], cuts: Cuts | None = None
+) -> Snapshot:
     """Return what the plan of a request depends on. `first_token_s` is the time of a whole answer where the request is no stream."""
     reads = ready(table)
     resting = vitals.resting()
     if not reads.anything:
-        return Snapshot(resting=resting) if resting else IDLE
+        return Snapshot(resting=resting, cuts=cuts) if resting or cuts is not None else IDLE
     conversation = conversation_of(secret, tenant.key_id, body) if reads.conversation else 0.0
     measured = vitals.first_token_s if body.get("stream") else vitals.answer_s
     return Snapshot(
@@ -72,6 +74,7 @@ def take_snapshot(table: RoutingTable, vitals: Vitals, stays: Stays, secret: byt
         draw=random.random() if reads.draw else 0.0,  # noqa: S311 -- it divides load, and guards nothing
         conversation=conversation,
         stays_with=stays.find(conversation) if reads.stays else "",
+        cuts=cuts,
     )
 
 

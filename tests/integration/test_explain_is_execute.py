@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.domain import LaneName, Snapshot, Tenant
+from app.domain import CUTS, Cuts, LaneName, Snapshot, Tenant
 from app.errors import GatewayError
 from app.gateway import chat as chat_module
 from app.gateway.chat import ChatGateway, ChatLimits
@@ -134,6 +134,7 @@ def snapshot(rng: random.Random) -> Snapshot:
         draw=rng.random(),
         conversation=rng.random(),
         stays_with=rng.choice(["", *NAMES]),
+        cuts=rng.choice([None, Cuts(0.05, 0.2), Cuts(0.3, 0.8)]),
     )
 
 
@@ -180,7 +181,7 @@ async def test_the_dry_run_and_the_real_run_agree_byte_for_byte(name: str, tmp_p
         taken = snapshot(rng)
         monkeypatch.setattr(chat_module, "take_snapshot", lambda *_, taken=taken: taken)
         request = read_request(dump_json(body), headers, Tenant("ann", "key:ann"))
-        explanation = explain(table, await gateway.assess(request), request.body, gateway.ask(request), gateway.snapshot(request))
+        explanation = explain(table, await gateway.assess(request, taken), request.body, gateway.ask(request), taken)
         receipt = Receipt()
         real.clear()
         try:
@@ -199,6 +200,8 @@ async def test_the_dry_run_and_the_real_run_agree_byte_for_byte(name: str, tmp_p
             rules.add(plan.rule)
             assert (receipt.rule, receipt.arm or "") == (plan.rule, plan.arm)
             assert set(explanation.not_read) == {"complexity", "prompt_tokens"} - known(explanation, receipt)
+        assert receipt.facts is not None
+        assert receipt.facts.complexity.cuts == explanation.facts.complexity.cuts == (taken.cuts or CUTS)
 
     assert len(rules) >= 4
 

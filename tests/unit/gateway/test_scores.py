@@ -101,3 +101,8 @@ def test_share_and_cut_are_told() -> None:
 
     assert COMPLEX_SHARE._value.get() == 1.0
     assert COMPLEX_CUT._value.get() == 0.5
+
+
+def test_cuts_move_only_towards_a_target() -> None:
+    assert Scores().moving_cuts(SCALE) is None
+    assert Scores().moving_cuts(FOLLOWS) == FOLLOWS.cuts

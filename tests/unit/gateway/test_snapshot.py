@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain import Failure, Hints, Tenant
+from app.domain import Cuts, Failure, Hints, Tenant
 from app.domain_routing import Choice, Condition, Hours, Member, Pool, RoutingTable
 from app.errors import UpstreamError
 from app.gateway.snapshot import IDLE, Stays, ask, conversation_of, take_snapshot
@@ -101,3 +101,11 @@ def test_of_a_callers_tags_those_are_read_that_a_rule_asks_for() -> None:
 
 def test_who_sends_no_key_has_no_keys_name() -> None:
     assert ask(table({"p": [A]}), "auto", Tenant("anonymous", "address:127.0.0.1"), Hints(), frozenset()).key == ""
+
+
+@pytest.mark.parametrize("routing", [table({"p": [A, B]}), choosing(Choice.WEIGHTED)])
+def test_cuts_that_move_are_taken(routing: RoutingTable) -> None:
+    cuts = Cuts(0.1, 0.5)
+
+    assert take_snapshot(routing, Vitals(), Stays(), b"secret", ANN, BODY, cuts).cuts == cuts
+    assert take_snapshot(routing, Vitals(), Stays(), b"secret", ANN, BODY).cuts is None
