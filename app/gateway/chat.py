@@ -154,7 +154,7 @@ class ChatGateway:
         return facts, conversation
 
     async def _facts(self, request: ChatRequest, snapshot: Snapshot, conversation: Conversation | None) -> Facts:
-        going_out = {**request.body, **dict(request.headers)} if request.headers else request.body
+        going_out = _going_out(request) if request.headers else request.body
         earlier = NOTHING if conversation is None else conversation.earlier
         return await self._read(request, self.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
 
@@ -223,6 +223,12 @@ class ChatGateway:
             first_token_s=limits.first_token_s,
             timeout_s=limits.timeout_s,
         )
+
+
+def _going_out(request: ChatRequest) -> dict[str, Any]:
+    """Return all that may leave. A header stands beside a field of its name and not in its place, for then nobody would have read the field."""
+    body = request.body
+    return {**body, **{name: [body[name], value] if name in body else value for name, value in request.headers}}
 
 
 async def _begun(reply: StreamReply | WholeReply, commit_s: float) -> Reply:
