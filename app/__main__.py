@@ -1,11 +1,9 @@
-"""The command line: `python -m app serve`, `check` and `explain`."""
+"""The command line: `python -m app serve`, `check`, `explain` and `calibrate`."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
-import json
 import os
 import secrets
 import socket
@@ -18,17 +16,15 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from app.config.check import report
+from app.cli.arguments import parse
+from app.cli.terminal import say
 from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
-from app.errors import GatewayError
-from app.gateway.explain_text import to_text
 from app.http_protocol import HeldHttpProtocol
-from app.providers.catalog import load_catalog
-from app.providers.deployments import load_configuration
 from app.utils import net
 
 if TYPE_CHECKING:
+    import argparse
     import asyncio
     from collections.abc import Sequence
 
@@ -43,58 +39,35 @@ _BACKLOG = 2048
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, or 2 for a configuration or a port that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m app", description="An OpenAI-compatible gateway that keeps confidential requests local.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="serve on HOST:PORT (127.0.0.1:8000)")
-    commands.add_parser("check", help="validate the settings and gateway.yaml, and print what each label can reach")
-    explaining = commands.add_parser("explain", help="say how a chat request would be routed, and why; nothing is called")
-    explaining.add_argument("file", help="a file with the request's JSON body, or - for standard input")
-    explaining.add_argument("--json", action="store_true", help="print what POST /v1/route answers")
-    arguments = parser.parse_args(argv)
+    """Run one command and return the exit status: 0; 1 where it found something wrong; 2 for what cannot be used: a configuration, a file, a port."""
+    arguments = parse(argv)
+    leave_no_core()
     try:
-        if arguments.command == "explain":
-            return explain(arguments.file, as_json=arguments.json)
-        return serve() if arguments.command == "serve" else check()
+        return _run_command(arguments)
     except ConfigError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
 
 
-def explain(file: str, *, as_json: bool) -> int:
-    """Print how the request in `file` would be routed. Raises ConfigError."""
-    from app import main as root  # noqa: PLC0415 -- the other commands need no scanner
+def _run_command(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "check":
+            from app.cli.check import check  # noqa: PLC0415 -- each command imports what it needs alone
 
-    try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as exc:
-        _say(f"{file} cannot be read: {exc.strerror}.")
-        return 2
-    settings = load_settings()
-    config, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
-    try:
-        explained = root.explain_offline(settings, config, assembled, raw)
-    except GatewayError as error:
-        _say(error.message)
-        return 2
-    sys.stdout.write(json.dumps(explained, indent=2) + "\n" if as_json else to_text(explained, colour=sys.stdout.isatty()))
-    return 0
+            return check()
+        case "explain":
+            from app.cli.explain import explain  # noqa: PLC0415 -- as above
 
+            return explain(arguments.file, as_json=arguments.json)
+        case "calibrate":
+            from app.cli.calibrate import calibrate  # noqa: PLC0415 -- as above
 
-def check() -> int:
-    """Print what the configuration comes to. Raises ConfigError."""
-    settings = load_settings()
-    from app.assessing import check_scan  # noqa: PLC0415 -- the scanner says whether it takes the file's own patterns
-
-    file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, load_catalog())
-    check_scan(file)
-    sys.stdout.write(report(file, assembled) + "\n")
-    return 0
+            return calibrate(arguments.logs, arguments.share, as_json=arguments.json)
+    return serve()
 
 
 def serve() -> int:
     """Serve until a signal. Raises ConfigError."""
-    leave_no_core()
     settings = load_settings()
     listener = _listen(settings)
     if listener is None:
@@ -139,9 +112,9 @@ def _listen(settings: Settings) -> socket.socket | None:
     except OSError as exc:
         listener.close()
         if exc.errno == errno.EADDRINUSE:
-            _say(f"Port {settings.port} on {settings.host} is in use: stop what listens there, or set PORT to another.")
+            say(f"Port {settings.port} on {settings.host} is in use: stop what listens there, or set PORT to another.")
         else:
-            _say(f"Cannot listen on {settings.host}:{settings.port} ({exc.strerror}): set HOST and PORT to an address of this machine.")
+            say(f"Cannot listen on {settings.host}:{settings.port} ({exc.strerror}): set HOST and PORT to an address of this machine.")
         return None
     listener.set_inheritable(True)
     return listener
@@ -191,24 +164,19 @@ def _announce(settings: Settings, assembled: Assembled) -> None:
     table = assembled.table
     for deployment in table.deployments.values():
         what = f"{deployment.provider}/{deployment.model} at {deployment.address}" if deployment.address else "built in, answers while nothing is configured"
-        _say(f"  active    {deployment.name:18} {what}, cleared for {deployment.clearance}")
+        say(f"  active    {deployment.name:18} {what}, cleared for {deployment.clearance}")
     for name, why in table.inactive.items():
-        _say(f"  inactive  {name:18} {why}")
+        say(f"  inactive  {name:18} {why}")
     for warning in assembled.warnings:
-        _say(f"  warning   {warning}")
+        say(f"  warning   {warning}")
     if not settings.api_keys:
         open_to = "ANYBODY WHO REACHES THIS PORT (ALLOW_ANONYMOUS)" if settings.allow_anonymous else "this machine only"
-        _say(f"No GATEWAY_API_KEYS: no key is asked for, and the gateway answers to {open_to}.")
+        say(f"No GATEWAY_API_KEYS: no key is asked for, and the gateway answers to {open_to}.")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.api_keys else ""
     body = """'{"model": "auto", "messages": [{"role": "user", "content": "Say hello."}]}'"""
-    _say(f"Serving on http://{host}:{settings.port} (API description at /docs). Try:")
-    _say(f"  curl -i http://{host}:{settings.port}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(sentence + "\n")
-    sys.stderr.flush()
+    say(f"Serving on http://{host}:{settings.port} (API description at /docs). Try:")
+    say(f"  curl -i http://{host}:{settings.port}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
+from app import VERSION
 from app.admin import AdminGate
 from app.assessing import assessor_of, label_of_text
 from app.config.settings import environment, load_settings
@@ -24,6 +25,7 @@ from app.gateway.vitals import Vitals
 from app.middleware import BodyLimit, Gate, HotRoute, LoopbackGuard, RequestEdge
 from app.models import ErrorResponse
 from app.parts import close, compose, look_for_redis
+from app.policy.counting import may_take_long
 from app.reload import on_hangup
 from app.routers import admin, chat, documents, health, models, route, search
 from app.routers.chat_openapi import CHAT_OPERATION
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from app.loading import Loaded
     from app.parts import Parts
 
-VERSION = "0.1.0"
 _SUMMARY = "An OpenAI-compatible gateway that keeps confidential requests local."
 
 
@@ -146,7 +147,9 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     facts = assessor.assess(request.body, request.hints)
     table, tenant = assembled.table, request.tenant
     snapshot = take_snapshot(table, Vitals(), Stays(), b"", tenant, request.body)
-    return to_wire(explain(table, facts, request.body, ask(table, request.body["model"], tenant, request.hints, request.tags), snapshot))
+    with facts.measures.loading() if may_take_long(table, facts) else nullcontext():  # as ChatGateway.weigh does
+        explained = explain(table, facts, request.body, ask(table, request.body["model"], tenant, request.hints, request.tags), snapshot)
+    return to_wire(explained)
 
 
 def _holds_content(gateway: ChatGateway, text: str) -> bool:

@@ -54,7 +54,7 @@ LAYERS = {
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 # These import everything, and only those before them of one another; no layer imports them.
-COMPOSITION = ("__main__", "main", "supervisor", "parts", "kept", "reload", "loading", "assessing", "scaling")
+COMPOSITION = ("__main__", "cli", "main", "supervisor", "parts", "kept", "reload", "loading", "assessing", "scaling")
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
