@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from app.policy.sensitivity import checks
 
@@ -15,6 +16,9 @@ BLOB_CHARS = 20
 BLOB_TRIGGER = r"(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}"  # once for each run: its end is BLOB_CHARS after the run's start
 CODES_TRIGGER = r"(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}){7}(?:0x)?[0-9a-f]{2}|(?:1?[0-9]{2}[ ,:;-]{1,2}){7}[0-9]{2}|(?:[01]{8}[ ,:;-]{0,2}){7}[01]{8}"
 CODES_CHARS = 96  # code points that the longest of these hits takes up
+# RFC 7468, RFC 4880: the head of a public key or of a certificate, and what follows up to its body.
+_PUBLIC = re.compile(r"-----BEGIN [A-Z0-9 ]{0,20}(?:PUBLIC KEY(?: BLOCK)?|CERTIFICATE)-----(?:\s{1,4}[A-Za-z-]{1,20}: [^\0\n]{0,100}){0,5}\s{0,4}\Z")
+_ARMOR_CHARS = 400
 OPAQUE_CHARS = 1024  # more than a public key or a signature, less than a picture or a document: bytes of that size that are no text hide something
 _MAX_BLOB_CHARS = 1 << 24  # above what is scanned at all
 _BLOB = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}(?:(?:\\[rn]){1,2}(?=[A-Za-z0-9+/_-])|\r?\n[ \t]*(?=[A-Za-z0-9+/_-]))?)+[A-Za-z0-9+/_-]*={0,2}")
@@ -23,6 +27,7 @@ _SEPARATORS = re.compile(r"[/_-]")
 _LINE_BREAKS = re.compile(r"\\[rn]|\s+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _PADDING = (b"", b"", b"==", b"=")  # by what is left of fours
+_MAX_SKIPPED_LINES = 6
 _MIN_READABLE = 0.95  # share of printable characters
 _MIN_ASCII = 0.8
 _SAMPLE_BYTES = 4096
@@ -46,24 +51,24 @@ _BYTE = 255
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run up to `end`, and what it says: None where it is bytes that are no text."""
+    """A run up to `end`, and what it says: None where it is bytes that are no text, which `hides` where they are many."""
 
     text: str | None = field(repr=False)
     end: int
+    hides: bool = False
 
 
 def blob(text: str, start: int, end: int) -> Run | None:
-    """Return the run of base64 or hex characters at `start`; None where it is neither a text nor long enough to hide something."""
+    """Return the run of base64 or hex characters at `start`; None where there is none. The caller goes on behind it, which keeps the time linear."""
     if text[start - 1 : start] == "\\" and text[start : start + 1] in {"n", "r", "t"}:  # the letter of an escaped line break, before the run
         start += 1
     match = _BLOB.match(text, start, min(end, start + _MAX_BLOB_CHARS))
     if match is None:
         return None
-    run = match[0]
-    if "\n" in run or "\\" in run:
-        run = _LINE_BREAKS.sub("", run)
-    plain = _hex(run) or _base64(run) or _segments(run)
-    return Run(plain, match.end()) if plain or _is_opaque(run) else None
+    lines = _LINE_BREAKS.split(match[0]) if "\n" in match[0] or "\\" in match[0] else [match[0]]
+    run = "".join(lines)
+    plain = _said(run) or (_lines(lines) if len(lines) > 1 else None)
+    return Run(plain, match.end(), hides=plain is None and _is_opaque(run) and not _is_public(text, start))
 
 
 def codes(text: str) -> str | None:
@@ -81,6 +86,25 @@ def _is_opaque(run: str) -> bool:
     if _HEX.fullmatch(run):
         return len(set(sample)) >= _MIN_DIGITS
     return checks.entropy(sample) >= _RANDOM_BITS or (_ZEROS in sample and all(some.search(sample) for some in _EACH))
+
+
+def _said(run: str) -> str | None:
+    return _hex(run) or _base64(run) or _segments(run)
+
+
+def _lines(lines: list[str]) -> str | None:
+    """Return what some lines of a run say that says nothing as a whole: long names may stand before them and after."""
+    for skipped in range(1, min(len(lines), _MAX_SKIPPED_LINES)):
+        plain = _said("".join(lines[skipped:]))
+        if plain is not None:
+            return plain
+    groups = groupby(lines, key=lambda line: _said(line) is not None)
+    return "\n".join(_said("".join(group)) or "" for is_said, group in groups if is_said) or None
+
+
+def _is_public(text: str, start: int) -> bool:
+    """Say whether a run is the body of a public key or of a certificate."""
+    return _PUBLIC.search(text[max(0, start - _ARMOR_CHARS) : start]) is not None
 
 
 def _segments(run: str) -> str | None:

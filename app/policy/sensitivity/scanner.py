@@ -137,10 +137,12 @@ class Scanner:
             start, stop = layer.bounds(end - 1)
             begin = max(start, end - BLOB_CHARS)
             run = blob(layer.buffer, begin, stop) if begin >= done else None
-            place = None if run is None else layer.locate(begin, run.end, begin, run.end)
-            if run is None or place is None:
+            if run is None:
                 continue
             done = run.end
+            place = layer.locate(begin, run.end, begin, run.end) if run.text is not None or run.hides else None
+            if place is None:
+                continue
             text = texts[place[0]].encoded(run.text or "", *place[1:])
             if run.text is not None:
                 yield text

@@ -6,6 +6,7 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
+from app.policy.sensitivity.examples import is_published
 from app.policy.sensitivity.pattern import Pattern, caseless, hard, weak
 
 _KEYS = "api access private secret signing encryption account master auth client app consumer service subscription license storage webhook session"
@@ -69,7 +70,7 @@ def beside_key(match: re.Match[str]) -> Tier | None:
 
 def _secret(key: str, value: str, *, quoted: bool) -> Tier | None:
     """Say how sure a value beside a key is a secret."""
-    if _is_code(value, quoted=quoted) or _is_filler(key, value):
+    if _is_code(value, quoted=quoted) or _is_filler(key, value) or is_published(value):
         return None
     is_password = _PASSWORD.search(key) is not None
     has_digit, signs, bits = _DIGIT.search(value) is not None, len(set(_SIGNS.findall(value))), checks.entropy(value)
@@ -138,6 +139,7 @@ def header(match: re.Match[str]) -> Tier | None:
     return (
         None
         if _FILLER.search(value)
+        or is_published(value)
         or _DOTTED.fullmatch(value)
         or checks.entropy(value) < 2.8
         or (not _DIGIT.search(value) and len(value) < 24 and not value.endswith("="))
@@ -148,7 +150,9 @@ def header(match: re.Match[str]) -> Tier | None:
 def beside_service(match: re.Match[str]) -> Tier | None:
     """Check a random value beside a service's name."""
     value = match["value"]
-    return Tier.HARD if checks.entropy(value) >= _RANDOM_BITS and _DIGIT.search(value) and not (_FILLER.search(value) or checks.is_sequential(value)) else None
+    if _FILLER.search(value) or checks.is_sequential(value) or is_published(value):
+        return None
+    return Tier.HARD if checks.entropy(value) >= _RANDOM_BITS and _DIGIT.search(value) else None
 
 
 PATTERNS = (

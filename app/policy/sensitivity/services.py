@@ -6,6 +6,7 @@ import re
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
+from app.policy.sensitivity.examples import is_published
 from app.policy.sensitivity.pattern import Pattern
 
 _PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{12}|1{12}|a{12}|redacted|abc123|123xyz|#{5}|my-(?:bot-)?token|_here")
@@ -149,7 +150,9 @@ def token(match: re.Match[str]) -> Tier | None:
     """Check a token: fillers and examples of documentation are none."""
     text = match[0]
     filler = len(text) < _LONG_CHARS and _PLACEHOLDER.search(text)
-    return None if filler or checks.is_sequential(text) or checks.entropy(text) < _MIN_ENTROPY_BITS or _FILE.match(checks.after(match, 6)) else Tier.HARD
+    if filler or checks.is_sequential(text) or checks.entropy(text) < _MIN_ENTROPY_BITS or _FILE.match(checks.after(match, 6)):
+        return None
+    return None if is_published(text.removeprefix("AccountKey=")) else Tier.HARD
 
 
 PATTERNS = tuple(

@@ -53,7 +53,39 @@ def test_the_letter_of_an_escaped_line_break_is_no_part_of_a_run() -> None:
 
 @pytest.mark.parametrize("run", [b64(bytes(range(128, 200))), b64(bytes(range(30))), "deadbeef" * 5, "short", b64(b"\x00\xd8\x41\x00" * 10)])
 def test_what_is_no_text_is_not_read(run: str) -> None:
-    assert blob(run, 0, len(run)) is None
+    read = blob(run, 0, len(run))
+
+    assert read is None or (read.text, read.hides) == (None, False)
+
+
+@pytest.mark.parametrize("name", ["a_name_of_more_than_twenty_characters", "a_name_of_more_than_twenty_characters\\n" * 9 + "and_another_of_twenty_one"])
+def test_names_around_a_run_do_not_hide_what_it_says(name: str) -> None:
+    lines = base64.encodebytes((SAID * 9).encode()).decode().strip()
+
+    before, after = (blob(run, 0, len(run)) for run in (f"{name}\n{lines}", f"{lines}\n{name}"))
+
+    assert before is not None
+    assert SAID in str(before.text)
+    assert after is not None
+    assert SAID in str(after.text)
+
+
+@pytest.mark.parametrize("head", ["PGP PUBLIC KEY BLOCK-----\nVersion: GnuPG v2\nComment: mine", "CERTIFICATE-----", "RSA PUBLIC KEY-----", "PUBLIC KEY-----"])
+def test_a_public_key_hides_nothing(head: str) -> None:
+    text = f"-----BEGIN {head}\n\n"
+
+    read = blob(text + b64(NOISE), len(text), 9_000)
+
+    assert read == Run(None, len(text) + len(b64(NOISE)))
+
+
+def test_what_follows_something_else_than_a_public_key_does() -> None:
+    text = "-----BEGIN ENCRYPTED MESSAGE-----\n"
+
+    read = blob(text + b64(NOISE), len(text), 9_000)
+
+    assert read is not None
+    assert read.hides
 
 
 def test_a_segment_of_a_path_is_read() -> None:
@@ -70,12 +102,12 @@ def test_a_run_ends_where_its_text_does() -> None:
 
 @pytest.mark.parametrize("run", [b64(NOISE), b64(b"BM\x36\x7e" + b"\0" * 900), base64.encodebytes(NOISE).decode().strip(), NOISE.hex()])
 def test_a_long_run_of_bytes_that_are_no_text_is_told(run: str) -> None:
-    assert blob(run, 0, len(run)) == Run(None, len(run))
+    assert blob(run, 0, len(run)) == Run(None, len(run), hides=True)
 
 
 @pytest.mark.parametrize("run", [b64(NOISE)[: OPAQUE_CHARS - 1], "some_long_name_" * 200, "CLOSE_NOTIFY_2" * 200, "a/path/of/Words1/" * 200])
 def test_a_shorter_run_or_one_of_words_is_not(run: str) -> None:
-    assert blob(run, 0, len(run)) is None
+    assert blob(run, 0, len(run)) == Run(None, len(run))
 
 
 @pytest.mark.parametrize(

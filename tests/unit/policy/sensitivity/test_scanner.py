@@ -275,6 +275,16 @@ HOSTILE = {
     "streets": "1 Ab Cd ",
     "calls": "call 1",
     "accounts": "account ",
+    "long names": "a_long_name_of_a_thing\n",
+    "escaped lines": "a_long_name_of_a_thing\\n",
+    "braced": "\\u{40}",
+    "octal": "\\101",
+    "quoted": "=41",
+    "soft breaks": "a=\n",
+    "forms": "a=b+",
+    "shifted": "+AGE-",
+    "hex codes": "41 ",
+    "bits": "01000001 ",
 }
 
 
