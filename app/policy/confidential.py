@@ -29,11 +29,15 @@ SAMPLING = frozenset(
     do_sample use_beam_search best_of grammar guided_json guided_regex guided_choice guided_grammar enable_thinking think""".split(),  # noqa: SIM905 -- likewise
 )
 
-# Where OpenAI's dialect and its relatives put the address of something that the server should fetch or call.
+# Where OpenAI's dialect and its relatives put the address of something that the server should fetch or call. A server in Go reads `URL` as `url`.
 _URL_KEYS = frozenset("url urls uri image image_url images video video_url videos audio_url audios file_url file_urls server_url".split())  # noqa: SIM905 -- likewise
+_MEDIUM_KEYS = frozenset({"data", "file_data", "file_id"})  # a medium itself, which LiteLLM's proxy and LocalAI fetch where it is an address
+_REFERENCES = frozenset({"$ref", "$dynamicRef"})  # of a JSON schema: some validators fetch what they name
+_UNREAD = frozenset({"parameters", "arguments", "functions", "response_format", "metadata"})  # schemas and texts: nothing there is an address to fetch
 
 
 _PLAIN_NAME = re.compile("[a-zA-Z_]{1,40}")  # another key may hold a value, and is told by its place
+_URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]{0,20}://|file:)", re.IGNORECASE)
 
 
 def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
@@ -41,32 +45,59 @@ def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
     for ordinal, name in enumerate(body):
         if name not in PUBLISHED and name not in SAMPLING and name not in allow_fields:
             message = "A confidential request may carry only OpenAI's own fields, sampling fields, and those in the deployment's allow_fields."
-            raise InvalidRequestError(message, param=name if _PLAIN_NAME.fullmatch(name) else f"{{{ordinal}}}", code="field_not_cleared")
+            raise InvalidRequestError(message, param=_told(name, ordinal), code="field_not_cleared")
 
 
 def check_urls(body: Mapping[str, Any]) -> None:
     """Refuse a URL, other than `data:`, in any media, file or tool-server field. Raises InvalidRequestError (`remote_url_not_allowed`)."""
-    for path, value in _addresses(body):
-        if not value.lstrip().lower().startswith("data:") and _names_a_place(value):
-            message = "A confidential request may not name a URL to fetch: send the content itself as a data: URL."
-            raise InvalidRequestError(message, param=path, code="remote_url_not_allowed")
+    for path in (*_addresses(body), *_references(body)):
+        message = "A confidential request may not name a URL to fetch: send the content itself as a data: URL."
+        raise InvalidRequestError(message, param=path, code="remote_url_not_allowed")
 
 
-def _names_a_place(value: str) -> bool:
+def _leads_away(value: str) -> bool:
+    """Say whether a text under a key for addresses names a host, or a file of the server."""
     start = value.lstrip()[:2048]
-    return "://" in start or start.startswith(("//", "\\\\", "file:", "/"))
+    return start[:5].lower() != "data:" and ("://" in start or start.startswith(("//", "\\\\", "file:", "/")))
 
 
-def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield every string under a key that holds addresses, in messages, tools and fields that are not published; texts and schemas are left alone."""
-    rest: list[tuple[str, Any, bool]] = [
-        (name, value, name in _URL_KEYS) for name, value in body.items() if name not in {"functions", "response_format", "metadata"}
-    ]
+def _addresses(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the place of every address that a server could fetch, in messages, tools and fields that are not published; texts and schemas are left alone."""
+    rest: list[tuple[str, Any, bool, bool]] = [("", body, False, False)]  # whether the key is one for addresses, and whether it, or what holds it, may be
     while rest:
-        path, value, is_address = rest.pop()
-        if isinstance(value, str) and is_address:
-            yield path, value
+        path, value, is_address, may_be = rest.pop()
+        if isinstance(value, str):
+            if (is_address and _leads_away(value)) or (may_be and _URL.match(value)):  # base64 too can begin with a stroke
+                yield path
         elif isinstance(value, list):
-            rest.extend((f"{path}[{index}]", item, is_address) for index, item in enumerate(value))
+            rest.extend((f"{path}[{index}]", item, is_address, may_be) for index, item in enumerate(value))
         elif isinstance(value, dict):
-            rest.extend((f"{path}.{name}", item, name in _URL_KEYS) for name, item in value.items() if name not in {"parameters", "arguments"})
+            for place, name, item in _entries(path, value):
+                folded = name.casefold()
+                if name not in _UNREAD:
+                    rest.append((place, item, folded in _URL_KEYS, may_be or folded in _URL_KEYS or folded in _MEDIUM_KEYS))
+
+
+def _references(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the place of every reference to a schema elsewhere."""
+    rest: list[tuple[str, Any]] = [(name, body[name]) for name in ("tools", "functions", "response_format") if name in body]
+    while rest:
+        path, value = rest.pop()
+        if isinstance(value, list):
+            rest.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
+        elif isinstance(value, dict):
+            for place, name, item in _entries(path, value):
+                if name in _REFERENCES and isinstance(item, str) and _URL.match(item):
+                    yield place
+                rest.append((place, item))
+
+
+def _entries(path: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield each entry's place, key and value."""
+    for ordinal, (name, item) in enumerate(value.items()):
+        told = _told(name, ordinal)
+        yield (f"{path}.{told}" if path else told), name, item
+
+
+def _told(name: str, ordinal: int) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else f"{{{ordinal}}}"

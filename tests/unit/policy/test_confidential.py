@@ -46,6 +46,15 @@ def test_a_field_that_the_deployment_allows_passes() -> None:
         ({"images": [PLACE]}, "images[0]"),
         ({"tools": [{"type": "mcp", "server_url": PLACE}]}, "tools[0].server_url"),
         ({"future": {"deep": [{"url": PLACE}]}}, "future.deep[0].url"),
+        (parts({"type": "VIDEO_URL", "VIDEO_URL": {"URL": PLACE}}), "messages[0].content[0].VIDEO_URL.URL"),
+        (parts({"type": "video_url", "video_url": {"ur\u017f": 1, "urls\u200b": PLACE}}), "messages[0].content[0].video_url.{1}"),
+        (parts({"type": "image_url", "image_url": {"link": PLACE}}), "messages[0].content[0].image_url.link"),
+        (parts({"type": "input_audio", "input_audio": {"data": PLACE, "format": "mp3"}}), "messages[0].content[0].input_audio.data"),
+        (parts({"type": "file", "file": {"file_id": PLACE}}), "messages[0].content[0].file.file_id"),
+        (parts({"type": "file", "file": {"file_data": "ftp://x/y"}}), "messages[0].content[0].file.file_data"),
+        (parts({"4111 1111 1111 1111": {"url": PLACE}}), "messages[0].content[0].{0}.url"),
+        ({"tools": [{"function": {"parameters": {"properties": {"a": {"$ref": PLACE}}}}}]}, "tools[0].function.parameters.properties.a.{0}"),
+        ({"response_format": {"json_schema": {"schema": {"anyOf": [{"$dynamicRef": PLACE}]}}}}, "response_format.json_schema.schema.anyOf[0].{0}"),
     ],
 )
 def test_an_address_that_a_server_could_fetch_is_refused(body: dict[str, Any], param: str) -> None:
@@ -64,6 +73,8 @@ def test_an_address_that_a_server_could_fetch_is_refused(body: dict[str, Any], p
         {"response_format": {"json_schema": {"schema": {"url": PLACE}}}},
         {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": f'{{"url": "{PLACE}"}}'}}]}]},
         parts({"type": "note", "image": "a caption"}),
+        parts({"type": "input_audio", "input_audio": {"data": "//uQxAAAAAAA", "format": "mp3"}}, {"type": "file", "file": {"file_data": "/9j/4AAQSkZJRg"}}),
+        {"response_format": {"json_schema": {"schema": {"$schema": PLACE, "$ref": "#/$defs/place"}}}},
     ],
 )
 def test_texts_schemas_and_data_urls_pass(body: dict[str, Any]) -> None:
