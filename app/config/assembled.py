@@ -17,7 +17,8 @@ class Assembled:
     """One configuration, ready to be served; a reload makes a new one.
 
     `embedder` is the deployment that makes vectors: None where the built-in embedder does, or where the file names one that is inactive
-    (`table.inactive` then says why). `search_clearance` is the highest label that the collection may hold.
+    (`table.inactive` then says why). `search_clearance` is the highest label that the collection may hold. `second_opinion` is who reads once
+    more what the scanner lets pass: a deployment of the table, or a server of its own; None where the file asks for none.
     """
 
     table: RoutingTable
@@ -26,6 +27,7 @@ class Assembled:
     needs_litellm: bool = False
     embedder: Deployment | None = None
     search_clearance: Label = Label.CONFIDENTIAL
+    second_opinion: Deployment | None = None
 
     @property
     def is_demo(self) -> bool:

@@ -12,6 +12,7 @@ from app.config.reach import reach
 from app.config.reading import Reader
 from app.config.rules import describe, read_rules
 from app.config.scan import read_scan
+from app.config.second_opinion import opinion_faults
 from app.config.sections import read_deployments, read_networks, read_search, read_trusted
 from app.config.specs import DeploymentSpec, GatewayFile, Named, PoolSpec, ScanSpec, SearchSpec
 from app.config.yaml_tree import Table, parse_yaml
@@ -80,6 +81,7 @@ def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile |
         is_whole=is_whole,
     )
     faults += _unknown_names(file)
+    faults += opinion_faults(file)
     faults += _rule_faults(file, all_rules=all_rules)
     return file, faults
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.config.faults import Fault
 from app.config.reading import Reader, echo
+from app.config.second_opinion import NAME, read_second_opinion
 from app.config.specs import ExpressionSpec, ScanSpec
 from app.config.yaml_tree import Table
 from app.domain import Label, Tier
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from app.config.yaml_tree import Node
 
-_KEYS: Final = ("allow", "default", "labels", "allow_values", "allow_domains", "patterns", "words")
+_KEYS: Final = ("allow", "default", "labels", "allow_values", "allow_domains", "patterns", "words", NAME)
 _UNSCANNABLE: Final = ("image", "audio", "video", "file", "tokens", "part", "blob")
 # Kinds go into response headers and rules.
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -42,6 +43,7 @@ def read_scan(reader: Reader, node: Node | None) -> ScanSpec:
         allow_domains=tuple(_domains(reader, entries["allow_domains"])) if "allow_domains" in entries else (),
         patterns=tuple(_patterns(reader, entries["patterns"])) if "patterns" in entries else (),
         words=tuple(_words(reader, entries["words"])) if "words" in entries else (),
+        second_opinion=read_second_opinion(reader, entries[NAME]) if NAME in entries else None,
     )
 
 

@@ -106,6 +106,26 @@ class ExpressionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class OpinionSpec:
+    """Who reads once more what the scanner holds to be of one of `labels`: a deployment, or a server at `url`.
+
+    `kinds` are tiers by entity, in upper case, None for what is left alone. A text over `max_chars`, in code points, is confidential unread. `concurrency` is
+    how many are read at a time. `min_score` and `language` are the server's.
+    """
+
+    line: int
+    deployment: Named | None = None
+    url: Named | None = None
+    labels: frozenset[Label] = frozenset({Label.PUBLIC, Label.INTERNAL})
+    kinds: Mapping[str, Tier | None] = field(default_factory=dict)
+    timeout_s: float = 5.0
+    max_chars: int = 100_000
+    concurrency: int = 4
+    min_score: float = 0.5
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
 class ScanSpec:
     """What findings mean, and what else to find and to leave alone.
 
@@ -121,6 +141,7 @@ class ScanSpec:
     allow_domains: tuple[str, ...] = ()
     patterns: tuple[ExpressionSpec, ...] = ()
     words: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    second_opinion: OpinionSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

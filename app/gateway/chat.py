@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
@@ -20,6 +20,7 @@ from app.gateway.stored import Place
 from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
 from app.policy.counting import may_take_long
+from app.policy.opinion import sheet_of
 from app.policy.planner import decide
 from app.policy.taint import is_lasting
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt
     from app.gateway.scans import Scans
+    from app.gateway.second_opinion import SecondOpinion
     from app.gateway.stored import StoredAnswer
     from app.gateway.taint import Carried, Conversations
     from app.policy.assess import Assessor
@@ -70,9 +72,17 @@ class ChatLimits:
     first_token_s: float = 120.0
 
 
+class Terms(NamedTuple):
+    """What decides over a request and is replaced by a reload: read once a request, so that no decision mixes two configurations."""
+
+    table: RoutingTable
+    assessor: Assessor
+    second_opinion: SecondOpinion | None
+
+
 @dataclass(slots=True)
 class ChatGateway:
-    """Serves chat turns. `table` is replaced whole at a reload; a turn reads it once."""
+    """Serves chat turns. What `Terms` names and `limits` are replaced whole at a reload."""
 
     table: RoutingTable
     assessor: Assessor
@@ -86,19 +96,25 @@ class ChatGateway:
     scores: Scores = field(default_factory=Scores)
     stays: Stays = field(default_factory=Stays)
     conversations: Conversations | None = None
+    second_opinion: SecondOpinion | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """What a request that begins now is decided by."""
+        return Terms(self.table, self.assessor, self.second_opinion)
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
         deadline = asyncio.get_running_loop().time() + request.bounds.timeout_below(self.limits.timeout_s)
-        table = self.table
+        terms = self.terms
         stream = bool(request.body.get("stream"))
-        snapshot = self.snapshot(request)
-        facts, conversation = await self._assess(request, snapshot, receipt)
-        plan = await self.weigh(request, facts, decide, table, facts, request.body, self.ask(request), snapshot)
+        snapshot = self.snapshot(terms, request)
+        facts, conversation = await self._assess(terms, request, snapshot, receipt)
+        plan = await self.weigh(terms, request, facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
         receipt.rule, receipt.arm = plan.rule, plan.arm or None
         known = facts.known_complexity
         if known is not None:
-            self.scores.add(known, self.assessor.scale)
+            self.scores.add(known, terms.assessor.scale)
         ROUTED.labels(str(facts.label), known.tier if known is not None else "unread", plan.rule).inc()
         place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
         stored = await self._find(place, receipt, deadline, stream=stream)
@@ -118,22 +134,23 @@ class ChatGateway:
             ARMS.labels(plan.arm).inc()
         return reply
 
-    def ask(self, request: ChatRequest) -> Asked:
+    @staticmethod
+    def ask(terms: Terms, request: ChatRequest) -> Asked:
         """Return what the caller says beside the conversation."""
-        return ask(self.table, request.body["model"], request.tenant, request.hints, request.tags, no_fallback=request.bounds.no_fallback)
+        return ask(terms.table, request.body["model"], request.tenant, request.hints, request.tags, no_fallback=request.bounds.no_fallback)
 
-    def snapshot(self, request: ChatRequest) -> Snapshot:
+    def snapshot(self, terms: Terms, request: ChatRequest) -> Snapshot:
         """Return what facts and plan of a request depend on beside the request: taken once, so that every decision sees the same."""
-        cuts = self.scores.moving_cuts(self.assessor.scale)
-        return take_snapshot(self.table, self.vitals, self.stays, self.secret, request.tenant, request.body, cuts)
+        cuts = self.scores.moving_cuts(terms.assessor.scale)
+        return take_snapshot(terms.table, self.vitals, self.stays, self.secret, request.tenant, request.body, cuts)
 
-    async def assess(self, request: ChatRequest, snapshot: Snapshot) -> Facts:
+    async def assess(self, terms: Terms, request: ChatRequest, snapshot: Snapshot) -> Facts:
         """Return what is known of a request, its forwarded headers and what it carries on included; a long one is scanned off the event loop."""
-        return await self._facts(request, snapshot, await self._recall(request))
+        return await self._facts(terms, request, snapshot, await self._recall(terms, request))
 
-    async def weigh(self, request: ChatRequest, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def weigh(self, terms: Terms, request: ChatRequest, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Decide by the facts of a request: off the event loop where a long text may have to be counted, or a vocabulary loaded."""
-        if not may_take_long(self.table, facts):
+        if not may_take_long(terms.table, facts):
             return decide(*args, **kwargs)
 
         def decided() -> T:
@@ -142,33 +159,39 @@ class ChatGateway:
 
         return await self.scans.run(request.tenant.key_id, request.size_bytes, decided)
 
-    async def _assess(self, request: ChatRequest, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
+    async def _assess(self, terms: Terms, request: ChatRequest, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        conversation = await self._recall(request)
-        receipt.facts = facts = await self._facts(request, snapshot, conversation)
-        if conversation is not None and is_lasting(facts, request.hints, conversation.earlier, self.assessor.label_of):
-            await conversation.keep(partial(self._carried, request))
+        conversation = await self._recall(terms, request)
+        receipt.facts = facts = await self._facts(terms, request, snapshot, conversation)
+        if conversation is not None and is_lasting(facts, request.hints, conversation.earlier, terms.assessor.label_of):
+            await conversation.keep(partial(self._carried, terms, request))
         receipt.assess_s = time.perf_counter() - start
         for kind in facts.kinds:
             FINDINGS.labels(kind).inc()
         return facts, conversation
 
-    async def _facts(self, request: ChatRequest, snapshot: Snapshot, conversation: Conversation | None) -> Facts:
+    async def _facts(self, terms: Terms, request: ChatRequest, snapshot: Snapshot, conversation: Conversation | None) -> Facts:
         going_out = _going_out(request) if request.headers else request.body
         earlier = NOTHING if conversation is None else conversation.earlier
-        return await self._read(request, self.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
+        facts = await self._read(request, terms.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
+        opinion = terms.second_opinion
+        if opinion is None or not opinion.is_asked_for(facts):
+            return facts
+        sheet = await self._read(request, sheet_of, going_out)
+        left_s = request.bounds.timeout_below(self.limits.timeout_s)
+        return await opinion.revise(facts, sheet, request.tenant.key_id, terms.assessor.label_of, left_s)
 
-    async def _recall(self, request: ChatRequest) -> Conversation | None:
+    async def _recall(self, terms: Terms, request: ChatRequest) -> Conversation | None:
         """Return what is remembered of the turns before this one; None where nothing ever is."""
         if self.conversations is None:
             return None
         conversation = Conversation(self.conversations, request.tenant)
-        await conversation.recall(partial(self._carried, request))
+        await conversation.recall(partial(self._carried, terms, request))
         return conversation
 
-    async def _carried(self, request: ChatRequest) -> Carried:
+    async def _carried(self, terms: Terms, request: ChatRequest) -> Carried:
         assert self.conversations is not None  # noqa: S101 -- who calls has made a conversation of it
-        return await self._read(request, self.conversations.carried, request.tenant, request.body, tuple(self.table.deployments.values()))
+        return await self._read(request, self.conversations.carried, request.tenant, request.body, tuple(terms.table.deployments.values()))
 
     async def _read(self, request: ChatRequest, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read a request: a long one off the event loop."""

@@ -1,4 +1,4 @@
-"""What the gateway asks of the world outside: lanes, a cache, an embedder and a vector store. Each has at least two real implementations."""
+"""What the gateway asks of the world outside: lanes, a cache, an embedder, a vector store, a second opinion. Each has at least two real implementations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from app.domain import Call, Label, Window
+    from app.domain_opinion import Spotted
     from app.errors import UpstreamError
 
 
@@ -101,6 +102,14 @@ class VectorStore(Protocol):
 
     async def search(self, vector: Sequence[float], *, limit: int, max_label: Label, where: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         """Return the nearest documents of at most that label: `id`, `text`, `metadata`, `label`, `score` in 0..1, best first."""
+        ...
+
+
+class OpinionReader(Protocol):
+    """Reads a text for what a scanner of patterns does not find."""
+
+    async def read(self, text: str, *, tenant: str, timeout_s: float) -> Sequence[Spotted]:
+        """Return what is sensitive in `text`. Raises UpstreamError, also for an answer that is not of the shape that was asked for."""
         ...
 
 

@@ -9,6 +9,7 @@ from app.config.assembled import Assembled
 from app.config.closure import closure_faults
 from app.config.faults import ConfigError, Fault, alternatives
 from app.config.gateway_file import read_gateway_file
+from app.config.second_opinion import endpoint_of
 from app.domain import Capability, Deployment, EgressPolicy, Label, LaneName
 from app.domain_routing import Member, Pool, RoutingTable
 from app.providers.build import Built, build
@@ -66,19 +67,23 @@ def _assemble(file: GatewayFile, catalog: Catalog) -> tuple[Assembled, list[Faul
     faults += closure_faults(file) if file.is_whole else []
     faults += _embedding_faults(file, built)
     chosen = _choose(file, built)
+    inactive = {each.spec.name: each.inactive for each in built if each.inactive}
+    opinion, unable = endpoint_of(file, chosen.chat, inactive, {each.spec.name for each in built if each.embeds})
+    faults += unable
     reached = [*chosen.chat.values(), *([chosen.embedder] if chosen.embedder else [])]
-    clearances, doubled = _clearances(file, reached)
+    clearances, doubled = _clearances(file, [*reached, *([opinion] if opinion else [])])
     authorities, differing = _authorities(file, reached)
     faults += differing
     warnings = [*file.warnings, *(warning for each in built for warning in each.warnings), *doubled, *_blind(file, chosen.chat.values())]
     bound = chosen.embedder.clearance if chosen.embedder else _embedder_clearance(file)
     assembled = Assembled(
-        table=_table(file, chosen.chat, {each.spec.name: each.inactive for each in built if each.inactive}),
+        table=_table(file, chosen.chat, inactive),
         egress=EgressPolicy(clearances, file.local_networks, file.trusted_hosts, authorities),
         warnings=tuple(dict.fromkeys(warnings)),
         needs_litellm=any(deployment.lane is LaneName.TRANSLATE for deployment in chosen.chat.values()),
         embedder=chosen.embedder,
         search_clearance=bound if file.search.clearance is None else file.search.clearance,
+        second_opinion=opinion,
     )
     return assembled, faults
 
@@ -125,7 +130,8 @@ def _clearances(file: GatewayFile, deployments: Iterable[Deployment]) -> tuple[d
     for address, labels in by_address.items():
         if len(labels) > 1:
             named = alternatives([f"{name} ({label})" for label, name in sorted(labels.items())], quote=False, last="and")
-            line = file.deployments[labels[max(labels)]].line
+            first = file.deployments.get(labels[max(labels)])
+            line = first.line if first is not None else file.scan.second_opinion.line if file.scan.second_opinion is not None else 0
             warnings.append(f"{file.path}:{line}: {named} share {address}, which counts as cleared for {max(labels)}")
     return {address: max(labels) for address, labels in by_address.items()}, warnings
 

@@ -20,6 +20,7 @@ async def explain_route(request: Request, caller: Caller) -> dict[str, Any]:
     """Take the body of a chat request, with its headers, and answer with facts, findings, every rule tried, and the plan with its reasons."""
     chat_request = read_request(await request.body(), read_headers(request.scope), caller)
     chat = request.app.state.chat
-    asked, snapshot = chat.ask(chat_request), chat.snapshot(chat_request)
-    facts = await chat.assess(chat_request, snapshot)
-    return to_wire(await chat.weigh(chat_request, facts, explain, chat.table, facts, chat_request.body, asked, snapshot))
+    terms = chat.terms
+    asked, snapshot = chat.ask(terms, chat_request), chat.snapshot(terms, chat_request)
+    facts = await chat.assess(terms, chat_request, snapshot)
+    return to_wire(await chat.weigh(terms, chat_request, facts, explain, terms.table, facts, chat_request.body, asked, snapshot))

@@ -55,6 +55,7 @@ ROUTED = Counter("sluice_routed_total", "Chat requests routed.", ("label", "comp
 ARMS = Counter("sluice_experiment_total", "Chat requests of a pool with an experiment, by `experiment/arm`.", ("arm",))
 COMPLEX_SHARE = Gauge("sluice_complex_share", "Share of the newest scored requests that were complex.", multiprocess_mode="livemostrecent")
 COMPLEX_CUT = Gauge("sluice_complex_cut", "The score from which a request is complex now.", multiprocess_mode="livemostrecent")
+SECOND_OPINIONS = Counter("sluice_second_opinions_total", "Second readings: `clear`, `found`, or why there was none.", ("outcome",))
 FINDINGS = Counter("sluice_findings_total", "Requests that held a kind of sensitive thing.", ("kind",))
 ATTEMPTS = Counter("sluice_attempts_total", "Upstream calls, by how they ended (`ok` or a failure).", ("deployment", "outcome"))
 SKIPPED = Counter("sluice_skipped_total", "Calls not made, because the deployment rests or is at its limits.", ("deployment", "reason"))

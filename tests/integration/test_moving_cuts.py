@@ -57,8 +57,9 @@ async def served(gateway: ChatGateway, text: str) -> Receipt:
 
 async def explained(gateway: ChatGateway, text: str, snapshot: Snapshot | None = None) -> dict[str, Any]:
     request = asking(text)
-    taken = gateway.snapshot(request) if snapshot is None else snapshot
-    return to_wire(explain(TABLE, await gateway.assess(request, taken), request.body, gateway.ask(request), taken))
+    terms = gateway.terms
+    taken = gateway.snapshot(terms, request) if snapshot is None else snapshot
+    return to_wire(explain(TABLE, await gateway.assess(terms, request, taken), request.body, gateway.ask(terms, request), taken))
 
 
 @pytest.mark.parametrize(("others", "pool"), [("Say hello.", "strong"), (HARD, "cheap")])
@@ -79,7 +80,7 @@ async def test_the_cut_that_other_requests_moved_is_the_one_of_both_runs(gateway
 async def test_a_snapshot_keeps_its_cut_while_others_move_it(gateway: ChatGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(120):
         await served(gateway, "Say hello.")
-    taken = gateway.snapshot(asking(FAIR))
+    taken = gateway.snapshot(gateway.terms, asking(FAIR))
     before = await explained(gateway, FAIR, taken)
     for _ in range(120):
         await served(gateway, HARD)
@@ -97,5 +98,5 @@ async def test_a_snapshot_keeps_its_cut_while_others_move_it(gateway: ChatGatewa
 async def test_a_cut_that_stands_still_is_no_state() -> None:
     gateway = ChatGateway(TABLE, Assessor(), {}, None, b"secret", ChatLimits(), Scans(ThreadPoolExecutor(1), 1))
 
-    assert gateway.snapshot(asking(FAIR)).cuts is None
+    assert gateway.snapshot(gateway.terms, asking(FAIR)).cuts is None
     assert (await explained(gateway, FAIR))["complexity"]["cuts"] == {"medium": CUTS.medium, "complex": CUTS.complex}

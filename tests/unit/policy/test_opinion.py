@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain import Facts, Finding, Label, Tier
+from app.domain_opinion import Spotted
+from app.policy.opinion import OVER_LIMIT, REASON, UNAVAILABLE, LeftAlone, findings_of, raised, sheet_of, unread
+
+
+def body(*texts: str) -> dict[str, Any]:
+    return {"model": "auto", "messages": [{"role": "user", "content": text} for text in texts]}
+
+
+def known(label: Label = Label.PUBLIC) -> Facts:
+    return Facts(label, "default", ())
+
+
+def spotted(text: str, within: str, tier: Tier = Tier.LIKELY) -> Spotted:
+    return Spotted("person", tier, within.index(text), within.index(text) + len(text))
+
+
+def test_every_text_is_on_the_sheet_and_no_word_of_the_schema() -> None:
+    sheet = sheet_of({**body("Jane said", "so"), "tools": [{"type": "function", "function": {"name": "call_bob", "description": "Calls Bob."}}], "user": "ann"})
+
+    assert sheet.text.split("\n") == ["Jane said", "so", "call_bob", "Calls Bob.", "ann"]
+
+
+def test_what_a_provider_sealed_is_not_read() -> None:
+    sealed = "A" * 300
+    message = {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": sealed}]}
+
+    assert sealed not in sheet_of({"model": "auto", "messages": [message]}).text
+
+
+def test_an_empty_request_is_an_empty_sheet() -> None:
+    assert sheet_of({"messages": []}).text == ""
+
+
+def test_half_a_surrogate_pair_keeps_its_place() -> None:
+    assert sheet_of(body("a\ud800b")).text == "a\ufffdb"
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), min_size=1, max_size=6), st.data())
+def test_a_finding_is_told_where_it_stands(texts: list[str], data: st.DataObject) -> None:
+    sheet = sheet_of(body(*texts))
+    place = data.draw(st.integers(0, len(sheet.text) - 1))
+    end = data.draw(st.integers(place + 1, len(sheet.text)))
+
+    (found,) = findings_of(sheet, [Spotted("person", Tier.LIKELY, place, end)])
+
+    index = sheet.positions.index(found.position)
+    whole = sheet.text[sheet.starts[index] :]
+    assert 0 <= found.start <= found.end
+    assert whole[found.start] == sheet.text[place] or found.start == found.end
+
+
+def test_one_that_goes_over_two_texts_ends_with_the_first() -> None:
+    sheet = sheet_of(body("I am Jane", "Doe of Rye"))
+
+    assert findings_of(sheet, [spotted("Jane\nDoe", sheet.text)]) == (Finding("person", Tier.LIKELY, "messages[0].content", 5, 9),)
+
+
+@pytest.mark.parametrize("quote", ["help@acme.io", "acme", "jane@mail.Home.example"])
+def test_what_the_operator_leaves_alone_is_no_finding(quote: str) -> None:
+    sheet = sheet_of(body("Write to Help@Acme.io or jane@mail.Home.example."))
+    left = LeftAlone.of(["help@acme.io"], ["home.example"])
+
+    assert findings_of(sheet, [spotted(quote, sheet.text.replace("Help@Acme", "help@acme"))], left) == ()
+
+
+@pytest.mark.parametrize("quote", ["help", "x@nothome.example"])
+def test_what_only_looks_like_it_is_found(quote: str) -> None:
+    sheet = sheet_of(body("This help x@nothome.example is not help@acme.io."))
+
+    assert len(findings_of(sheet, [spotted(quote, sheet.text)], LeftAlone.of(["help@acme.io"], ["home.example"]))) == 1
+
+
+def test_a_label_rises_by_what_was_found_and_says_so() -> None:
+    found = Finding("person", Tier.LIKELY, "user", 0, 1)
+
+    facts = raised(known(), [found], lambda _: Label.CONFIDENTIAL)
+
+    assert (facts.label, facts.label_reason, facts.findings) == (Label.CONFIDENTIAL, REASON, (found,))
+
+
+@given(st.sampled_from(Label), st.lists(st.sampled_from(Label), max_size=4))
+def test_a_label_never_falls(label: Label, means: list[Label]) -> None:
+    found = [Finding(f"k{index}", Tier.WEAK, "", index, index) for index in range(len(means))]
+
+    facts = raised(known(label), found, lambda finding: means[finding.start])
+
+    assert facts.label == max([label, *means])
+    assert facts.findings == tuple(found)
+
+
+@pytest.mark.parametrize("reason", [UNAVAILABLE, OVER_LIMIT])
+def test_what_could_not_be_read_is_confidential_and_no_hard_finding(reason: str) -> None:
+    facts = unread(known(Label.INTERNAL), reason)
+
+    assert (facts.label, facts.label_reason, facts.kinds) == (Label.CONFIDENTIAL, reason, ("second_opinion_unavailable",))
+    assert all(finding.tier is not Tier.HARD for finding in facts.findings)
