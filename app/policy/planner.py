@@ -102,7 +102,7 @@ def _select(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot)
     if pool is not None and model != AUTO:
         return _named(table, facts, asked, snapshot, pool)
     if model != AUTO and (rule is None or model in table.inactive):
-        raise not_found(table, model)
+        raise not_found(table, facts, model)
     if rule is None:
         raise UnavailableError("No rule of the configuration matches this request: its last rule should have no `when`.", code="no_rule")
     named = table.pools.get(rule.use)

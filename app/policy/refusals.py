@@ -51,12 +51,12 @@ def refuse_lacking(named: Sequence[Deployment], facts: Facts, model: str) -> Inv
     return None
 
 
-def not_found(table: RoutingTable, model: str) -> ModelNotFoundError:
-    """Return the error for a name that nothing has."""
+def not_found(table: RoutingTable, facts: Facts, model: str) -> ModelNotFoundError:
+    """Return the error for a name that nothing has. It is not repeated where the request is confidential: it may be why."""
     why = table.inactive.get(model)
     if why is not None:
         return ModelNotFoundError(f"The model '{model}' is configured but inactive: {why}. Ask for `auto`, or set it and restart.", param="model")
-    return ModelNotFoundError(f"The model '{model}' does not exist: ask for `auto`, or a name that GET /v1/models lists.", param="model")
+    return ModelNotFoundError(f"The model {_asked(facts, model)} does not exist: ask for `auto`, or a name that GET /v1/models lists.", param="model")
 
 
 def nothing_left(table: RoutingTable, facts: Facts, model: str, tried: Iterable[Deployment], require: frozenset[Capability]) -> GatewayError:
@@ -71,11 +71,15 @@ def nothing_left(table: RoutingTable, facts: Facts, model: str, tried: Iterable[
             words = ", ".join(sorted(require))
             message = f"No active deployment that may serve this {facts.label} request has what its rule requires ({words})."
             return UnavailableError(message, code="no_deployment", headers={"x-should-retry": "false"})
-        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request (model '{model}') supports", _why(facts))
+        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request (model {_asked(facts, model)}) supports", _why(facts))
     missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items())
     subject = f"No active deployment is cleared for a {facts.label} request" if facts.label > Label.PUBLIC else "No deployment is active for this request"
     hint = f" Inactive: {missing}." if missing else ""
     return UnavailableError(f"{subject}.{hint}{_why(facts)}", code="no_deployment", headers={"x-should-retry": "false"})
+
+
+def _asked(facts: Facts, model: str) -> str:
+    return f"'{model}'" if facts.label < Label.CONFIDENTIAL else "that was asked for"
 
 
 def _context_exceeded(deployment: Deployment, facts: Facts) -> ContextExceededError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +16,8 @@ from app.utils.monitoring import ERRORS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+
+_PLAIN_NAME = re.compile("[a-zA-Z_]{1,40}")  # another key may hold a value
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -34,11 +37,15 @@ async def _invalid(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 -- likewise
     first: dict[str, Any] = exc.errors()[0]
     place = first["loc"][1:]  # behind FastAPI's word for where it was: body, query, path
-    param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".") or None
+    param = "".join(f"[{part}]" if isinstance(part, int) else f".{_told(part)}" for part in place).removeprefix(".") or None
     if first["type"] == "json_invalid":
         return _answer(InvalidRequestError("We could not parse the JSON body of your request: it must be valid JSON.", code="invalid_json"), {})
     message = f"Invalid '{param}': {first['msg']}." if param else f"Invalid request: {first['msg']}."
     return _answer(InvalidRequestError(message, param=param, code=first["type"]), {})
+
+
+def _told(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else "{unknown}"
 
 
 async def _http(_: Request, exc: Exception) -> Response:

@@ -23,7 +23,7 @@ async def get_model(model: str, request: Request, caller: Caller) -> Model:  # n
     for known in _models(request):
         if known.id == model:
             return known
-    raise ModelNotFoundError(f"The model '{model}' does not exist: GET /v1/models lists those that do.", param="model")
+    raise ModelNotFoundError("This model does not exist: GET /v1/models lists those that do.", param="model")
 
 
 def _models(request: Request) -> list[Model]:

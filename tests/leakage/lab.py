@@ -117,12 +117,12 @@ class Lab:
                 content = await response.read()
             return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
 
-    async def gather(self, bodies: Iterable[Mapping[str, Any]], *, at_once: int = 12) -> list[Answer]:
+    async def gather(self, bodies: Iterable[Mapping[str, Any]], *, at_once: int = 12, path: str = CHAT) -> list[Answer]:
         gate = asyncio.Semaphore(at_once)
 
         async def one(body: Mapping[str, Any]) -> Answer:
             async with gate:
-                return await self.post(body)
+                return await self.post(body, path=path)
 
         return await asyncio.gather(*(one(body) for body in bodies))
 

@@ -89,6 +89,13 @@ def test_an_unknown_model_is_not_found() -> None:
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
+def test_a_confidential_request_is_not_told_the_name_that_it_asked_for() -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        make_plan(TABLE, facts(Label.CONFIDENTIAL), Asked("gpt-4111 1111 1111 1111"), Snapshot())
+
+    assert "4111" not in caught.value.message
+
+
 def test_an_inactive_model_is_not_found_and_says_why() -> None:
     with pytest.raises(ModelNotFoundError, match="OPENAI_API_KEY is not set"):
         make_plan(table(POOLS, inactive={"gpt-4o": "OPENAI_API_KEY is not set"}), facts(), Asked("gpt-4o"), Snapshot())
