@@ -20,7 +20,6 @@ def of(module: str, name: str) -> Any:
 
 OllamaChatConfig = of("llms.ollama.chat.transformation", "OllamaChatConfig")
 AnthropicConfig = of("llms.anthropic.chat.transformation", "AnthropicConfig")
-AnthropicIterator = of("llms.anthropic.chat.handler", "ModelResponseIterator")
 GeminiConfig = of("llms.gemini.chat.transformation", "GoogleAIStudioGeminiConfig")
 GeminiIterator = of("llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini", "ModelResponseIterator")
 transform_request_body = of("llms.vertex_ai.gemini.transformation", "transform_request_body")
@@ -65,8 +64,6 @@ def test_transform_request_takes_what_it_is_given(config: Any) -> None:
             AnthropicConfig.transform_parsed_response,
             ["completion_response", "raw_response", "model_response", "json_mode", "prefix_prompt", "speed", "tool_name_reverse_map"],
         ),
-        (AnthropicIterator, ["streaming_response", "sync_stream", "json_mode", "speed", "tool_name_reverse_map"]),
-        (AnthropicIterator.chunk_parser, ["chunk"]),
         (GeminiIterator, ["streaming_response", "sync_stream", "logging_obj", "response_headers", "response"]),
         (GeminiIterator.chunk_parser, ["chunk"]),
         (transform_request_body, ["messages", "model", "optional_params", "custom_llm_provider", "litellm_params", "cached_content"]),
@@ -148,15 +145,6 @@ def test_coheres_request() -> None:
         "max_tokens": 9,
         "tools": [TOOL],
     }
-
-
-def test_anthropics_chunk() -> None:
-    iterator = AnthropicIterator(streaming_response=iter(()), sync_stream=True, json_mode=False)
-    chunk = iterator.chunk_parser({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}})
-    end = iterator.chunk_parser({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}})
-
-    assert (chunk.choices[0].delta.content, chunk.choices[0].finish_reason) == ("a", None)
-    assert end.choices[0].finish_reason == "length"
 
 
 def test_geminis_chunk() -> None:

@@ -81,7 +81,9 @@ class Reader:
     def _read(self, events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Piece]:
         for kind, event in events:
             refuse_error(event, self._deployment)
-            yield from (piece for piece in self.event(kind, event) if piece.says_something)
+            for piece in self.event(kind, event):
+                if piece.says_something:
+                    yield piece
             if self.ended:  # what comes after the end is no part of the answer
                 return
 

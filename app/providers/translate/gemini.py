@@ -1,7 +1,8 @@
 """Gemini's `generateContent` on Google AI Studio, by way of LiteLLM. Format: ai.google.dev/api/generate-content.
 
 A whole answer has the shape of a stream's chunk, and is read as a stream of one: LiteLLM's reader of whole answers throws away what was said before a
-safety stop. It gives every chunk a finish reason; only the provider's own counts here.
+safety stop. It gives every chunk a finish reason; only the provider's own counts here. And it makes a dozen validated objects of every word, so chunks of
+plain text, which are nearly all, are read here.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from litellm.litellm_core_utils.core_helpers import map_finish_reason
 from litellm.llms.gemini.chat.transformation import GoogleAIStudioGeminiConfig
 from litellm.llms.vertex_ai.gemini.transformation import transform_request_body
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator
 
 from app.providers.translate import facts
 from app.providers.translate.dialect import Outgoing, Reader, joined, unhonoured
-from app.providers.translate.pieces import Piece, Spoken, piece_of, usage_of
+from app.providers.translate.pieces import Piece, Spoken, piece_of, usage, usage_of
 from app.providers.translate.wanted import Limits
 from app.utils.json import dump_json
 
@@ -33,6 +35,24 @@ _SHOWN_AS = {
     "presence_penalty": frozenset({"presence_penalty"}),
     "stop": frozenset({"stop_sequences"}),
 }
+
+# What a chunk of plain text has, read or of no concern to OpenAI's callers; with anything else in it, it is LiteLLM's to read.
+_PLAIN_EVENT = frozenset({"candidates", "createTime", "modelVersion", "responseId", "usageMetadata"})
+_PLAIN_CANDIDATE = frozenset({"avgLogprobs", "citationMetadata", "content", "finishMessage", "finishReason", "index", "safetyRatings", "tokenCount"})
+_PLAIN_PART = frozenset({"text", "thought", "thoughtSignature"})
+_PLAIN_COUNTS = frozenset(
+    {
+        "cacheTokensDetails",
+        "cachedContentTokenCount",
+        "candidatesTokenCount",
+        "candidatesTokensDetails",
+        "promptTokenCount",
+        "promptTokensDetails",
+        "thoughtsTokenCount",
+        "totalTokenCount",
+        "trafficType",
+    }
+)
 
 
 class _Log:
@@ -92,14 +112,64 @@ class _GeminiReader(Reader):
 
     def event(self, kind: str, event: dict[str, Any]) -> list[Piece]:
         del kind
+        pieces = self._plain(event)
+        if pieces is None:
+            pieces = self._unusual(event)
+        self._seen.update(piece.choice for piece in pieces)
+        self._finished.update(piece.choice for piece in pieces if piece.finish is not None)
+        return pieces
+
+    def _plain(self, event: dict[str, Any]) -> list[Piece] | None:
+        """Read a chunk of plain text; None for any other."""
+        candidates, version, counts = event.get("candidates"), event.get("modelVersion") or "", event.get("usageMetadata") or {}
+        if not candidates or not isinstance(version, str) or not event.keys() <= _PLAIN_EVENT or not counts.keys() <= _PLAIN_COUNTS:
+            return None
+        pieces = []
+        for place, candidate in enumerate(candidates):
+            piece = _plain_piece(place, candidate)
+            if piece is None:
+                return None
+            pieces.append(piece)
+        self.model = version.partition("@")[0] or self.model
+        self.usage = _counted(counts) or self.usage
+        return pieces
+
+    def _unusual(self, event: dict[str, Any]) -> list[Piece]:
         chunk = self._iterator.chunk_parser(event)
         self.model = chunk.model or self.model
         self.usage = usage_of(getattr(chunk, "usage", None)) or self.usage
         blocked = bool((event.get("promptFeedback") or {}).get("blockReason"))
-        stopped = {int(candidate.get("index") or 0) for candidate in event.get("candidates") or () if candidate.get("finishReason")}
-        pieces = [
+        stopped = {_index(place, candidate) for place, candidate in enumerate(event.get("candidates") or ()) if candidate.get("finishReason")}
+        return [
             piece_of(choice, choice.delta, finish=choice.finish_reason if blocked or int(choice.index or 0) in stopped else None) for choice in chunk.choices
         ]
-        self._seen.update(piece.choice for piece in pieces)
-        self._finished.update(piece.choice for piece in pieces if piece.finish is not None)
-        return pieces
+
+
+def _plain_piece(place: int, candidate: dict[str, Any]) -> Piece | None:
+    """Read a candidate that says nothing but text; None for any other."""
+    reason = candidate.get("finishReason")
+    if not candidate.keys() <= _PLAIN_CANDIDATE or ("content" not in candidate and not reason):
+        return None
+    content = reasoning = ""
+    for part in (candidate.get("content") or {}).get("parts") or ():
+        text = part.get("text")
+        if not part.keys() <= _PLAIN_PART or not isinstance(text, str) or text.startswith("data:"):
+            return None
+        if part.get("thought") is True:
+            reasoning += text
+        else:
+            content += text
+    return Piece(_index(place, candidate), content, reasoning, finish=map_finish_reason(reason) if reason else None)
+
+
+def _index(place: int, candidate: dict[str, Any]) -> int:
+    return int(candidate.get("index", place) or 0)
+
+
+def _counted(counts: dict[str, Any]) -> dict[str, Any] | None:
+    """Read Gemini's counts. `candidatesTokenCount` leaves out the thoughts, unless the total says that it does not."""
+    if not counts:
+        return None
+    prompt, said, thought = (int(counts.get(name) or 0) for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"))
+    within = prompt + said == int(counts.get("totalTokenCount") or 0)
+    return usage(prompt, said if within else said + thought, cached=int(counts.get("cachedContentTokenCount") or 0), reasoning=thought)

@@ -162,8 +162,7 @@ class TranslatedAnswer:
         """Return what can be read, and what stopped the reading."""
         read: list[Piece] = []
         try:
-            while (piece := self._reading(lambda: next(pieces, None))) is not None:
-                read.append(piece)
+            self._reading(read.extend, pieces)  # keeps what came before a fault
         except UpstreamError as fault:
             return read, fault
         return read, None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.providers.translate.pieces import Piece, Spoken, ToolPiece
 
 DONE = b"data: [DONE]\n\n"
+_AFTER_TEXT = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 _FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
@@ -106,10 +107,13 @@ class ChunkWriter:
     def __init__(self, model: str) -> None:
         self._head: dict[str, Any] = {"id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
         self._choices: dict[int, _Choice] = {}
+        self._before_text: dict[tuple[int, str], bytes] = {}  # by choice and field: what stands before the text, which alone differs from event to event
 
     def write(self, piece: Piece) -> bytes:
         """Return the events of a piece; a reason to finish is kept for the end."""
         choice = self._choices.get(piece.choice)
+        if choice is not None and piece.finish is None and not piece.tools and piece.logprobs is None and not (piece.content and piece.reasoning):
+            return self._text(piece)
         delta: dict[str, Any] = {}
         if choice is None:
             choice = self._choices[piece.choice] = _Choice()
@@ -126,6 +130,17 @@ class ChunkWriter:
         if not delta and piece.logprobs is None:
             return b""
         return self._event([{"index": piece.choice, "delta": delta, "logprobs": piece.logprobs, "finish_reason": None}])
+
+    def _text(self, piece: Piece) -> bytes:
+        """Return the event of a piece that is only text."""
+        name, text = ("content", piece.content) if piece.content else ("reasoning_content", piece.reasoning)
+        if not text:
+            return b""
+        before = self._before_text.get((piece.choice, name))
+        if before is None:
+            head = dump_json(self._head)[:-1]
+            before = self._before_text[piece.choice, name] = b'data: %b,"choices":[{"index":%d,"delta":{"%b":' % (head, piece.choice, name.encode())
+        return before + dump_json(text) + _AFTER_TEXT
 
     def end(self, usage: dict[str, Any] | None) -> bytes:
         """Return the stream's last events. Raises UpstreamError (BROKEN) when a choice has no end."""

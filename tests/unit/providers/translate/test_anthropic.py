@@ -119,6 +119,13 @@ async def test_elsewhere_a_schema_is_a_tool_whose_call_is_the_answer(size: int) 
     assert "tool_calls" not in whole["choices"][0]["message"]
 
 
+@pytest.mark.parametrize("arguments", [(), ("",)])
+async def test_a_call_of_the_schemas_tool_without_arguments_is_an_empty_object(arguments: tuple[str, ...]) -> None:
+    chunks = await streamed(OLD, sse(START, *tool(0, "json_tool_call", *arguments), ended("tool_use"), STOP), response_format=SCHEMA)
+
+    assert text_of(chunks) == "{}"
+
+
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 async def test_a_stream_is_read_whatever_its_cuts(size: int) -> None:
     thought = block(0, {"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "hm"}, {"type": "signature_delta", "signature": "s"})

@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import Failure
 from app.errors import UpstreamError
 from app.providers.translate.openai import ChunkWriter, completion
 from app.providers.translate.pieces import Piece, Spoken, ToolPiece, usage
+from app.utils.json import dump_json
 from tests.unit.providers.translate.support import calls_of, chunks_of, text_of
 
 LOGPROBS: dict[str, Any] = {"content": [{"token": "a", "logprob": -1.0, "bytes": None, "top_logprobs": []}], "refusal": None}
@@ -41,6 +44,19 @@ def test_each_choice_says_its_role_first_and_its_end_last() -> None:
         assert [choice["delta"].get("role") for choice in mine] == ["assistant"] + [None] * (len(mine) - 1)
         assert [choice["finish_reason"] for choice in mine] == [None] * (len(mine) - 1) + [reason]
     assert (text_of(chunks, 0), text_of(chunks, 1)) == ("a", "bc")
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), choice=st.integers(0, 3), field=st.sampled_from(["content", "reasoning"]))
+def test_an_event_of_text_is_written_as_any_other(text: str, choice: int, field: str) -> None:
+    writer = ChunkWriter('a "model" %d \N{SNOWMAN}')
+    first = json.loads(writer.write(Piece(choice, "a"))[6:])
+    piece = Piece(choice, **{field: text})  # type: ignore[arg-type]  # the name is one of two
+
+    written = writer.write(piece)
+
+    delta = {{"content": "content", "reasoning": "reasoning_content"}[field]: text}
+    assert written == b"data: " + dump_json({**first, "choices": [{"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}]}) + b"\n\n"
+    assert writer.write(Piece(choice)) == b""
 
 
 def test_usage_comes_in_a_chunk_of_its_own_without_choices() -> None:
