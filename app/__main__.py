@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from app.cli.terminal import say
 from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
 from app.http_protocol import HeldHttpProtocol
+from app.listening import doors
 from app.utils import net
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def serve() -> int:
         return _serve_workers(settings, listener, loaded)
     parts = compose(settings, environment(), read=partial(load_anew, settings))
     _announce(settings, parts.assembled)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # which replaces the workers, where there are several, and would end this process
     _run(uvicorn.Server(_uvicorn(root.build_app(parts), settings)), listener)
     return 0
 
@@ -154,7 +158,7 @@ def _serve_workers(settings: Settings, listener: socket.socket, loaded: Loaded) 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=doors(listener))
     except KeyboardInterrupt:  # uvicorn raises the signal anew once it has shut down
         return
 

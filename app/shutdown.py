@@ -26,12 +26,12 @@ class Drain:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Hear SIGTERM before the server does, which then hears it `delay_s` later, or at once when it comes a second time.
+        """Hear SIGTERM before the server does, which then hears it `delay_s` later, or at once when it comes a second time; and SIGINT, without a delay.
 
         The server has installed its own way of hearing it, and this is its main thread; anywhere else nothing is done.
         """
-        server = signal.getsignal(signal.SIGTERM)
-        if threading.current_thread() is not threading.main_thread() or not callable(server):
+        server, interrupted = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(server) or not callable(interrupted):
             yield
             return
         loop = asyncio.get_running_loop()
@@ -48,8 +48,14 @@ class Drain:
             log.info("draining", seconds=self._delay_s)
             loop.call_later(self._delay_s, server, number, None)
 
+        def hear_at_once(number: int, frame: FrameType | None) -> None:
+            self.begun = True
+            interrupted(number, frame)
+
         signal.signal(signal.SIGTERM, hear)
+        signal.signal(signal.SIGINT, hear_at_once)
         try:
             yield
         finally:
             signal.signal(signal.SIGTERM, server)
+            signal.signal(signal.SIGINT, interrupted)

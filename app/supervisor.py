@@ -1,7 +1,10 @@
 """Several workers that serve one configuration: uvicorn's supervisor, which hands them gateway.yaml as it read it, and reloads it in all or in none.
 
+SIGHUP reloads, SIGUSR1 replaces the workers one by one (rolling.py).
+
 The parent and each worker share a pipe. What goes over it, one pickled tuple a message:
 
+    worker -> parent   ("serving",)                 once, when it does
     worker -> parent   ("reload",)                  a caller asks for a reload
     parent -> worker   ("prepare", Loaded)          answered ("prepared", None), or what stands in the way
     parent -> worker   ("commit",) or ("abandon",)  a commit is answered ("committed", what was taken)
@@ -11,6 +14,9 @@ The parent and each worker share a pipe. What goes over it, one pickled tuple a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +29,9 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from app.config.faults import ConfigError
 from app.errors import UnavailableError
+from app.listening import doors
 from app.reload import described, refused
+from app.rolling import Rolling
 from app.utils import logging
 from app.utils.monitoring import RELOADS
 
@@ -68,8 +76,9 @@ class Control:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self) -> None:
-        """Take what the parent says, from now on, on the running event loop."""
+        """Take what the parent says, from now on, on the running event loop, and say that this worker serves."""
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._take)
+        self._send("serving")
 
     def close(self) -> None:
         """Stop listening."""
@@ -131,12 +140,13 @@ class Worker(Process):
         self.pipe, self._inner = Pipe()
         self._loaded = loaded
         self._serve = serve
+        self.serving = False
         super().__init__(config, sockets)
 
     def target(self, sockets: list[socket] | None = None) -> None:
         """Run in the child: the application is made there, of what the parent read."""
         self.config.app = partial(self._serve, self._inner, self._loaded)
-        super().target(sockets)
+        super().target([door for listener in sockets or () for door in doors(listener)])
 
     def say(self, *message: Any) -> bool:
         """Send a message; False where nobody is there to read it."""
@@ -145,6 +155,22 @@ class Worker(Process):
         except OSError:
             return False
         return True
+
+    def hear(self) -> tuple[Any, ...]:
+        """Return its next message. Raises EOFError and OSError where it is gone."""
+        said: tuple[Any, ...] = self.pipe.recv()
+        self.serving = self.serving or said[0] == "serving"
+        return said
+
+    def is_running(self) -> bool:
+        """Say whether the process is there, in whatever state."""
+        return self.process.is_alive()
+
+    def leave(self) -> None:
+        """Have it end when it has served what it serves: by SIGINT, after which it waits for no balancer (shutdown.py), for the others go on."""
+        if self.process.pid is not None and self.process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGINT)
 
     def end(self) -> None:
         """Kill it, in whatever state it is."""
@@ -161,6 +187,7 @@ class Supervisor(Multiprocess):
         self._serve = serve
         self._read = read
         self._wanted = False
+        self._rolling = Rolling(self._start, grace_s=config.timeout_graceful_shutdown or 0)
 
     @property
     def workers(self) -> list[Worker]:
@@ -187,19 +214,42 @@ class Supervisor(Multiprocess):
     def handle_signals(self) -> None:
         """Do what signals and workers ask for."""
         super().handle_signals()
-        asking = [worker for worker in self.workers if self._asks(worker)]
+        asking = [worker for worker in self._all if self._asks(worker)]
         if asking or self._wanted:
             self._wanted = False
             self._reload(asking)
+        kept = self.workers
+        self._rolling.step(kept)
+        self.processes = [*kept]
 
     def handle_hup(self) -> None:
         """Reload; the workers stay."""
         self._wanted = True
 
+    def handle_usr1(self) -> None:
+        """Replace all workers, one by one."""
+        self._rolling.begin(self.workers)
+
+    def terminate_all(self) -> None:
+        """End all; those that leave already do so."""
+        self._rolling.stop()
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        """Wait for all."""
+        super().join_all()
+        for worker in self._rolling.beside:
+            worker.join()
+
     def handle_ttin(self) -> None:
         """Add a worker."""
         self.processes_num += 1
         self.processes.append(self._start())
+
+    @property
+    def _all(self) -> list[Worker]:
+        """Every process, those included that come or leave."""
+        return [*self.workers, *self._rolling.beside]
 
     def _start(self) -> Worker:
         worker = Worker(self.config, self.sockets, self._loaded, self._serve)
@@ -211,7 +261,7 @@ class Supervisor(Multiprocess):
         asks = False
         try:
             while worker.pipe.poll():
-                asks = worker.pipe.recv()[0] == "reload" or asks
+                asks = worker.hear()[0] == "reload" or asks
         except (EOFError, OSError):  # it died; keep_subprocess_alive replaces it
             return False
         return asks
@@ -227,7 +277,7 @@ class Supervisor(Multiprocess):
         except ConfigError as error:
             refused(error)
             return Outcome(faults=error.faults)
-        workers = [worker for worker in self.workers if worker.say("prepare", loaded)]
+        workers = [worker for worker in self._all if worker.say("prepare", loaded)]
         prepared = self._answers(workers, "prepared", _PREPARE_S, asking)
         obstacles = [why for why in prepared.values() if why is not None]
         missing = [worker for worker in workers if worker not in prepared and worker.process.is_alive()]
@@ -240,7 +290,7 @@ class Supervisor(Multiprocess):
         self._loaded = loaded  # a worker that starts from here on has it
         ready = [worker for worker in prepared if worker.say("commit")]
         taken = self._answers(ready, "committed", _COMMIT_S, asking)
-        late = [worker for worker in self.workers if worker not in taken]
+        late = [worker for worker in self._all if worker not in taken]
         for worker in late:
             worker.end()  # and is replaced: no worker may go on by the old policy
         log.info("reloaded", version=loaded.version, workers=len(taken), replaced=len(late))
@@ -255,7 +305,7 @@ class Supervisor(Multiprocess):
             for pipe in wait(list(waiting), min(left, 1.0)):
                 worker = waiting[pipe]  # type: ignore[index] # typeshed: any waitable comes back
                 try:
-                    said, *rest = worker.pipe.recv()
+                    said, *rest = worker.hear()
                 except (EOFError, OSError):
                     del waiting[worker.pipe]
                     continue

@@ -85,6 +85,8 @@ def test_serve_says_what_is_active_and_answers_the_line_it_prints(tmp_path: Path
     with serving(tmp_path) as (url, process, log):
         status, answer, _ = post(url, BODY)
         printed = log.read_text()
+        process.send_signal(signal.SIGUSR1)  # one process has nobody to replace it
+        assert post(url, BODY)[0] == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 def heard() -> Iterator[list[int]]:
     """Stand in for the server, and note what it hears."""
     heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in (signal.SIGTERM, signal.SIGINT)}
     yield heard
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 async def until(condition: Any) -> None:
@@ -58,6 +59,17 @@ async def test_without_a_delay_the_server_hears_it_at_once(heard: list[int]) -> 
         os.kill(os.getpid(), signal.SIGTERM)
         await until(lambda: heard)
 
+    assert drain.begun
+
+
+async def test_an_interrupt_is_not_waited_with_and_ends_connections_too(heard: list[int]) -> None:
+    drain = Drain(60)
+
+    with drain.watching():
+        os.kill(os.getpid(), signal.SIGINT)
+        await until(lambda: heard)
+
+    assert heard == [signal.SIGINT]
     assert drain.begun
 
 
