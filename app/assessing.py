@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING
 
 from app.config.faults import ConfigError, suggestion
-from app.domain import Hints, Label, Tier
+from app.domain import Hints, Label, LaneName, Tier
+from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from app.policy.assess import LABELS, Assessor
+from app.policy.opinion import LeftAlone
 from app.policy.sensitivity.catalogue import KINDS
 from app.policy.sensitivity.custom import Expression, Wanted, complaint
 from app.policy.sensitivity.scanner import Scanner
 from app.policy.vocabulary import Vocabularies
+from app.providers import translate
+from app.providers.relay import RelayLane
+from app.providers.second_opinion import OTHER, Entities, ModelReader, NerReader
 from app.scaling import check_complexity, scale_of
 from app.utils import logging
 from app.utils.monitoring import FAULTS
@@ -18,6 +24,9 @@ from app.utils.monitoring import FAULTS
 if TYPE_CHECKING:
     from app.config.settings import Settings
     from app.config.specs import GatewayFile
+    from app.domain import Deployment
+    from app.gateway.ports import OpinionReader
+    from app.providers.wire import Wire
 
 log = logging.get_logger("assessing")
 
@@ -44,11 +53,32 @@ def assessor_of(settings: Settings, file: GatewayFile) -> Assessor:
     )
 
 
+def second_opinion_of(file: GatewayFile, endpoint: Deployment | None, wire: Wire, secret: bytes, connect_s: float) -> SecondOpinion | None:
+    """Return who reads once more what the assessor lets pass; None where the file asks for nobody.
+
+    A deployment is called beside its slots, which are kept for answers: `concurrency` bounds what that adds.
+    """
+    spec = file.scan.second_opinion
+    if spec is None or endpoint is None:
+        return None
+    entities = Entities(spec.kinds)
+    if spec.url is not None:
+        reader: OpinionReader = NerReader(wire, endpoint, entities, spec.min_score, spec.language, connect_s)
+    else:
+        lane = RelayLane(wire) if endpoint.lane is LaneName.RELAY else translate.TranslateLane(wire)
+        reader = ModelReader(lane, endpoint, entities, connect_s)
+    limits = OpinionLimits(spec.labels, spec.timeout_s, spec.max_chars, spec.concurrency)
+    key = hmac.digest(secret, b"second opinions", "sha256")
+    return SecondOpinion(reader, limits, key, LeftAlone.of(file.scan.allow_values, file.scan.allow_domains))
+
+
 def check_scan(file: GatewayFile) -> None:
     """Refuse patterns that the scanner cannot take, labels of kinds that nothing finds, and signals that there are not. Raises ConfigError."""
     check_complexity(file)
     scan = file.scan
     own = {*(spec.kind for spec in scan.patterns), *(kind for kind, _ in scan.words)}
+    if scan.second_opinion is not None:
+        own |= {OTHER, *(entity.lower() for entity in scan.second_opinion.kinds)}
     known = [*Tier, *sorted(KINDS | own)]
     faults = [
         file.fault(scan.label_lines[key], f'labels names "{key}", which is no tier and no kind that anything finds{suggestion(key, known)}')

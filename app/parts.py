@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.access import Access
-from app.assessing import label_of_text
+from app.assessing import second_opinion_of
 from app.config.addresses import is_local, parse_base_url
 from app.config.faults import ConfigError
 from app.dependencies import Guard
 from app.domain import Label, LaneName
 from app.gateway.admission import Admission
 from app.gateway.chat import ChatGateway
+from app.gateway.labelling import Labeller
 from app.gateway.room import Room, RoomLane
 from app.gateway.scans import Scans
 from app.gateway.search import SearchGateway
@@ -99,6 +100,7 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         limits=policy.limits,
         scans=Scans(scan_pool, _SCAN_THREADS),
         conversations=kept.conversations,
+        second_opinion=second_opinion_of(file, assembled.second_opinion, wire, kept.secret, settings.connect_timeout_s),
     )
     if kept.rests is not None:
         _share_rests(kept.rests, gateway)
@@ -109,7 +111,7 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         assembled=assembled,
         wire=wire,
         chat=gateway,
-        search=SearchGateway(store, embedder, lambda text: label_of_text(gateway.assessor, text)),  # a reload replaces the assessor
+        search=SearchGateway(store, embedder, Labeller(gateway).labels),
         store=store,
         kept=kept,
         guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, kept.quota), settings.trusted_proxies),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.assessing import assessor_of
+from app.assessing import assessor_of, second_opinion_of
 from app.config.faults import ConfigError
 from app.errors import UnavailableError
 from app.gateway.chat import ChatLimits
@@ -123,6 +123,8 @@ class Reloader:
         self._chat.table = policy.loaded.assembled.table
         self._chat.assessor = policy.assessor
         self._chat.limits = policy.limits
+        opinion = policy.loaded.assembled.second_opinion
+        self._chat.second_opinion = second_opinion_of(policy.loaded.file, opinion, self._wire, self._chat.secret, policy.limits.connect_s)
         self._store.clearance = min(policy.store_clearance, self._started.store_clearance)
         announce(policy)
         log.info("configuration_reloaded", version=policy.loaded.version, deployments=len(policy.loaded.assembled.table.deployments))

@@ -112,11 +112,6 @@ def endpoint_of(
     return None, [file.fault(spec.deployment.line if spec.deployment is not None else spec.line, f"{NAME}: {name} {why}")]
 
 
-def kind_of(entity: str) -> str:
-    """Return the kind that a finding has of an entity, in the spelling of kinds."""
-    return entity.lower()
-
-
 def _address_fault(url: str, file: GatewayFile) -> str | None:
     try:
         base = parse_base_url(url)

@@ -1,8 +1,7 @@
-"""Search from start to finish: label what comes in, embed it, store or find it. Holds no state but its bound on heavy work."""
+"""Search from start to finish: label what comes in, embed it, store or find it. Holds no state but its bound on uploads."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from dataclasses import dataclass, field
@@ -10,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain import Label
 from app.errors import InvalidRequestError, LabelNotClearedError, NotFoundError, UnavailableError
+from app.gateway.slots import FullError, Slots
+from app.utils.monitoring import OVERLOADED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from app.domain import Tenant
     from app.gateway.ports import Embedder, VectorStore
 
+_QUEUE = "documents"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HEAVY = 2  # uploads being scanned and embedded at once; more would starve the threads that chat needs
-_UPLOADS = 16  # held in memory at once, up to MAX_BODY_BYTES each
+_UPLOADS = 16  # held in memory and waiting, up to MAX_BODY_BYTES each
+_WAIT_S = 60.0  # for a turn; an upload of 1,000 documents takes seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,15 @@ class FoundDocument:
 class SearchGateway:
     """Documents shared by all callers, each caller seeing those up to the clearance of their key.
 
-    `assess_text` labels a text; any fault in it must come out as confidential. What is labelled above the clearance of the embedder or the store is refused
-    before either hears of it.
+    `label_texts` takes a tenant's id and its texts, and labels each; any fault in it must come out as confidential. What is labelled above the clearance of
+    the embedder or the store is refused before either hears of it. Tenants take turns with uploads, by the text that they bring.
     """
 
-    def __init__(self, store: VectorStore, embedder: Embedder, assess_text: Callable[[str], Label]) -> None:
+    def __init__(self, store: VectorStore, embedder: Embedder, label_texts: Callable[[str, Sequence[str]], Awaitable[Sequence[Label]]]) -> None:
         self._store = store
         self._embedder = embedder
-        self._assess = assess_text
-        self._heavy = asyncio.Semaphore(_HEAVY)
-        self._uploads = 0
+        self._label_texts = label_texts
+        self._turns = Slots(_HEAVY, places=_UPLOADS - _HEAVY, sharing=True)
 
     async def add(self, documents: Sequence[NewDocument], tenant: Tenant) -> list[str]:
         """Store documents and return their ids, in order; one with the id of a stored document takes its place.
@@ -65,34 +67,16 @@ class SearchGateway:
         nothing else of what it names.
         """
         _refuse_repeated_ids(documents)
-        if self._uploads >= _UPLOADS:
-            raise UnavailableError("Too many documents are being added. Try again in a moment.", code="search_busy", headers={"retry-after": "2"})
-        self._uploads += 1
+        texts = [_all_text(document.text, document.metadata, document.id) for document in documents]
         try:
-            return await self._add(documents, tenant)
+            await self._turns.take(tenant.key_id, _WAIT_S, cost=float(sum(map(len, texts)) or 1))
+        except FullError:
+            OVERLOADED.labels(_QUEUE).inc()
+            raise UnavailableError("Too many documents are being added. Try again in a moment.", code="search_busy", headers={"retry-after": "2"}) from None
+        try:
+            labels, vectors = await self._read(documents, texts, tenant)
         finally:
-            self._uploads -= 1
-
-    async def delete(self, document_id: str, tenant: Tenant) -> None:
-        """Delete a document. Raises NotFoundError where there is none that the caller may see."""
-        can_exist = _ID.fullmatch(document_id) is not None and await asyncio.to_thread(self._assess, document_id) <= self._bound
-        if not can_exist or not await self._store.delete(document_id, max_label=tenant.clearance):
-            raise NotFoundError("There is no document of that id.", code="document_not_found", param="id")
-
-    async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant, hint: Label = Label.PUBLIC) -> list[FoundDocument]:
-        """Return up to `limit` documents that are nearest in meaning and whose metadata equals `where`, best first. `hint` can raise the query's label."""
-        label = max(hint, await asyncio.to_thread(self._assess, _all_text(query, where)))
-        self._check_clearance(label, "query")
-        (vector,) = await self._embedder.embed([query], label)
-        found = await self._store.search(vector, limit=limit, max_label=tenant.clearance, where=where or None)
-        return [FoundDocument(**document) for document in found]
-
-    async def _add(self, documents: Sequence[NewDocument], tenant: Tenant) -> list[str]:
-        async with self._heavy:
-            labels = await asyncio.to_thread(lambda: [self._label(document) for document in documents])
-            for index, label in enumerate(labels):
-                self._check_clearance(label, f"documents[{index}]", tenant)
-            vectors = await self._embedder.embed([document.text for document in documents], max(labels))
+            self._turns.give(tenant.key_id)
         ids = [document.id or f"doc_{uuid.uuid4().hex}" for document in documents]
         rows = [
             {"id": new_id, "text": document.text, "metadata": dict(document.metadata), "label": label, "tenant": tenant.key_id, "vector": vector}
@@ -101,13 +85,35 @@ class SearchGateway:
         await self._store.add(rows, max_label=tenant.clearance)
         return ids
 
+    async def delete(self, document_id: str, tenant: Tenant) -> None:
+        """Delete a document. Raises NotFoundError where there is none that the caller may see."""
+        can_exist = _ID.fullmatch(document_id) is not None and await self._label(tenant, document_id) <= self._bound
+        if not can_exist or not await self._store.delete(document_id, max_label=tenant.clearance):
+            raise NotFoundError("There is no document of that id.", code="document_not_found", param="id")
+
+    async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant, hint: Label = Label.PUBLIC) -> list[FoundDocument]:
+        """Return up to `limit` documents that are nearest in meaning and whose metadata equals `where`, best first. `hint` can raise the query's label."""
+        label = max(hint, await self._label(tenant, _all_text(query, where)))
+        self._check_clearance(label, "query")
+        (vector,) = await self._embedder.embed([query], label)
+        found = await self._store.search(vector, limit=limit, max_label=tenant.clearance, where=where or None)
+        return [FoundDocument(**document) for document in found]
+
+    async def _read(self, documents: Sequence[NewDocument], texts: Sequence[str], tenant: Tenant) -> tuple[list[Label], list[list[float]]]:
+        """Return the label and the vector of each document. Raises LabelNotClearedError before the embedder hears of any."""
+        found = await self._label_texts(tenant.key_id, texts)
+        labels = [max(label, document.label or Label.PUBLIC) for label, document in zip(found, documents, strict=True)]
+        for index, label in enumerate(labels):
+            self._check_clearance(label, f"documents[{index}]", tenant)
+        return labels, await self._embedder.embed([document.text for document in documents], max(labels))
+
     @property
     def _bound(self) -> Label:
         return min(self._embedder.clearance, self._store.clearance)
 
-    def _label(self, document: NewDocument) -> Label:
-        found = self._assess(_all_text(document.text, document.metadata, document.id))
-        return max(found, document.label or Label.PUBLIC)
+    async def _label(self, tenant: Tenant, text: str) -> Label:
+        (label,) = await self._label_texts(tenant.key_id, [text])
+        return label
 
     def _check_clearance(self, label: Label, param: str, tenant: Tenant | None = None) -> None:
         if label > self._bound:

@@ -6,6 +6,7 @@ from tests.simulators.bedrock import CREDENTIALS as BEDROCK_CREDENTIALS
 from tests.simulators.bedrock import BedrockSimulator
 from tests.simulators.cohere import CohereSimulator
 from tests.simulators.gemini import GeminiSimulator
+from tests.simulators.ner import NerSimulator
 from tests.simulators.ollama import OllamaModel, OllamaSimulator
 from tests.simulators.openai import OpenAISimulator
 
@@ -20,6 +21,7 @@ __all__ = [
     "BedrockSimulator",
     "CohereSimulator",
     "GeminiSimulator",
+    "NerSimulator",
     "OllamaModel",
     "OllamaSimulator",
     "OpenAISimulator",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,10 @@ def assess(text: str) -> Label:
     if "SECRET" in text:
         return Label.CONFIDENTIAL
     return Label.INTERNAL if "inhouse" in text else Label.PUBLIC
+
+
+async def labels(_tenant: str, texts: Sequence[str]) -> list[Label]:
+    return [assess(text) for text in texts]
 
 
 class Embedder:
@@ -70,7 +73,7 @@ class Store:
 
 def gateway(store: Store | None = None, embedder: Embedder | None = None) -> tuple[SearchGateway, Store, Embedder]:
     store, embedder = store or Store(), embedder or Embedder()
-    return SearchGateway(store, embedder, assess), store, embedder
+    return SearchGateway(store, embedder, labels), store, embedder
 
 
 async def test_ids_come_back_in_order_and_are_generated_where_none_was_given() -> None:
@@ -174,19 +177,44 @@ async def test_one_id_twice_in_a_request_is_refused() -> None:
     assert caught.value.param == "documents[2].id"
 
 
-async def test_scanning_does_not_hold_the_event_loop() -> None:
-    def slow(_text: str) -> Label:
-        time.sleep(0.05)
-        return Label.PUBLIC
+async def test_tenants_take_turns_with_uploads() -> None:
+    search, store, embedder = gateway()
+    embedder.gate = asyncio.Event()
+    many = [asyncio.create_task(search.add([NewDocument("a", id=f"many-{number}")], OWNER)) for number in range(8)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(search.add([NewDocument("a", id="one")], INTERN))
+    await asyncio.sleep(0)
+    embedder.gate.set()
+    await asyncio.gather(*many, one)
 
-    search = SearchGateway(Store(), Embedder(), slow)
-    adding = asyncio.create_task(search.add([NewDocument("a")] * 4, OWNER))
-    ticks = 0
-    while not adding.done():
-        await asyncio.sleep(0.005)
-        ticks += 1
+    assert list(store.rows).index("one") <= 2
 
-    assert ticks >= 10
+
+async def test_a_full_line_makes_room_for_a_tenant_that_has_nothing_in_it() -> None:
+    search, _, embedder = gateway()
+    embedder.gate = asyncio.Event()
+    many = [asyncio.create_task(search.add([NewDocument("a")], OWNER)) for _ in range(16)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(search.add([NewDocument("a")], INTERN))
+    await asyncio.sleep(0)
+    embedder.gate.set()
+    outcomes = await asyncio.gather(*many, return_exceptions=True)
+
+    assert len(await one) == 1
+    assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [UnavailableError]
+
+
+async def test_an_upload_that_is_given_up_leaves_its_turn() -> None:
+    search, _, embedder = gateway()
+    embedder.gate = asyncio.Event()
+    gone = [asyncio.create_task(search.add([NewDocument("a")], OWNER)) for _ in range(16)]
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    embedder.gate.set()
+
+    assert len(await search.add([NewDocument("a")], OWNER)) == 1
 
 
 async def test_more_uploads_than_memory_should_hold_are_refused_and_searches_are_not() -> None:

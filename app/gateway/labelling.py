@@ -1,0 +1,60 @@
+"""Labels of texts outside any conversation, such as documents and queries: assessed as a chat request that says them would be, in the tenant's turn."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from app.domain import Hints
+from app.gateway.chat import SCAN_INLINE_BYTES
+from app.policy.opinion import sheet_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.domain import Facts, Label
+    from app.gateway.chat import ChatGateway
+    from app.policy.opinion import Sheet
+
+T = TypeVar("T")
+
+_NO_HINTS: Final = Hints()
+_AT_ONCE: Final = 8  # texts of one upload that ask for a second opinion together
+
+
+@dataclass(frozen=True, slots=True)
+class Labeller:
+    """Labels texts by what chat requests are decided by at the moment; a fault of the scanner comes out as confidential."""
+
+    chat: ChatGateway
+
+    async def labels(self, tenant: str, texts: Sequence[str]) -> list[Label]:
+        """Return the label of each text. Raises OverloadedError where there are more long texts than turns."""
+        terms = self.chat.terms
+        size = sum(map(len, texts))
+        facts = await self._in_turn(tenant, size, lambda: [terms.assessor.assess(_body(text), _NO_HINTS) for text in texts])
+        opinion = terms.second_opinion
+        if opinion is None:
+            return [each.label for each in facts]
+        again = [text for text, each in zip(texts, facts, strict=True) if opinion.is_asked_for(each)]
+        sheets = iter(await self._in_turn(tenant, sum(map(len, again)), lambda: [sheet_of(_body(text)) for text in again]))
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def revised(each: Facts, sheet: Sheet) -> Facts:
+            async with gate:
+                return await opinion.revise(each, sheet, tenant, terms.assessor.label_of, opinion.limits.timeout_s)
+
+        asked = [revised(each, next(sheets)) if opinion.is_asked_for(each) else _as_it_is(each) for each in facts]
+        return [each.label for each in await asyncio.gather(*asked)]
+
+    async def _in_turn(self, tenant: str, size: int, work: Callable[[], T]) -> T:
+        return work() if size <= SCAN_INLINE_BYTES else await self.chat.scans.run(tenant, size, work)
+
+
+async def _as_it_is(facts: Facts) -> Facts:
+    return facts
+
+
+def _body(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}

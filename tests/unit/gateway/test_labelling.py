@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from app.domain import Facts, Finding, Label, Tier
+from app.domain_opinion import Spotted
+from app.errors import OverloadedError
+from app.gateway.chat import SCAN_INLINE_BYTES, ChatGateway, ChatLimits
+from app.gateway.labelling import Labeller
+from app.gateway.scans import Scans
+from app.gateway.second_opinion import OpinionLimits, SecondOpinion
+from tests.unit.policy.table import table
+
+LONG = "x" * (SCAN_INLINE_BYTES + 1)
+
+
+class FakeAssessor:
+    """Finds SECRET confidential, and notes whether it ran on the event loop."""
+
+    def __init__(self) -> None:
+        self.in_loop: list[bool] = []
+
+    def assess(self, body: Any, _hints: Any) -> Facts:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.in_loop.append(False)
+        else:
+            self.in_loop.append(True)
+        return Facts(Label.CONFIDENTIAL if "SECRET" in body["messages"][0]["content"] else Label.PUBLIC, "default", ())
+
+    def label_of(self, _: Finding) -> Label:
+        return Label.CONFIDENTIAL
+
+
+class FakeReader:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def read(self, text: str, *, tenant: str, timeout_s: float) -> tuple[Spotted, ...]:
+        del tenant, timeout_s
+        self.texts.append(text)
+        await asyncio.sleep(0)
+        return (Spotted("person", Tier.LIKELY, 0, 4),) if text.startswith("Jane") else ()
+
+
+def labeller(reader: FakeReader | None = None, *, places: int = 64) -> tuple[Labeller, FakeAssessor]:
+    assessor = FakeAssessor()
+    given: Any = assessor
+    chat = ChatGateway(table({"cheap": []}), given, {}, None, b"", ChatLimits(), Scans(ThreadPoolExecutor(1), 1, places=places))
+    if reader is not None:
+        chat.second_opinion = SecondOpinion(reader, OpinionLimits(frozenset({Label.PUBLIC}), 5, 1_000_000), b"")
+    return Labeller(chat), assessor
+
+
+async def test_each_text_gets_its_label_in_order() -> None:
+    found, _ = labeller()
+
+    assert await found.labels("t", ["a", "SECRET", "b"]) == [Label.PUBLIC, Label.CONFIDENTIAL, Label.PUBLIC]
+
+
+async def test_a_second_opinion_reads_what_the_scanner_lets_pass_and_nothing_else() -> None:
+    reader = FakeReader()
+    found, _ = labeller(reader)
+
+    assert await found.labels("t", ["Jane", "SECRET", "b", *(f"{n}" for n in range(30))]) == [Label.CONFIDENTIAL] * 2 + [Label.PUBLIC] * 31
+    assert sorted(reader.texts) == sorted(["Jane", "b", *(f"{n}" for n in range(30))])
+
+
+async def test_long_texts_are_scanned_off_the_event_loop_and_short_ones_on_it() -> None:
+    found, assessor = labeller(FakeReader())
+
+    await found.labels("t", ["short"])
+    await found.labels("t", [LONG])
+
+    assert assessor.in_loop == [True, False]
+
+
+async def test_long_texts_wait_in_the_line_that_chat_requests_wait_in() -> None:
+    found, _ = labeller(places=0)
+    await found.chat.scans._slots.take("another", 1)
+
+    with pytest.raises(OverloadedError):
+        await found.labels("t", [LONG])
+    assert await found.labels("t", ["short"]) == [Label.PUBLIC]
