@@ -39,7 +39,7 @@ class Route:
 def closure(file: GatewayFile) -> Mapping[Label, tuple[Route, ...]]:
     """Return every path of every label, in the order in which a request would take them."""
     found: dict[Label, list[Route]] = {label: [] for label in Label}
-    for path in (*_by_rules(file), *_by_fallback(file), *_by_name(file), *_by_conflict(file), *_by_length(file)):
+    for path in (*_by_rules(file), *_by_fallback(file), *_by_name(file), *_by_conflict(file), *_by_length(file), *_by_second_opinion(file)):
         found[path.label].append(path)
     return {label: tuple(paths) for label, paths in found.items()}
 
@@ -137,6 +137,17 @@ def _by_length(file: GatewayFile) -> Iterator[Route]:
         for member in _members(file, LONG) if LONG in file.pools else ():
             if member.clearance >= label:
                 yield Route(label, member.name, f"being too long, which moves it to {_kind(file, LONG)}", file.pools[LONG].line)
+
+
+def _by_second_opinion(file: GatewayFile) -> Iterator[Route]:
+    """Follow what is read a second time. Who reads is cleared for confidential, or refused by the section's own faults."""
+    spec = file.scan.second_opinion
+    if spec is None or spec.deployment is None:
+        return
+    named = file.deployments.get(spec.deployment.name)
+    if named is not None and named.clearance is Label.CONFIDENTIAL:
+        for label in sorted(spec.labels):
+            yield Route(label, named.name, "the second opinion", spec.line)
 
 
 def _kind(file: GatewayFile, name: str) -> str:
