@@ -27,7 +27,7 @@ clients: ## Make .venv-clients, with the SDKs that contract tests drive
 	@if [ -f requirements-clients.txt ]; then $(BOOTSTRAP) .venv-clients requirements-clients.txt; fi
 
 test: dev clients ## Run every test, with the real servers that are found, and measure coverage
-	@$(PY) -m pytest --cov=app --cov-report=term
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal --cov=app --cov-report=term
 	@$(PY) -m coverage report --include='app/policy/*,app/errors.py' --fail-under=100
 
 prove: dev ## Show that nothing confidential leaks, as a table (docs/privacy.md; wants redis-server, takes under five minutes)

@@ -6,11 +6,15 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import respx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+hypothesis.settings.register_profile("tests", deadline=None)  # no test depends on the time that a busy machine takes
+hypothesis.settings.load_profile("tests")
 
 
 def _check(address: Any) -> None:

@@ -232,8 +232,10 @@ async def test_a_rest_is_shared_by_replicas(
 async def test_a_deployment_is_asked_no_more_than_its_limits_allow(
     http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator, local: OpenAISimulator, limits: str
 ) -> None:
+    cloud.fault = "slow-first-500"  # so that what was reserved is not settled before all have asked
     with serve(tmp_path, config(cloud, other, local, first=f", limits: {{{limits}}}"), cache_ttl=0) as gateway:
         answers = await asyncio.gather(*(ask(http, gateway, chat(f"{number}")) for number in range(5)))
+        cloud.fault = None
         alone, error = await ask(http, gateway, chat() | {"model": "first"}, X_Timeout="0.3")
 
     served = [response.headers["x-gateway-deployment"] for response, _ in answers]
