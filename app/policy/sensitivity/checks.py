@@ -19,7 +19,7 @@ GROUPED_CARD = r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\
 _GROUPED_CARD = re.compile(GROUPED_CARD)
 _CARD_CUE = re.compile(r"(?i)\b(?:card|visa|master|amex|credit|debit|maestro|jcb|discover|diners|kart|carte|tarjeta|carta)\w*[^\n]{0,40}$")
 _SSN_CUE = re.compile(r"(?i)\bssn\b|social security")
-_VERSION_CUE = re.compile(r"(?i)(?:\bv|\bversion|\bver|\brelease|\bbuild|\bsection|\bupgrade|\brev|chapter|==|>=|<=|~=|@|/)[ .:=]*$")
+_VERSION_CUE = re.compile(r"(?i)(?:\bv|\bversion|\bver|\brelease|\bbuild|\bsection|\bupgrade|\brev|chapter|==|>=|<=|~=|@|(?<!:/)/)[ .:=]*$")
 _PHONE_CUE = re.compile(
     r"(?i)(?:phone|\btel\b|\bt[e\xe9]l[e\xe9]?[f.]|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|cellulare|komork"
     r"|\bring\b|\bdial|\bsms|hotline)[^\n\d]{0,30}$"
@@ -34,9 +34,12 @@ NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 
 """
 _IBAN_CHARS = {entry[:2]: int(entry[2:]) for entry in _IBANS.split()}
 _SEPARATORS = re.compile(r"[ -]")
+_ADDRESS_CUE = re.compile(r"(?i)(?:\bip|ipv4|addr|host|server|client|peer|\bfrom|\bto\b|\bsrc|\bdst|\bdns|\bping|gateway|proxy|route|login|://)[^\n]{0,16}$")
+_VERSION_DIGITS = 5  # in four parts; one address in ten thousand has so few
 _DIGIT_BEFORE = re.compile(r"\d $")
 _DIGIT_AFTER = re.compile(r" \d")
 _NOT_DIGIT = re.compile(r"\D")
+_NOT_DIGITS = re.compile(r"\D+")
 _IPV4_END = 1 << 32
 _RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220", "1.2.3.4", "5.6.7.8"})
 
@@ -107,11 +110,20 @@ def ip_address(match: re.Match[str]) -> Tier | None:
         return None
     if text in _RESOLVERS or address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local or text.startswith("255."):
         return None
+    if address.version == 4 and _is_no_address(match, text):
+        return None
     if address.version == 6 and int(address) < _IPV4_END:  # the deprecated form of an IPv4 address, and what is no address at all
         return None
     if address.is_global:
         return None if _VERSION_CUE.search(before(match, 12)) and address.version == 4 else Tier.HARD
     return Tier.WEAK if address.is_private and not text.endswith((".0", ".1", "::", "::1")) else None
+
+
+def _is_no_address(match: re.Match[str], text: str) -> bool:
+    """Say whether four numbers are a filler (1.2.3.42), or more likely a version."""
+    if text.startswith("1.2.3."):
+        return True
+    return len(text) - 3 <= _VERSION_DIGITS and _ADDRESS_CUE.search(before(match, 24)) is None
 
 
 def international_phone(match: re.Match[str]) -> Tier | None:
@@ -136,7 +148,8 @@ def american_phone(match: re.Match[str]) -> Tier | None:
 def national_phone(match: re.Match[str]) -> Tier | None:
     """Check a number with a trunk prefix against the plans of the larger countries."""
     raw = match[0]
-    if _DATE.fullmatch(raw) or not 8 <= len(digits(raw)) <= 13:
+    groups = _NOT_DIGITS.split(raw.strip("()"))
+    if _DATE.fullmatch(raw) or not 8 <= len(digits(raw)) <= 13 or (len(groups) > 2 and len(set(groups)) == 1):
         return None
     return Tier.LIKELY if any(_is_valid(raw, region) for region in _REGIONS) else None
 

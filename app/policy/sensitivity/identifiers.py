@@ -11,13 +11,15 @@ from app.policy.sensitivity.pattern import Pattern, caseless, hard
 
 _FILES = "py js ts jsx tsx go rs png jpg jpeg gif svg git local json yaml yml md txt html css so dll service lock toml cfg sh c h cpp java rb php xml conf"
 _FILE_ENDINGS = frozenset(_FILES.split())
-_RESERVED_HOST = re.compile(r"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example)$")
+_RESERVED_HOST = re.compile(r"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example|your-?[a-z]{2,16}\.[a-z]{2,3})$")
 _PLACEHOLDER = re.compile(r"(?i)^(?:git|noreply|no-reply|donotreply|do-not-reply|user(?:name)?|name|your?[._-]?(?:name|email)?|me|foo|bar|someone|e?mail)@")
 _ROLE = re.compile(
     r"(?i)(?:admin(?:istrator)?|test(?:er|ing|user)?\d*|user\d*|no-?reply|info|support|hello|contact|team|service|root|postmaster|webmaster|sales|help|demo|dev|ops|bot|ci|api"
     r"|security|office|mail|alerts?|notifications?|someone|foo|bar|your?[._-]?(?:name|email)?|me|name|e?mail|username|example|dummy|sample)@"
 )
-_MACHINE = re.compile(r"(?i)@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
+# Fillers on both sides of the sign: abc@xyz.com.
+_FILLER = re.compile(r"(?i)(?:abc|xyz|foo|bar|baz|test|user|([a-z])\1*)@(?:abc|xyz|foo|bar|baz|test|([a-z])\2*)\.[a-z]{2,3}")
+_MACHINE = re.compile(r"(?i)\.gserviceaccount\.com$|@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _WALLET_BITS = 200
@@ -26,10 +28,10 @@ _WALLET_BITS = 200
 def email(match: re.Match[str]) -> Tier | None:
     """Check an e-mail address: a file name is none, and one that RFC 2606 keeps for examples is only a hint, or none where it names no person either."""
     text = match[0]
-    if text.rpartition(".")[2].lower() in _FILE_ENDINGS or _MACHINE.search(text):
+    if text.rpartition(".")[2].lower() in _FILE_ENDINGS or _MACHINE.search(text) or _FILLER.fullmatch(text):
         return None
     reserved = _RESERVED_HOST.search(text) is not None
-    if reserved and _ROLE.match(text):
+    if reserved and _ROLE.match(text.lstrip("-_%+")):
         return None
     return Tier.WEAK if reserved or _PLACEHOLDER.match(text) else Tier.HARD
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
+from app.policy.sensitivity.context import is_attribution
 from app.policy.sensitivity.fold import OTHER, fold
 from app.policy.sensitivity.pattern import caseless, unproven
 
@@ -69,7 +70,7 @@ transform distribution algorithm rule effect theory principle matrix process spa
 year years version first second third also issue issues request all is was are has had will would should can could does did not but who what when
 where why how his her their your our its this that these those then than there here said says asked told went got made goes gets wants needs likes
 takes buys sells eats runs plays works lives type file line list data user tools options server client service api key value class object string code
-error message output input default name names view mode
+error message output input default name names view mode wait core flash pro mini lite plus size limit
 """
 _NAME = r"[A-Z][a-z]{1,20}(?:['-][A-Z]?[a-z]{1,20})?"
 _TITLES = (
@@ -96,13 +97,6 @@ _SELF = (
     r"|best regards,?|warm regards,?|regards,?|best wishes,?|yours truly,?|mit freundlichen grussen,?|cordialement,?|saludos,?|atentamente,?|cordiali saluti,?"
 )
 _GREETINGS = r"hi|hey|hello|dear|morning|hola|bonjour|hallo|ciao|liebe[r]?|cher|chere|estimad[oa]|gentile|beste"
-_LINE_CHARS = 120
-_ATTRIBUTION = re.compile(
-    r"(?i)copyright|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
-    r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact)s?__|\b(?:authors?|maintainers?)[\"']?\s?[:=]\s?[\[\"'{]"
-    r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
-    r"|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
-)
 _ITEM = re.compile(r"- $")
 _GIVEN_ONLY = re.compile(_NAME)
 
@@ -144,11 +138,14 @@ def listed(match: re.Match[str]) -> Tier | None:
     """Check a given name with a surname: both in the lists is likely, a given name before an unknown word is a hint."""
     given, surnames, no_surname = lists()
     first, last = (match[0] + match["first"]).lower(), match["last"].lower().removesuffix("'s")
-    if first not in given or last in no_surname or _is_attribution(match):
+    if first not in given or last in no_surname:
         return None
-    if last in surnames or last.partition("-")[0] in surnames:
-        return Tier.LIKELY
-    return Tier.WEAK if len(last) > _MIN_CHARS and last not in given and first not in _SELDOM else None
+    is_known = last in surnames or last.partition("-")[0] in surnames
+    if not is_known and (len(last) <= _MIN_CHARS or last in given or first in _SELDOM):
+        return None
+    if is_attribution(match):
+        return None
+    return Tier.LIKELY if is_known else Tier.WEAK
 
 
 def addressed(match: re.Match[str]) -> Tier | None:
@@ -171,19 +168,13 @@ def labelled(match: re.Match[str]) -> Tier | None:
     """Check what stands after a word for a person: a name from the lists is likely, two other words are a hint."""
     given, surnames, no_surname = lists()
     words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
-    if any(word in no_surname for word in words) or _is_attribution(match):
+    if any(word in no_surname for word in words) or is_attribution(match):
         return None
     if _is_code(match):
         return Tier.LIKELY if len(words) > 1 and words[0] in given and words[-1] in surnames else None
     if words[0] in given:
         return Tier.LIKELY if len(words) > 1 else Tier.WEAK
     return Tier.WEAK if len(words) > 1 and words[1] in surnames else None
-
-
-def _is_attribution(match: re.Match[str]) -> bool:
-    """Say whether a name stands where code says whose work it is: that is published with it."""
-    line = checks.before(match, _LINE_CHARS).rpartition("\n")[2]
-    return _ATTRIBUTION.search(line + match[0]) is not None
 
 
 def _is_code(match: re.Match[str]) -> bool:

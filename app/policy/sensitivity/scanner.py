@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import Finding, Tier
 from app.policy.sensitivity.catalogue import OPAQUE, PATTERNS, prepare
+from app.policy.sensitivity.context import Context
 from app.policy.sensitivity.custom import Allowed, Custom
 from app.policy.sensitivity.database import Database, UnavailableError
 from app.policy.sensitivity.decode import ESCAPE_TRIGGER, FORM_TRIGGER, QUOTED_TRIGGER, UTF7_TRIGGER, escapes, form, quoted, utf7
@@ -116,9 +117,10 @@ class Scanner:
         for number, end in hits:
             if number < len(self._patterns):
                 ends.setdefault(number, []).append(end)
+        context = Context(layer)
         for number, pattern_ends in ends.items():
             pattern = self._patterns[number]
-            for tier, text, start, end in _matches(pattern, layer, pattern_ends, allowed):
+            for tier, text, start, end in _matches(pattern, layer, pattern_ends, allowed, context):
                 if counts[pattern.kind, tier] < _MAX_FINDINGS:
                     yield pattern.kind, tier, text, start, end
                 elif tier is pattern.surest:
@@ -188,13 +190,14 @@ def _weight(finding: Finding) -> tuple[int, int]:
     return _RANK[finding.tier], finding.end - finding.start
 
 
-def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allowed) -> Iterator[tuple[Tier, int, int, int]]:
+def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allowed, context: Context) -> Iterator[tuple[Tier, int, int, int]]:
     """Yield what the check confirms: its tier, the text that holds it, and its offsets there."""
     value = "value" if "value" in pattern.exact.groupindex else 0
     last = "last" if "last" in pattern.exact.groupindex else value
     for low, high in _pieces(layer, ends, pattern.behind, pattern.ahead):
         for match in pattern.exact.finditer(layer.buffer, low, high):
             tier = None if BREAK in match[0] else pattern.check(match)
+            tier = tier and context.lowered(pattern.kind, tier, match)
             begin, stop = match.start(value), match.end(last)
             if tier is None or allowed.holds(pattern.kind, layer.buffer, begin, stop):
                 continue

@@ -31,8 +31,10 @@ _FILLER = re.compile(
     r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token|test|key)|enter|insert"
     r"|changeme|change[_-]me|dummy|fake|test|<|\{\{[^}]*\}\}$|\$\{[^}]*\}$|\$\(?\w+\)?$|%\(\w+\)s$|https?:|/|\.)"
     r"|redacted|\*{3}|#{5}|placeholder|(?<![A-Z])example|do-not-use|x{5}|\.{2}|_here\b|12345678901|0123456789|abcdefghij|0{10}|abc123|(?:1234-){2}|\$\{\w+\}"
+    r"|\(\?[:=!<P]|\[(?:a-z|A-Z|0-9|\\w|\\d)"
 )
 _CODE = re.compile(r"[A-Za-z_&*]\w*(?:(?:\.|->|::)\w+)+[({]?|[A-Za-z_]\w*\(|[A-Z][A-Z0-9_]+|[a-z]+(?:[A-Z][a-z]+)*|[a-z_]+|[A-Za-z-]+")
+_DEFAULT = re.compile(r"\$\{\w{1,80}:?[-=](?P<value>.*?)\}?")  # of a shell's parameter: what counts is what it stands for
 _DOTTED = re.compile(r"[a-z][A-Za-z_]{0,30}(?:\.[A-Za-z_]{1,30}){1,4}")
 _NO_SECRET_KEY = re.compile(
     r"(?i)public|csrf|xsrf|keyvault|jsonweb|token(?:s|iz\w*|_?(?:count|limit|type|len\w*|ids?|num\w*|index))$"
@@ -42,6 +44,7 @@ _NO_SECRET_KEY = re.compile(
 )
 _PROMPT = re.compile(r"[:?>]$|%[sd]|\{\w*\}$")
 _HASH_KEY = re.compile(r"(?i)(?:hash|digest|checksum|algo\w*)[\"'`\]]?$")
+_LOCAL_DEFAULT = re.compile(r"//([a-z]{1,20}):\1@(?:localhost|127\.0\.0\.1)$")  # postgres:postgres of a server on one's own machine
 _PARTS = re.compile(r"[^A-Za-z0-9]+")
 _PASSWORD = re.compile(r"(?i)pass|pwd|kennwort|contrasena|haslo|senha|wachtwoord")
 _SEPARATOR = re.compile(r"[\"'`]?[ \t]*(?:[:=!]={1,2}|=>|->|[:=])")
@@ -58,6 +61,8 @@ _MIN_CHARS = 6
 def assigned(match: re.Match[str]) -> Tier | None:
     """Check `key = value`."""
     value, quoted = match["value"].rstrip("\\,;"), match["quote"] is not None
+    default = _DEFAULT.fullmatch(value)
+    value = value if default is None else default["value"]
     key = _KEY_START.findall(checks.before(match, 24))[0] + _SEPARATOR.split(match[0][: match.start("value") - match.start()])[0]
     return _secret(key, value, quoted=quoted)
 
@@ -120,6 +125,8 @@ def spoken(match: re.Match[str]) -> Tier | None:
 def url_credentials(match: re.Match[str]) -> Tier | None:
     """Check the password in a URL."""
     value = match["value"]
+    if _LOCAL_DEFAULT.search(match[0]):
+        return None
     return None if (_FILLER.search(value) and not _DIGIT.search(value)) or value.lower() in {"pass", "pw", "pwd", "password"} else Tier.HARD
 
 
@@ -159,7 +166,7 @@ PATTERNS = (
     Pattern(
         "private_key",
         r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY",
-        re.compile(r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----(?![^-]{0,60}-----END)(?![\s\\n]{0,8}(?:\.\.\.|<|\[))"),
+        re.compile(r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----(?![^-]{0,60}-----END)(?![\s\\n]{0,8}(?:\.\.\.|<|\[))(?![\"'`])"),
         hard,
     ),
     Pattern("private_key", r"PuTTY-User-Key-File-\d", re.compile(r"PuTTY-User-Key-File-\d"), hard),

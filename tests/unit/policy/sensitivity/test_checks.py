@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from app.policy.sensitivity import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def match(expression: str, text: str) -> re.Match[str]:
@@ -46,3 +50,13 @@ def test_every_plan_can_be_loaded() -> None:
 )
 def test_what_counts_up_is_a_filler(text: str, is_filler: bool) -> None:
     assert checks.is_sequential(text) is is_filler
+
+
+@pytest.mark.parametrize("text", ["IPv4Address('1.2.3.42')", "it wants 7.1.4.34 of the fileset", "('3.2.pl0', '3.1.1.6')", "[ '016.016.016.016' ]"])
+def test_a_filler_and_a_version_are_no_address(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
+    assert spot(text) == set()
+
+
+@pytest.mark.parametrize("text", ["the server is 7.1.4.34", "from 9.8.7.6 came nothing", "ssh login 5.9.4.3", "http://5.9.4.3/x"])
+def test_an_address_of_few_digits_is_one_beside_a_word_for_it(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
+    assert {(kind, tier) for kind, tier, _ in spot(text)} == {("ip_address", "hard")}

@@ -124,3 +124,8 @@ def test_every_valid_iban_is_found(spot: Spot, account: str) -> None:
     number = "DE" + iban.calc_check_digits(f"DE00{account}") + account
 
     assert ("iban", "hard", number) in spot(f"to {number} please")
+
+
+@pytest.mark.parametrize("text", ["From: abc@xyz.com", "USER=${USER:-admin@example.com}", "the-app@a-project.iam.gserviceaccount.com"])
+def test_fillers_and_machines_have_no_address(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
+    assert spot(text) == set()

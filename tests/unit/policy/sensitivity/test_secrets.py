@@ -97,3 +97,28 @@ def test_a_credential_is_found(spot: Spot, text: str, kind: str, tier: str) -> N
 )
 def test_what_only_looks_like_one_is_not(spot: Spot, text: str) -> None:
     assert not {kind for kind, _, _ in spot(text)} & {"private_key", "connection_string", "secret", "api_key"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DATABASE_URL=postgresql://postgres:postgres@127.0.0.1:5432/test",
+        'JWT_SECRET="${JWT_SECRET:-my-test-key-but-now-longer-than-32-bytes}"',
+        'clientSecret = "access-(?:sandbox|production)-[a-f0-9]{8}"',
+        'expect(masked).toContain("-----BEGIN RSA PRIVATE KEY-----")',
+    ],
+)
+def test_defaults_expressions_and_heads_without_a_body_are_no_secrets(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
+    assert spot(text) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DATABASE_URL=postgresql://postgres:postgres@db.acme.io:5432/test",
+        'JWT_SECRET="${JWT_SECRET:-q8Zt2LwX9vB4nM7kR1pS}"',
+        "key -----BEGIN RSA PRIVATE KEY-----",
+    ],
+)
+def test_what_only_looks_like_them_is(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
+    assert "hard" in {tier for _, tier, _ in spot(text)}

@@ -1,0 +1,98 @@
+"""What stands around a finding says of it: whose work a piece of code is, and that a text is a program.
+
+A program is told by its statements, and not by its signs: JSON, CSV and SQL have those too, and hold people's data.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from app.domain import Tier
+from app.policy.sensitivity import checks
+
+if TYPE_CHECKING:
+    from app.policy.sensitivity.layout import Layer
+
+_LINE_CHARS = 160
+_LIST_CHARS = 400
+_ATTRIBUTION = re.compile(
+    r"(?i)copyright|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
+    r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?[\"']?\s?[:=]\s?[\[\"'{]"
+    r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
+    r"|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
+)
+_AUTHORS = re.compile(r"(?i)\b(?:authors?|maintainers?|credits)_{0,2}[\"']?\s?[:=]\s?[\[({][^\])]*$")  # a list of them, over several lines
+_AUTHORS_WORD = re.compile(r"uthor|UTHOR|aintainer|redits")  # literals are found fast
+_BYLINE = re.compile(r"[A-Z][\w.'-]* [<(]$")
+_NOBODY = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
+_BLOCK_CHARS = 2048
+_AROUND_CHARS = 1024
+# A line that only a program has: a declaration, an import, control flow with its colon or brace, a call that is a statement of its own, the head of a diff.
+_STATEMENT = re.compile(
+    r"^[ \t+-]*+(?:import [\w.{*\"'(]|from [\w.]++ import |(?:async )?def \w++\(|class \w++[:({ ]|return\b(?! to)|raise \w|assert |yield |await "
+    r"|(?:export |default |pub |public |private |protected |static |final |async |abstract )*+(?:const|let|var|func|fn|function|struct|enum|interface|impl"
+    r"|namespace|package|using|void|int|bool|mod|use) [\w.:*<{(]|(?:public|private|protected|export) [\w<]|#include [<\"]|#define \w"
+    r"|(?:\} ?)?(?:if|elif|else|for|while|switch|try|catch|except|finally|with|match)\b[^\n]{0,200}[:{][ \t]*$"
+    r"|@\w++(?:\.\w++)*+(?:\(|$)|(?!(?i:insert|values|update|select)\b)[\w.$:>&*\[\]-]++(?: :?= |\()[^\n]{0,200}[;({\[][ \t]*$"
+    r"|[\w.]++\([^\n]{0,200}\)[ \t]*;?$|@@ -\d|diff --git )",
+    re.MULTILINE,
+)
+_LINE = re.compile(r"^[^\n]*\w", re.MULTILINE)
+_MIN_STATEMENTS = 3
+_MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
+_BYLINE_CHARS = 40
+_BRACKETS = frozenset("<(\"'")
+_QUOTES = frozenset("\"'`")
+
+
+def is_attribution(match: re.Match[str]) -> bool:
+    """Say whether a match stands where code says whose work it is: that is published with it."""
+    before = checks.before(match, _LIST_CHARS)
+    line = before[-_LINE_CHARS:].rpartition("\n")[2] + match[0]
+    return _ATTRIBUTION.search(line) is not None or (_AUTHORS_WORD.search(before) is not None and _AUTHORS.search(before) is not None)
+
+
+class Context:
+    """Judges findings of one layer by what stands around them."""
+
+    __slots__ = ("_layer", "_programs")
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self._programs: dict[int, bool] = {}
+
+    def lowered(self, kind: str, tier: Tier, match: re.Match[str]) -> Tier | None:
+        """Return the tier of a match where it stands.
+
+        In a program a hint of a name or of an address is none, and a name is a hint, except as a value in quotes. An author's address is a hint anywhere.
+        """
+        if kind == "email" and tier is Tier.HARD:
+            return Tier.WEAK if self._is_authors(match) else tier
+        if kind not in {"email", "person_name"} or not self._is_program(match.start()):
+            return tier
+        if tier is Tier.WEAK or (kind == "person_name" and _NOBODY.search(match[match.lastgroup or 0])):
+            return None
+        return tier if match.string[max(0, match.start() - 1) : match.start()] in _QUOTES else Tier.WEAK
+
+    def _is_authors(self, match: re.Match[str]) -> bool:
+        """Say whether an address is an author's, behind whose name it stands in brackets."""
+        if match.string[max(0, match.start() - 1) : match.start()] not in _BRACKETS:
+            return False
+        return is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_program(match.start()))
+
+    def _is_program(self, offset: int) -> bool:
+        """Say whether a text is a program around an offset. Each block of it is looked at once, which keeps the time linear."""
+        region = self._layer.region(offset)
+        block = offset // _BLOCK_CHARS
+        known = self._programs.get((region << 32) + block)
+        if known is None:
+            low, high = self._layer.bounds(offset)
+            start, end = block * _BLOCK_CHARS - _AROUND_CHARS, (block + 1) * _BLOCK_CHARS + _AROUND_CHARS
+            known = self._programs[(region << 32) + block] = _is_program(self._layer.buffer[max(low, start) : min(high, end)])
+        return known
+
+
+def _is_program(text: str) -> bool:
+    statements = len(_STATEMENT.findall(text))
+    return statements >= _MIN_STATEMENTS and statements >= _MIN_SHARE * len(_LINE.findall(text))

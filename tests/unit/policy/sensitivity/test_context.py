@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Spot = Callable[[str], set[tuple[str, str, str]]]
+
+PROGRAM = """
+import json
+from pathlib import Path
+
+def load(path):
+    rows = json.loads(Path(path).read_text())
+    {line}
+    return rows
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Written by Jane Roe (jane.roe@acme.io).",
+        "# Author: Jane Roe <jane.roe@acme.io>",
+        "# Copyright (c) 2005 Jane Roe <jane.roe@acme.io>",
+        '__author__ = "Jane Roe <jane.roe@acme.io>"',
+        '__email__ = "jane.roe@acme.io"',
+        'authors = [\n  { name = "Jane Roe", email = "jane.roe@acme.io" }\n]',
+        PROGRAM.format(line="# rows as Jane Roe <jane.roe@acme.io> keeps them"),
+    ],
+)
+def test_an_authors_address_is_a_hint(spot: Spot, line: str) -> None:
+    assert {(kind, tier) for kind, tier, _ in spot(line) if kind == "email"} == {("email", "weak")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Mail it to Jane Roe <jane.roe@acme.io> and say hello.",
+        "Ask the author of the letter: jane.roe@acme.io",
+        PROGRAM.format(line='send("jane.roe@acme.io")'),
+        PROGRAM.format(line="# jane.roe@acme.io complained"),
+    ],
+)
+def test_any_other_address_is_a_finding(spot: Spot, line: str) -> None:
+    assert ("email", "hard", "jane.roe@acme.io") in spot(line)
+
+
+def test_a_name_in_a_program_is_a_hint(spot: Spot) -> None:
+    assert spot(PROGRAM.format(line="rows.sort()  # as Mary Johnson does")) == {("person_name", "weak", "Mary Johnson")}
+
+
+def test_a_name_as_a_value_in_a_program_is_a_finding(spot: Spot) -> None:
+    assert spot(PROGRAM.format(line="rows.append('Mary Johnson')")) == {("person_name", "likely", "Mary Johnson")}
+
+
+@pytest.mark.parametrize("line", ["rows.append('John Doe')", "rows.append('Mary Qwopler')", "send('mary@example.com')"])
+def test_a_filler_and_a_hint_are_nothing_in_a_program(spot: Spot, line: str) -> None:
+    assert spot(PROGRAM.format(line=line)) == set()
+    assert spot(line) != set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[\n  {"name": "Mary Johnson", "age": 40},\n  {"name": "John Williams", "age": 41},\n  {"name": "Ann Miller", "age": 42}\n]',
+        "INSERT INTO users VALUES (1, 'Mary Johnson');\nINSERT INTO users VALUES (2, 'John Williams');\nINSERT INTO users VALUES (3, 'Ann Miller');",
+        "id;name\n1;Mary Johnson\n2;John Williams\n3;Ann Miller\n",
+        "name: Mary Johnson\nrole: manager\nwith: Ann Miller\nfor: the board\n",
+        "Dear Mary Johnson,\nplease return the form:\nif you can,\nimport duties are due.\n",
+    ],
+)
+def test_records_and_letters_are_no_program(spot: Spot, text: str) -> None:
+    assert ("person_name", "likely", "Mary Johnson") in spot(text)
+
+
+@pytest.mark.parametrize("program", [1, 2])
+def test_each_part_of_a_text_is_judged_by_what_stands_around_it(spot: Spot, program: int) -> None:
+    code = PROGRAM.format(line="rows.sort()") * 40 * program
+
+    assert ("person_name", "likely", "Mary Johnson") in spot(code + "\nAnd then he said so.\n" * 200 + "Ask Mary Johnson for it.")
