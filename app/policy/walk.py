@@ -177,6 +177,9 @@ class Walk:
             if isinstance(value, str):
                 self.string(value, position, owner, in_media=in_media, depth=depth)
             elif isinstance(value, dict):
+                kind = value.get("type")
+                if not in_media and isinstance(kind, str) and kind in _MEDIA and not depth and position.startswith("messages["):
+                    self.opaque.append(Opaque(_MEDIA[kind], position))  # in a tool's result, say
                 entries = [(child, *self.key(key, ordinal, position)) for ordinal, (key, child) in enumerate(value.items())]
                 stack.extend(reversed(entries))
             elif isinstance(value, (list, tuple)):

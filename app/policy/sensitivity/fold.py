@@ -1,6 +1,6 @@
 """Folding: texts that look alike to a reader become the same ASCII text, one character for each code point that is seen.
 
-Unicode sources: invisible and bidirectional characters (UAX #9, UTS #55), confusable letters (UTS #39), compatibility forms (NFKD).
+Unicode sources: invisible, combining and bidirectional characters (UAX #9, UTS #55), confusable letters (UTS #39), compatibility forms (NFKD).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 OTHER = "\x1a"  # stands for every code point that looks like no ASCII character: no word, no space, part of no value
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f"  # invisible too; NUL and OTHER mean something else here
 _UNSEEN = re.compile(
-    f"[{_CONTROLS}\u00ad\u0300-\u036f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    "\U0001d173-\U0001d17a\U000e0001\U000e007f\U000e0100-\U000e01ef]"
+    f"[{_CONTROLS}\x80-\x9f\u00ad\u0300-\u036f\u0483-\u0489\u0600-\u0605\u061c\u06dd\u070f\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20d0-\u20ff\u2800\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e007f\U000e0100-\U000e01ef]"
 )
 _CONTROL_BYTES = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _TOLD_APART = _CONTROL_BYTES.replace(OTHER.encode(), b"")  # the controls that folding itself never writes

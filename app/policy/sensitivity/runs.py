@@ -23,6 +23,9 @@ OPAQUE_CHARS = 1024  # more than a public key or a signature, less than a pictur
 _MAX_BLOB_CHARS = 1 << 24  # above what is scanned at all
 _BLOB = re.compile(r"(?:[A-Za-z0-9+/_-]{20,}(?:(?:\\[rn]){1,2}(?=[A-Za-z0-9+/_-])|\r?\n[ \t]*(?=[A-Za-z0-9+/_-]))?)+[A-Za-z0-9+/_-]*={0,2}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
+_HEX_PREFIX = re.compile(r"0?[xX](?=[0-9A-Fa-f])")
+# How base64 of a picture (PNG, JPEG, GIF, WebP), a sound (MP3, Ogg), a document or an archive (PDF, zip, gzip) begins.
+_FILE = re.compile(r"(?:iVBORw0KGgo|/9j/[24]|R0lGOD[dl]h|UklGR|SUQz[AB]|T2dnU|JVBERi0|UEsDB|H4sI)[A-Za-z0-9+/]{40}")
 _SEPARATORS = re.compile(r"[/_-]")
 _LINE_BREAKS = re.compile(r"\\[rn]|\s+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -81,7 +84,7 @@ def codes(text: str) -> str | None:
 def _is_opaque(run: str) -> bool:
     """Say whether a run is bytes, and not words that are strung together."""
     if len(run) < OPAQUE_CHARS:
-        return False
+        return _FILE.match(run) is not None
     sample = run[:_SAMPLE_BYTES]
     if _HEX.fullmatch(run):
         return len(set(sample)) >= _MIN_DIGITS
@@ -89,7 +92,7 @@ def _is_opaque(run: str) -> bool:
 
 
 def _said(run: str) -> str | None:
-    return _hex(run) or _base64(run) or _segments(run)
+    return _hex(_HEX_PREFIX.sub("", run, 1)) or _base64(run) or _segments(run)
 
 
 def _lines(lines: list[str]) -> str | None:

@@ -301,3 +301,11 @@ def test_nothing_said_is_an_empty_text() -> None:
 
 def test_the_texts_are_not_shown() -> None:
     assert "secret words" not in repr(collect(said("secret words")))
+
+
+def test_a_medium_within_a_part_is_opaque_and_a_word_of_a_schema_is_none() -> None:
+    image = {"type": "image", "source": {"type": "base64", "data": "aGk="}}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": ["file"]}, image]}]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "file"}}}}}
+
+    assert [(part.kind, part.position) for part in collect({"messages": [result], "tools": [tool]}).opaque] == [("image", "messages[0].content[0].content[1]")]

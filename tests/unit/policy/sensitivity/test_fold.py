@@ -33,6 +33,10 @@ from app.policy.sensitivity.fold import OTHER, _Table, fold
         ("\ud800x", f"{OTHER}x"),
         ("j\u200bo\u00adhn", "john"),
         ("e\u0301", "e"),
+        ("4\ufe0f\u20e31\ufe0f\u20e3", "41"),
+        ("j\u1ab0o\u1dc0h\ufe20n", "john"),
+        ("j\x85o\x9fh\u06ddn", "john"),
+        ("j\U0001bca0o\U00013430h\ufdd0n\uffff", "john"),
     ],
 )
 def test_what_looks_alike_folds_alike(text: str, folded: str) -> None:

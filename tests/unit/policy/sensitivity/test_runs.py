@@ -25,6 +25,8 @@ def b64(raw: bytes) -> str:
         base64.encodebytes((SAID * 5).encode()).decode().strip().replace("\n", "\\r\\n"),
         SAID.encode().hex(),
         SAID.encode().hex().upper(),
+        f"0x{SAID.encode().hex()}",
+        f"x{SAID.encode().hex()}",  # behind the backslash that PostgreSQL writes
         b64(SAID.encode("utf-16-le")),
         b64(SAID.encode("utf-16-be")),
         b64(f"{SAID} \u00fc".encode("cp1252")),
@@ -49,6 +51,15 @@ def test_the_letter_of_an_escaped_line_break_is_no_part_of_a_run() -> None:
     run = b64(SAID.encode())
 
     assert blob(f"\\n{run}", 1, 100) == Run(SAID, len(run) + 2)
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF", b"ID3\x04", b"OggS", b"%PDF-1.4", b"PK\x03\x04", b"\x1f\x8b\x08"]
+)
+def test_a_small_file_hides_something(head: bytes) -> None:
+    run = b64(head + NOISE[:60])
+
+    assert blob(run, 0, len(run)) == Run(None, len(run), hides=True)
 
 
 @pytest.mark.parametrize("run", [b64(bytes(range(128, 200))), b64(bytes(range(30))), "deadbeef" * 5, "short", b64(b"\x00\xd8\x41\x00" * 10)])
