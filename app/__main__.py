@@ -56,7 +56,7 @@ def _run_command(arguments: argparse.Namespace) -> int:
         case "check":
             from app.cli.check import check  # noqa: PLC0415 -- each command imports what it needs alone
 
-            return check()
+            return check(probe=arguments.probe, in_json=arguments.json)
         case "explain":
             from app.cli.explain import explain  # noqa: PLC0415 -- as above
 

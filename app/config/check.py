@@ -3,49 +3,108 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.config.closure import reachable
+from app.config.known import Known
 from app.config.rules import describe
+from app.domain import Label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from app.config.assembled import Assembled
-    from app.config.specs import GatewayFile, ScanSpec
-    from app.domain import Deployment, Price
+    from app.config.specs import DeploymentSpec, GatewayFile, ScanSpec
+    from app.domain import Price
     from app.domain_routing import Rule
 
-_COLUMNS: Final = ("deployment", "model", "lane", "address", "clearance", "window", "$/million in", "out", "abilities")
+_COLUMNS: Final = ("deployment", "model", "lane", "clearance", "reached by", "credentials", "window", "$/million in", "out")
 _PER_MILLION: Final = 1_000_000
 
 
-def report(file: GatewayFile, assembled: Assembled) -> str:
-    """Return the whole report as text for a terminal. It holds no key."""
+def report(file: GatewayFile, assembled: Assembled, known: Mapping[str, Known], problems: Iterable[str] = (), doubts: Iterable[str] = ()) -> str:
+    """Return the whole report as text for a terminal. `known` is by deployment. It holds no key."""
     table = assembled.table
+    labels = reached_by(file)
+    shown = {name: known.get(name, Known()) for name in file.deployments}
+    rows = [_row(file.deployments[name], each, labels[name]) for name, each in shown.items()]
+    places = [_place(name, each, assembled) for name, each in shown.items()]
     parts = [
-        _section(file.path, _grid([_COLUMNS, *(_row(deployment) for deployment in table.deployments.values())])),
+        _section(file.path, _grid([_COLUMNS, *rows, *([_DEMO_ROW] if assembled.is_demo else [])])),
+        _section("addresses and abilities", _grid(places)),
         _section("inactive", _grid([(name, why) for name, why in table.inactive.items()])),
         _section("pools", _grid([(name, _members(file, assembled, name)) for name in file.pools])),
         _section("rules, the first that matches wins", _grid([(spec.rule.name, describe(spec.rule.when), _action(spec.rule)) for spec in file.rules])),
         _section("also", _grid(_also(file, assembled))),
         _section("each label can reach", _grid(_closure(file, assembled))),
-        _section("warnings", list(assembled.warnings)),
+        _section("warnings", [*assembled.warnings, *doubts]),
+        _section("problems", list(problems)),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _row(deployment: Deployment) -> tuple[str, ...]:
+def as_json(file: GatewayFile, assembled: Assembled, known: Mapping[str, Known], problems: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the report as JSON values. It holds no key."""
+    labels = reached_by(file)
+    shown = {name: known.get(name, Known()) for name in file.deployments}
+    return {
+        "file": file.path,
+        "demo": assembled.is_demo,
+        "deployments": {name: _as_json(file.deployments[name], each, assembled, labels[name]) for name, each in shown.items()},
+        "pools": {name: [member.name for member in pool.members] for name, pool in file.pools.items()},
+        "rules": [
+            {"rule": spec.rule.name, "when": describe(spec.rule.when), "use": spec.rule.use or None, "reject": spec.rule.reject, "line": spec.line}
+            for spec in file.rules
+        ],
+        "labels": {str(label): sorted(names) for label, names in reachable(file).items()},
+        "warnings": list(assembled.warnings),
+        "problems": list(problems),
+    }
+
+
+def reached_by(file: GatewayFile) -> Mapping[str, tuple[Label, ...]]:
+    """Return the labels that can reach each deployment."""
+    reached = reachable(file)
+    return {name: tuple(label for label in Label if name in reached[label]) for name in file.deployments}
+
+
+def _as_json(spec: DeploymentSpec, known: Known, assembled: Assembled, labels: Sequence[Label]) -> dict[str, Any]:
+    active = assembled.table.deployments.get(spec.name)
+    price = known.price
+    return {
+        "active": active is not None,
+        "inactive_because": assembled.table.inactive.get(spec.name),
+        "model": f"{spec.provider}/{spec.model}",
+        "lane": None if known.lane is None else str(known.lane),
+        "address": None if active is None else str(active.address),
+        "clearance": str(spec.clearance),
+        "reached_by": [str(label) for label in labels],
+        "credentials": {"given": list(known.given), "missing": list(known.missing), "in_file": known.literal},
+        "context_window": known.context_window,
+        "price_per_million_usd": None if price is None else {"input": price.input_usd * _PER_MILLION, "output": price.output_usd * _PER_MILLION},
+        "capabilities": sorted(known.capabilities),
+    }
+
+
+def _row(spec: DeploymentSpec, known: Known, labels: Sequence[Label]) -> tuple[str, ...]:
     return (
-        deployment.name,
-        f"{deployment.provider}/{deployment.model}",
-        str(deployment.lane),
-        str(deployment.address or "built in"),
-        str(deployment.clearance),
-        f"{deployment.context_window:,}" if deployment.context_window else "?",
-        *_price(deployment.price),
-        ", ".join(sorted(deployment.capabilities)),
+        spec.name,
+        f"{spec.provider}/{spec.model}",
+        str(known.lane or "?"),
+        str(spec.clearance),
+        ", ".join(map(str, labels)) or "nobody",
+        known.credentials,
+        f"{known.context_window:,}" if known.context_window else "?",
+        *_price(known.price),
     )
+
+
+_DEMO_ROW: Final = ("demo", "demo/demo", "demo", "confidential", "public, internal, confidential", "none", "?", "?", "?")
+
+
+def _place(name: str, known: Known, assembled: Assembled) -> tuple[str, ...]:
+    active = assembled.table.deployments.get(name)
+    return name, str(active.address) if active is not None else "inactive", ", ".join(sorted(known.capabilities))
 
 
 def _price(price: Price | None) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.config.addresses import BaseUrl, confidential_fault, is_local, parse_base_url
 from app.config.faults import alternatives, suggestion
+from app.config.known import Known
 from app.domain import Capability, Deployment, Label, LaneName, Price
 from app.providers.catalog import REGISTERED
 from app.providers.translate.facts import PROVIDERS as TRANSLATED
@@ -68,6 +69,7 @@ class Built:
     deployment: Deployment | None = None
     inactive: str = ""
     embeds: bool = False
+    known: Known = field(default_factory=Known)
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -84,6 +86,7 @@ class _Builder:
         self._catalog = catalog
         self._out = Built(spec)
         self._missing = list(spec.missing)
+        self._given = [name for names in spec.variables.values() for name in names if name not in spec.missing]
         self._provider = _ALIASES.get(spec.provider, spec.provider)
 
     def build(self) -> Built:
@@ -91,6 +94,7 @@ class _Builder:
         self._out.lane = lane = self._lane() if self._spec.provider else None
         if lane is None:
             self._out.inactive = _not_set(self._missing)
+            self._out.known = Known(missing=tuple(dict.fromkeys(self._missing)))
             return self._out
         params = self._params()
         base = self._base_url(params)
@@ -98,6 +102,7 @@ class _Builder:
         self._note_mode(entry)
         key = self._key()
         window = self._window(entry)
+        self._out.known = known = self._known(lane, entry, window)
         if base is not None:
             self._check_address(base, key)
         self._out.inactive = _not_set(self._missing)
@@ -117,8 +122,8 @@ class _Builder:
             context_window=window,
             max_output_tokens=self._spec.max_output_tokens or (entry.max_output_tokens if entry and self._provider != _OLLAMA else None),
             num_ctx=window if self._provider == _OLLAMA else None,
-            price=self._spec.price or self._price(entry),
-            capabilities=self._capabilities(lane, entry),
+            price=known.price,
+            capabilities=known.capabilities,
             allow_fields=self._spec.allow_fields,
             params=params,
             slots=self._slots(),
@@ -127,6 +132,17 @@ class _Builder:
             ca_file=self._ca_file(base),
         )
         return self._out
+
+    def _known(self, lane: LaneName, entry: Entry | None, window: int | None) -> Known:
+        return Known(
+            lane=lane,
+            given=tuple(dict.fromkeys(self._given)),
+            missing=tuple(dict.fromkeys(self._missing)),
+            literal=bool(self._spec.literal_secrets),
+            context_window=window,
+            price=self._spec.price or self._price(entry),
+            capabilities=self._capabilities(lane, entry),
+        )
 
     def _first_token_s(self) -> float | None:
         written = self._spec.first_token_s
@@ -218,7 +234,11 @@ class _Builder:
         return value
 
     def _first_set(self, variables: tuple[str, ...]) -> str | None:
-        return next((value for value in (self._file.env.get(name, "").strip() for name in variables) if value), None)
+        found = next((name for name in variables if self._file.env.get(name, "").strip()), None)
+        if found is None:
+            return None
+        self._given.append(found)
+        return self._file.env[found].strip()
 
     def _base_url(self, params: Mapping[str, str]) -> BaseUrl | None:
         if "api_base" in self._spec.lines and self._spec.api_base is None:

@@ -70,6 +70,7 @@ class AnthropicSimulator(Simulator):
     """Anthropic's Messages API. `base_url` has no version in it, as its SDK wants it."""
 
     dialect = "anthropic"
+    models: Sequence[str] = ("claude-sonnet-4-6", "claude-haiku-4-5-20251001")
 
     @property
     def base_url(self) -> str:
@@ -89,6 +90,8 @@ class AnthropicSimulator(Simulator):
         return " ".join(texts(users[-1].get("content"))) if users else ""
 
     def answer(self, request: Received, faults: Faults) -> Body | Stream:
+        if (request.method, request.path) == ("GET", "/v1/models"):
+            return self._listing(request)
         if request.path != "/v1/messages" or request.method != "POST":
             return self.error(request, 404, f"Not found: {request.path}")
         body = self._checked(request)
@@ -107,11 +110,24 @@ class AnthropicSimulator(Simulator):
             error=(event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),),
         )
 
-    def _checked(self, request: Received) -> Mapping[str, Any]:
-        body = request.json
+    def _listing(self, request: Received) -> Body:
+        """Dated names alone, as the API lists them; `limit` is 20 unless it is given."""
+        self._authorize(request)
+        if request.header("anthropic-version") is None:
+            return self.error(request, 400, "anthropic-version: header is required")
+        limit = int(request.query.get("limit", "20"))
+        shown = [{"type": "model", "id": name, "display_name": name, "created_at": "2025-09-29T00:00:00Z"} for name in self.models[:limit]]
+        first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
+        return json_body({"data": shown, "has_more": len(self.models) > limit, "first_id": first, "last_id": last})
+
+    def _authorize(self, request: Received) -> None:
         key = request.header("x-api-key") or (request.header("authorization") or "").removeprefix("Bearer ")  # the SDK sends a bearer token since 2.x
         if self.api_key is not None and key != self.api_key:
             raise Refusal(self.error(request, 401, "invalid x-api-key" if key else "x-api-key header is required"))
+
+    def _checked(self, request: Received) -> Mapping[str, Any]:
+        body = request.json
+        self._authorize(request)
         wrong = None
         if request.header("anthropic-version") is None:
             wrong = "anthropic-version: header is required"

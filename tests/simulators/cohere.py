@@ -12,7 +12,7 @@ from tests.simulators.model import Ask, Said, Tool, count_tokens, dumps
 from tests.simulators.script import Body, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.simulators.faults import Faults
     from tests.simulators.server import Received
@@ -40,6 +40,7 @@ class CohereSimulator(Simulator):
     """Cohere's API, version 2."""
 
     dialect = "cohere"
+    models: Sequence[str] = ("command-a-03-2025", "command-r-08-2024")
 
     @property
     def base_url(self) -> str:
@@ -57,10 +58,15 @@ class CohereSimulator(Simulator):
         return " ".join(texts(users[-1].get("content"))) if users else ""
 
     def answer(self, request: Received, faults: Faults) -> Body | Stream:
-        if request.path != "/v2/chat" or request.method != "POST":
+        lists = (request.method, request.path) == ("GET", "/v1/models")
+        if not lists and (request.path != "/v2/chat" or request.method != "POST"):
             return self.error(request, 404, f"{request.method} {request.path} not found")
         if self.api_key is not None and request.header("authorization") != self.authorized_by:
             raise Refusal(self.error(request, 401, "invalid api token"))
+        if lists:
+            size = int(request.query.get("page_size", "20"))
+            shown = [{"name": name, "endpoints": ["chat"], "finetuned": False, "context_length": 256_000} for name in self.models[:size]]
+            return json_body({"models": shown, "next_page_token": "cGFnZQ" if len(self.models) > size else None})
         body = request.json
         wrong = "invalid json" if not isinstance(body, dict) else _wrong(body)
         if wrong is not None:

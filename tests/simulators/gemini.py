@@ -82,6 +82,7 @@ class GeminiSimulator(Simulator):
     """Google's Gemini API."""
 
     dialect = "gemini"
+    models: Sequence[str] = ("gemini-2.5-flash", "gemini-2.5-pro")
 
     @property
     def base_url(self) -> str:
@@ -104,6 +105,8 @@ class GeminiSimulator(Simulator):
 
     def answer(self, request: Received, faults: Faults) -> Body | Stream:
         match = _PATH.fullmatch(request.path)
+        if (request.method, request.path) == ("GET", "/v1beta/models"):
+            return self._listing(request)
         if match is None or request.method != "POST":
             return Body(b"<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", 404, content_type="text/html; charset=UTF-8")
         self._authorize(request)
@@ -122,6 +125,14 @@ class GeminiSimulator(Simulator):
             malformed=b'data: {"candidates": [{"cont\r\n\r\n',
             error=(_event(dumps(_OVERLOADED)),),
         )
+
+    def _listing(self, request: Received) -> Body:
+        """A page of models; `pageSize` is 50 unless it is given."""
+        self._authorize(request)
+        size = int(request.query.get("pageSize", "50"))
+        methods = ["generateContent", "countTokens"]
+        shown = [{"name": f"models/{name}", "version": "001", "displayName": name, "supportedGenerationMethods": methods} for name in self.models[:size]]
+        return json_body({"models": shown, **({"nextPageToken": "Ch9tb2Rl"} if len(self.models) > size else {})})
 
     def _authorize(self, request: Received) -> None:
         key = request.header("x-goog-api-key") or request.query.get("key")

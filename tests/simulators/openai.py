@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WINDOW = 128_000
 # Where others put the same dialect: Azure by deployment, Groq and Azure's newer address under `/openai/v1`, some without a version.
-_PREFIX = re.compile(r"^(?:/openai/deployments/[^/]+|/openai/v1|/api/v1|(?=/(?:chat|embeddings|models)\b))")
+_PREFIX = re.compile(r"^(?:/openai/deployments/[^/]+|/openai/v1|/openai(?=/models)|/api/v1|(?=/(?:chat|embeddings|models)\b))")
 _TYPES = {401: "invalid_request_error", 403: "invalid_request_error", 404: "invalid_request_error", 429: "requests"}
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
@@ -70,7 +70,7 @@ class OpenAISimulator(Simulator):
         return " ".join(texts_of(users[-1].get("content"))) if users else ""
 
     def answer(self, request: Received, faults: Faults) -> Body | Stream:
-        if self.api_key is not None and request.header("authorization") != self.authorized_by:
+        if self.api_key is not None and request.header("authorization") != self.authorized_by and request.header("api-key") != self.api_key:
             raise self.refusal("Incorrect API key provided.", status=401)
         match request.method, _PREFIX.sub("/v1", request.path):
             case "GET", "/v1/models":

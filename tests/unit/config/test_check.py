@@ -1,39 +1,52 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from app.config.check import report
+from app.config.check import as_json, reached_by, report
 from app.config.gateway_file import load_gateway_file
+from app.domain import Label
+from app.providers.build import build
 from app.providers.catalog import load_catalog
 from app.providers.deployments import load_configuration
 
 if TYPE_CHECKING:
     from app.config.assembled import Assembled
+    from app.config.known import Known
     from app.config.specs import GatewayFile
 
 SHIPPED = Path(__file__).parents[3] / "config" / "gateway.yaml"
 
 
+def _known(file: GatewayFile) -> dict[str, Known]:
+    return {name: build(spec, file, load_catalog()).known for name, spec in file.deployments.items()}
+
+
 def _report(**env: str) -> str:
-    return report(*load_configuration(SHIPPED, env, load_catalog()))
+    file, assembled = load_configuration(SHIPPED, env, load_catalog())
+    return report(file, assembled, _known(file))
 
 
 def _line(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.split()[:1] == [start])
 
 
-def test_a_deployment_is_shown_with_address_clearance_window_and_price() -> None:
-    line = _line(_report(OPENAI_API_KEY="hush"), "gpt-4o-mini")
+def test_a_deployment_is_shown_with_clearance_who_reaches_it_credentials_window_and_price() -> None:
+    text = _report(OPENAI_API_KEY="hush")
 
-    for part in ("openai/gpt-4o-mini", "relay", "https://api.openai.com:443", "internal", "128,000", "0.15", "0.6", "tools"):
-        assert part in line
+    assert re.search(r"gpt-4o-mini +openai/gpt-4o-mini +relay +internal +public, internal +OPENAI_API_KEY +128,000 +0.15 +0.6\n", text)
+    assert re.search(r"gpt-4o-mini +https://api.openai.com:443 +files, images, .*tools\n", text)
 
 
-def test_what_is_inactive_is_shown_with_what_to_set() -> None:
-    assert _line(_report(OPENAI_API_KEY="hush"), "llama").endswith("OLLAMA_BASE_URL is not set")
+def test_what_is_inactive_is_shown_with_what_is_known_and_what_to_set() -> None:
+    text = _report(OPENAI_API_KEY="hush")
+
+    assert re.search(r"claude-haiku +anthropic/claude-haiku-4-5 +translate +internal +public, internal +missing: ANTHROPIC_API_KEY +200,000 +1 +5\n", text)
+    assert re.search(r"llama +inactive +json_object", text)
+    assert "llama          OLLAMA_BASE_URL is not set" in text
 
 
 def test_pools_rules_and_the_closure_of_each_label_are_shown() -> None:
@@ -55,7 +68,10 @@ def test_the_demo_model_is_shown_in_every_pool_while_nothing_is_active() -> None
     assert text.count("(the demo model answers)") == 5
 
 
-def test_warnings_are_shown() -> None:
+def test_warnings_doubts_and_problems_are_shown() -> None:
+    file, assembled = load_configuration(SHIPPED, {}, load_catalog())
+
+    assert report(file, assembled, {}, ["it is broken"], ["it may be"]).endswith("warnings\n  it may be\n\nproblems\n  it is broken")
     assert "can see images" in _report(OLLAMA_BASE_URL="http://127.0.0.1:11434")
 
 
@@ -70,16 +86,46 @@ def assembled(tmp_path: Path) -> tuple[GatewayFile, Assembled]:
 
 
 def test_what_is_not_known_is_a_question_mark(assembled: tuple[GatewayFile, Assembled]) -> None:
-    assert _line(report(*assembled), "a").count("?") == 3
+    assert _line(report(*assembled, _known(assembled[0])), "a").count("?") == 3
 
 
 def test_the_other_settings_of_the_file_are_shown(assembled: tuple[GatewayFile, Assembled]) -> None:
-    text = report(*assembled)
+    text = report(*assembled, {})
 
     for part in ("llm.example (by TLS)", "let through unscanned: image", "embedder builtin, collection up to internal", "fallback        none"):
         assert part in text
 
 
 def test_the_report_is_made_of_the_file_alone_where_no_pool_is_written(assembled: tuple[GatewayFile, Assembled]) -> None:
-    assert "\npools\n" not in report(*assembled)
+    assert "\npools\n" not in report(*assembled, {})
     assert load_gateway_file(Path(assembled[0].path), {}).pools == {}
+
+
+def test_json_holds_the_same_and_no_key() -> None:
+    file, assembled = load_configuration(SHIPPED, {"OPENAI_API_KEY": "hush", "OLLAMA_BASE_URL": "http://127.0.0.1:11434"}, load_catalog())
+
+    told = as_json(file, assembled, _known(file), ["it is broken"])
+    mini, haiku = told["deployments"]["gpt-4o-mini"], told["deployments"]["claude-haiku"]
+
+    assert (mini["active"], mini["address"], mini["reached_by"]) == (True, "https://api.openai.com:443", ["public", "internal"])
+    assert mini["credentials"] == {"given": ["OPENAI_API_KEY"], "missing": [], "in_file": False}
+    assert mini["price_per_million_usd"]["output"] == pytest.approx(0.6)
+    assert (haiku["active"], haiku["address"], haiku["inactive_because"]) == (False, None, "ANTHROPIC_API_KEY is not set")
+    assert haiku["credentials"]["missing"] == ["ANTHROPIC_API_KEY"]
+    assert told["labels"]["confidential"] == ["llama"]
+    assert told["problems"] == ["it is broken"]
+    assert told["rules"][0] == {"rule": "confidential", "when": "label: confidential", "use": "local", "reject": None, "line": told["rules"][0]["line"]}
+    assert "hush" not in str(told)
+
+
+def test_json_says_null_for_what_is_not_known(assembled: tuple[GatewayFile, Assembled]) -> None:
+    told = as_json(*assembled, {})["deployments"]["a"]
+
+    assert (told["lane"], told["context_window"], told["price_per_million_usd"]) == (None, None, None)
+
+
+def test_every_label_that_can_reach_a_deployment_is_told() -> None:
+    file, _ = load_configuration(SHIPPED, {}, load_catalog())
+
+    assert reached_by(file)["llama"] == tuple(Label)
+    assert reached_by(file)["gpt-4o"] == (Label.PUBLIC, Label.INTERNAL)

@@ -112,7 +112,7 @@ def test_the_report_counts_values_and_words(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text(SCAN.replace("{model: openai/a}", local))
     file = load_gateway_file(tmp_path / "gateway.yaml", {})
 
-    text = report(file, assemble(file, load_catalog()))
+    text = report(file, assemble(file, load_catalog()), {})
 
     for part in ("weak: public, project: confidential", "default       internal", "ticket (likely)", "project (1), customer (1)", "1 values, @help.example"):
         assert part in text
