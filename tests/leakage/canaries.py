@@ -58,6 +58,10 @@ CANARIES = {
     )
 }
 
+_LOOK_ALIKES = str.maketrans(
+    "aeopcxyABEKMHOPCTX", "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425"
+)  # Cyrillic
+
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "plain": lambda text: text,
     "url": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
@@ -70,9 +74,32 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64, wrapped": lambda text: "\n".join(textwrap.wrap(base64.b64encode(_long(text)).decode(), 24)),
     "base64, twice": lambda text: base64.b64encode(base64.b64encode(_long(text))).decode(),
     "hex": lambda text: _long(text).hex(),
+    "base64 of UTF-16": lambda text: base64.b64encode(_long(text).decode().encode("utf-16-le")).decode(),
+    "hex, marked": lambda text: f"0x{_long(text).hex()}",
+    "codes in hex": lambda text: _long(text).hex(" "),
+    "codes in decimal": lambda text: ", ".join(map(str, _long(text))),
+    "codes in binary": lambda text: " ".join(f"{byte:08b}" for byte in _long(text)),
+    "form": lambda text: f"q={urllib.parse.quote_plus(_long(text))}",
+    "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
+    "UTF-7": lambda text: f"+{base64.b64encode(text.encode('utf-16-be')).decode().rstrip('=')}-",
+    "backslash x": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
+    "backslash u, braced": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
+    "octal": lambda text: "".join(f"\\{ord(char):03o}" for char in text),
+    "tags": lambda text: "".join(chr(ord(char) + 0xE0000) if " " <= char <= "~" else char for char in text),
+    "keycaps": lambda text: "".join(f"{char}\ufe0f\u20e3" if char.isdigit() else char for char in text),
+    "mathematical": lambda text: "".join(map(_mathematical, text)),
+    "Arabic digits": lambda text: "".join(chr(0x660 + int(char)) if char.isdigit() else char for char in text),
+    "look-alikes": lambda text: text.translate(_LOOK_ALIKES),
+    "odd spaces and hyphens": lambda text: text.replace(" ", "\u00a0").replace("-", "\u2011"),
     "zero width": "\u200b".join,
     "full width": lambda text: "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text),
 }
+
+
+def _mathematical(char: str) -> str:
+    """Return a letter or digit in the bold of mathematics (U+1D400 to U+1D7FF)."""
+    start = 0x1D41A if "a" <= char <= "z" else 0x1D400 if "A" <= char <= "Z" else 0x1D7CE if char.isdigit() else None
+    return char if start is None else chr(start + ord(char) - ord("a" if char.islower() else "A" if char.isupper() else "0"))
 
 
 def _long(text: str) -> bytes:

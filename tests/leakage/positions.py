@@ -33,6 +33,12 @@ def _schema(schema: Body) -> Body:
     return _body(response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}})
 
 
+def _escaped(text: str) -> str:
+    """Return a text of JSON in which every character is escaped: by its two halves of UTF-16 where it needs them."""
+    units = text.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 def _halves(text: str) -> tuple[str, str]:
     return text[: len(text) // 2], text[len(text) // 2 :]
 
@@ -52,9 +58,7 @@ POSITIONS: dict[str, Callable[[str], Body]] = {
     "message name": lambda text: _messages({"role": "user", "name": text, "content": "a"}),
     "unknown message field": lambda text: _messages({"role": "user", "content": "a", "annotations": [{"x": text}]}),
     "tool call arguments": lambda text: _messages(_call(json.dumps({"q": text})), {"role": "tool", "tool_call_id": "c1", "content": "ok"}),
-    "escaped tool call arguments": lambda text: _messages(
-        _call(json.dumps({"q": "".join(f"\\u{ord(c):04x}" for c in text)}).replace("\\\\u", "\\u")), {"role": "tool", "tool_call_id": "c1", "content": "ok"}
-    ),
+    "escaped tool call arguments": lambda text: _messages(_call(f'{{"q": "{_escaped(text)}"}}'), {"role": "tool", "tool_call_id": "c1", "content": "ok"}),
     "arguments within arguments": lambda text: _messages(
         _call(json.dumps({"inner": json.dumps({"q": text})})), {"role": "tool", "tool_call_id": "c1", "content": "ok"}
     ),
