@@ -76,3 +76,10 @@ def _read_whole(body: bytes) -> tuple[Usage | None, bool]:
         raise UpstreamError(Failure.BROKEN)
     refused = all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices)
     return read_usage(answer.get("usage")), refused
+
+
+def content_chars(body: bytes) -> int:
+    """Return how many characters a whole answer says, as StreamWatch counts those of a stream: for the account of a provider that counts nothing."""
+    messages = [choice.get("message") for choice in jiter.from_json(body)["choices"] if isinstance(choice, dict)]
+    said = [message.get("content") for message in messages if isinstance(message, dict)]
+    return sum(len(text) for text in said if isinstance(text, str))

@@ -125,9 +125,9 @@ class ChatGateway:
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
         if stream:
-            reply = await _begun(StreamReply(receipt, walk, place, conversation, prompt_tokens=facts.tokens_about), self.limits.commit_s)
+            reply = await _begun(StreamReply(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about), self.limits.commit_s)
         else:
-            reply = await _begun(WholeReply(receipt, walk, place, conversation), self.limits.commit_s)
+            reply = await _begun(WholeReply(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about), self.limits.commit_s)
         if snapshot.conversation and walk.current is not None:
             self.stays.note(snapshot.conversation, walk.current.name)
         if plan.arm:

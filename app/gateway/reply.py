@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
+from app.gateway.beginning import content_chars
 from app.gateway.receipt import cost_usd
 from app.gateway.stored import MAX_STORED_BYTES, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE, StreamWatch, error_event
@@ -15,7 +16,7 @@ from app.utils.logging import get_logger
 from app.utils.monitoring import ATTEMPTS, COST_USD, ERRORS, FIRST_TOKEN_SECONDS, TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from app.gateway.attempts import Walk
     from app.gateway.beginning import Served
@@ -53,10 +54,13 @@ class Reply:
 
 
 class _Walked(Reply):
-    """A reply that a walk through a plan brings."""
+    """A reply that a walk through a plan brings. `prompt_tokens` is the estimate for the account of a provider that counts nothing."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, stream: bool) -> None:
+    def __init__(
+        self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int], stream: bool
+    ) -> None:
         super().__init__(receipt, stream=stream)
+        self._prompt_tokens = prompt_tokens
         self._walk = walk
         self._conversation = conversation
         self._place = place
@@ -76,10 +80,8 @@ class _Walked(Reply):
         self.receipt.attempts = self._walk.attempts
         self.receipt.deployment = self._walk.current.name if self._walk.current is not None else None
 
-    def _settle(self, served: Served, usage: Usage | None) -> None:
+    def _settle(self, served: Served, usage: Usage) -> None:
         """Count what was used and what it cost."""
-        if usage is None:
-            return
         name = served.deployment.name
         self.receipt.usage = usage
         if served.lease is not None:
@@ -107,6 +109,9 @@ class _Walked(Reply):
         """Whether the plan's first deployment answered: what a fallback says in an outage is not kept beyond it."""
         return served.deployment is self._walk.plan.attempts[0].deployment
 
+    def _guess(self, chars: int) -> Usage:
+        return Usage(self._prompt_tokens(), -(-chars // _CHARS_PER_TOKEN), estimated=True)
+
     async def _remember(self, transcript: Transcript | None) -> None:
         """Remember what was answered, once: before its end reaches the caller, whose next turn may come to another replica at once."""
         conversation, self._conversation = self._conversation, None
@@ -131,14 +136,14 @@ class _Walked(Reply):
 class WholeReply(_Walked):
     """An answer in one piece."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None) -> None:
-        super().__init__(receipt, walk, place, conversation, stream=False)
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
+        super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens, stream=False)
 
     async def begin(self) -> None:
         """Wait for the answer. Raises GatewayError."""
         served = await self._run()
         self.body = served.body
-        self._settle(served, served.usage)
+        self._settle(served, served.usage or self._guess(content_chars(served.body)))
         if self._conversation is not None:
             transcript = self._conversation.transcript()
             transcript.hear_whole(self.body)
@@ -153,11 +158,10 @@ class WholeReply(_Walked):
 
 
 class StreamReply(_Walked):
-    """A stream. `prompt_tokens` is the estimate for the account of a provider that counts nothing."""
+    """A stream."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: int) -> None:
-        super().__init__(receipt, walk, place, conversation, stream=True)
-        self._prompt_tokens = prompt_tokens
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
+        super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens, stream=True)
         self._pending: asyncio.Task[Served] | None = None
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -226,7 +230,7 @@ class StreamReply(_Walked):
         last = watch.finish(self._walk.call.body.get("n") or 1)
         self._whole = True
         await self._remember(watch.transcript)
-        yield watch.usage_chunk(watch.usage or self._guess(watch)) + last
+        yield watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last
         await _drain(chunks)
 
     def _broken_off(self, error: UpstreamError) -> bytes:
@@ -246,7 +250,7 @@ class StreamReply(_Walked):
         """Account for what was streamed, store it where it is whole, and remember it where the conversation calls for that."""
         served = self._served
         if served is not None and served.watch is not None:
-            self._settle(served, served.watch.usage or self._guess(served.watch))
+            self._settle(served, served.watch.usage or self._guess(served.watch.content_chars))
         self.drop()
         if served is None or served.watch is None:
             return
@@ -262,9 +266,6 @@ class StreamReply(_Walked):
         elif pending is not None and not pending.cancelled():
             pending.exception()  # it may be that nobody waited for it
         super().drop()
-
-    def _guess(self, watch: StreamWatch) -> Usage:
-        return Usage(self._prompt_tokens, -(-watch.content_chars // _CHARS_PER_TOKEN), estimated=True)
 
     def _keep(self, data: bytes) -> None:
         if not self._place.keeps:

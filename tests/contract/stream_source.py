@@ -22,7 +22,7 @@ from app.gateway.attempts import Walk
 from app.gateway.cache_control import CacheControl
 from app.gateway.flights import Flights
 from app.gateway.receipt import Receipt
-from app.gateway.reply import StreamReply
+from app.gateway.reply import StreamReply, WholeReply
 from app.gateway.stored import Place
 from app.providers.relay import RelayLane
 from app.providers.residence import Residence
@@ -31,7 +31,7 @@ from app.providers.translate.dialect import Outgoing
 from app.providers.translate.lane import TranslatedAnswer
 from tests.simulators import DIALECTS
 from tests.simulators.faults import HEALTHY
-from tests.simulators.script import Stream
+from tests.simulators.script import Body, Stream
 from tests.simulators.server import Received
 from tests.unit.providers.translate.support import MODELS, FakeResponse, FakeWire, call, deployment
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 load()
 copyreg.pickle(MappingProxyType, lambda proxy: (MappingProxyType, (dict(proxy),)))  # LiteLLM's readers hold some, and are copied below
 
+PROMPT_TOKENS = 7  # by estimate, where a provider does not count
 PROVIDERS = ("openai", *sorted(MODELS))
 _USAGE_METADATA = re.compile(rb'"usageMetadata":\{.*?\}\]\},')
 _SIMULATORS = {"cohere_chat": "cohere", "ollama_chat": "ollama"}
@@ -74,19 +75,32 @@ def lane_over(to: Deployment, wire: FakeWire) -> RelayLane | TranslateLane:
 
 async def source(provider: str, text: str) -> Source:
     """Return the stream in which a provider says `text`, a word a chunk."""
-    to, wire = target(provider), FakeWire(b"{}")
-    await lane_over(to, wire).open(call(to, stream=True))
-    sent = wire.sent[-1]
-    simulator = DIALECTS[_SIMULATORS.get(provider, provider)]()
-    simulator.says = text
-    simulator.api_key = None
-    headers = (("host", f"{to.address.host}:{to.address.port}"), *sent["headers"]) if to.address else ()
-    answer = simulator.answer(Received("POST", sent["path"], headers, sent["body"], 0.0, 0), HEALTHY)
+    to = target(provider)
+    answer = await _answer(to, text, stream=True)
     assert isinstance(answer, Stream)
     chunks = (*answer.chunks, *answer.end)
     if provider == "gemini":  # it counts in each chunk, which makes a stream of one byte after the other twice as long to read
         chunks = (*(_USAGE_METADATA.sub(b"", chunk) for chunk in chunks[:-1]), chunks[-1])
     return Source(to, chunks, text)
+
+
+async def whole_source(provider: str, text: str) -> bytes:
+    """Return the answer in which a provider says `text` in one piece."""
+    answer = await _answer(target(provider), text, stream=False)
+    assert isinstance(answer, Body)
+    return answer.content
+
+
+async def _answer(to: Deployment, text: str, *, stream: bool) -> Body | Stream:
+    wire = FakeWire(b"{}")
+    answer = await lane_over(to, wire).open(call(to, stream=stream))
+    answer.close()
+    sent = wire.sent[-1]
+    simulator = DIALECTS[_SIMULATORS.get(to.provider, to.provider)]()
+    simulator.says = text
+    simulator.api_key = None
+    headers = (("host", f"{to.address.host}:{to.address.port}"), *sent["headers"]) if to.address else ()
+    return simulator.answer(Received("POST", sent["path"], headers, sent["body"], 0.0, 0), HEALTHY)
 
 
 class Cut(FakeResponse):
@@ -136,17 +150,8 @@ async def play(to: Deployment, parts: Sequence[bytes], *, cut: bool = False, inc
     """Return what a caller hears when a provider sends `parts`, and its connection then ends as it should, or is `cut`."""
     wire = FakeWire()
     wire.parts, wire.make = list(parts), Cut if cut else FakeResponse
-    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "stream": True, "n": n}
-    asked = Call(to, Label.PUBLIC, body, stream=True, timeout_s=5.0)
-    walk = Walk(
-        Plan("rule", "pool", (Attempt(to, ""),)),
-        asked,
-        {to.lane: lane_over(to, wire)},
-        deadline=asyncio.get_running_loop().time() + 60,
-        include_usage=include_usage,
-    )
     receipt = Receipt()
-    reply = StreamReply(receipt, walk, Place(None, Flights(), None, CacheControl(), 60), prompt_tokens=7)
+    reply = StreamReply(receipt, _walk(to, wire, stream=True, include_usage=include_usage, n=n), _nowhere(), prompt_tokens=lambda: PROMPT_TOKENS)
     try:
         await reply.begin(60)
     except GatewayError as error:
@@ -155,6 +160,30 @@ async def play(to: Deployment, parts: Sequence[bytes], *, cut: bool = False, inc
     heard = b"".join([data async for data in reply.chunks()])
     await reply.finish()
     return Heard(heard, receipt)
+
+
+async def play_whole(to: Deployment, answer: bytes) -> Heard:
+    """Return what a caller who asked for no stream receives when a provider sends `answer`."""
+    receipt = Receipt()
+    reply = WholeReply(receipt, _walk(to, FakeWire(answer), stream=False), _nowhere(), prompt_tokens=lambda: PROMPT_TOKENS)
+    await reply.begin()
+    await reply.finish()
+    return Heard(reply.body, receipt)
+
+
+def _walk(to: Deployment, wire: FakeWire, *, stream: bool, include_usage: bool = False, n: int = 1) -> Walk:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "stream": stream, "n": n}
+    return Walk(
+        Plan("rule", "pool", (Attempt(to, ""),)),
+        Call(to, Label.PUBLIC, body, stream=stream, timeout_s=5.0),
+        {to.lane: lane_over(to, wire)},
+        deadline=asyncio.get_running_loop().time() + 60,
+        include_usage=include_usage,
+    )
+
+
+def _nowhere() -> Place:
+    return Place(None, Flights(), None, CacheControl(), 60)
 
 
 class _Resumed:

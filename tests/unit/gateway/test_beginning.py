@@ -6,7 +6,7 @@ import pytest
 
 from app.domain import Failure, Usage
 from app.errors import UpstreamError
-from app.gateway.beginning import begin
+from app.gateway.beginning import begin, content_chars
 from app.gateway.vitals import Vitals
 from tests.unit.gateway.test_attempts import ROLE, TOKEN, FakeAnswer, deployment, streamed, whole
 
@@ -52,3 +52,14 @@ async def test_an_answer_that_is_given_up_is_closed_and_its_call_ended() -> None
 
     assert answer.closed
     assert vitals.in_flight == {"a": 0}
+
+
+@pytest.mark.parametrize(
+    ("choices", "chars"),
+    [
+        ([{"message": {"content": "four"}}, {"message": {"content": "five!"}}], 9),
+        ([{"message": {"content": None, "tool_calls": [{"function": {"arguments": "{}"}}]}}, {"message": "no message"}, {}, "no choice"], 0),
+    ],
+)
+def test_what_a_whole_answer_says_is_counted_in_characters_of_its_text(choices: list[Any], chars: int) -> None:
+    assert content_chars(json.dumps({"choices": choices}).encode()) == chars

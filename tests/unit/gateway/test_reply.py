@@ -47,11 +47,11 @@ def made(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab", *, s
 
 
 def streaming(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab") -> StreamReply:
-    return StreamReply(*made(lane, cache, names, stream=True), prompt_tokens=3)
+    return StreamReply(*made(lane, cache, names, stream=True), prompt_tokens=lambda: 3)
 
 
 def waiting(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab") -> WholeReply:
-    return WholeReply(*made(lane, cache, names, stream=False))
+    return WholeReply(*made(lane, cache, names, stream=False), prompt_tokens=lambda: 3)
 
 
 async def sent(reply: Reply) -> bytes:
