@@ -61,5 +61,5 @@ async def test_an_answer_that_is_given_up_is_closed_and_its_call_ended() -> None
         ([{"message": {"content": None, "tool_calls": [{"function": {"arguments": "{}"}}]}}, {"message": "no message"}, {}, "no choice"], 0),
     ],
 )
-def test_what_a_whole_answer_says_is_counted_in_characters_of_its_text(choices: list[Any], chars: int) -> None:
+def test_what_a_whole_answer_says_is_counted_in_characters_of_its_text(choices: list[object], chars: int) -> None:
     assert content_chars(json.dumps({"choices": choices}).encode()) == chars
