@@ -31,6 +31,7 @@ from app.providers.residence import Residence
 from app.providers.wire import Wire
 from app.reload import Policy, Reloader, announce, make_policy
 from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
+from app.services.places import check_places
 from app.services.vector_store import ChromaStore
 from app.utils import logging
 from app.utils.monitoring import FAULTS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from app.config.assembled import Assembled
     from app.config.settings import Settings
     from app.config.specs import GatewayFile
-    from app.domain import Deployment
+    from app.domain import Deployment, EgressPolicy
     from app.gateway.ports import Embedder
     from app.loading import Loaded
     from app.services.rests import RedisRests
@@ -84,6 +85,8 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
     wire = Wire(Egress(assembled.egress), max_body_bytes=_MAX_ANSWER_BYTES)
     scan_pool = ThreadPoolExecutor(_SCAN_THREADS, thread_name_prefix="scan")
     announce(policy)
+    if policy.assessor.counting is not None:
+        log.warning("tokens_estimated", why=policy.assessor.counting)
     kept = keep(settings, assembled.egress)
     residence = Residence(wire)
     room = Room(places=settings.room_queue, wait_s=settings.room_wait_s)
@@ -117,11 +120,12 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, kept.quota), settings.trusted_proxies),
         admission=Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes),
         scan_pool=scan_pool,
-        reloader=Reloader(policy, chat=gateway, wire=wire, store=store, read=read, make=lambda new: _remake(settings, new)),
+        reloader=Reloader(policy, chat=gateway, wire=wire, store=store, read=read, make=lambda new: _remake(settings, assembled.egress, new)),
     )
 
 
-def _remake(settings: Settings, loaded: Loaded) -> Policy:
+def _remake(settings: Settings, started: EgressPolicy, loaded: Loaded) -> Policy:
+    check_places(settings, started, loaded.assembled.egress)
     return make_policy(settings, loaded, _store_clearance(settings, loaded.assembled))
 
 

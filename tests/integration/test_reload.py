@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from app.config.faults import ConfigError
 from app.config.settings import load_settings
 from tests.integration.gateway_server import serve
-from tests.simulators import OpenAISimulator
+from tests.simulators import NerSimulator, OpenAISimulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -244,6 +244,42 @@ async def test_the_collections_clearance_is_lowered_and_not_raised(
     await reload(gateway)
 
     assert str(gateway.parts.store.clearance) == "internal"
+
+
+async def test_networks_that_no_longer_hold_redis_are_refused_whole(tmp_path: Path, first: OpenAISimulator, second: OpenAISimulator) -> None:
+    elsewhere = 'local_networks: ["127.0.0.1/32"]'
+    settings = {"redis_url": "redis://127.0.0.2:1/0", "gateway_secret": "a-secret-of-the-tests", "admin_api_key": ADMIN, "gateway_api_keys": "owner:owner-key"}
+    with serve(tmp_path, config(first, second), **settings) as server:
+        served = server.parts.reloader.served
+        write(tmp_path, config(first, second, more=elsewhere))
+        status, answer = await reload(server)
+        kept = server.parts.reloader.served
+        write(tmp_path, config(first, second, more='local_networks: ["127.0.0.0/24"]'))
+        narrower, _ = await reload(server)
+
+    assert status == 400
+    assert "REDIS_URL: 127.0.0.2 is cleared for confidential, and is no longer" in json.dumps(answer)
+    assert (kept, narrower) == (served, 200)
+
+
+async def test_a_second_opinion_begins_and_ends_with_a_reload(gateway: GatewayServer, tmp_path: Path, first: OpenAISimulator, second: OpenAISimulator) -> None:
+    with NerSimulator({"hello": "PERSON"}) as reader:
+        before = await chat(gateway)
+        write(tmp_path, config(first, second, more=f'scan: {{second_opinion: {{url: "{reader.base_url}"}}}}'))
+        await reload(gateway)
+        read = await route(gateway)
+        write(tmp_path, config(first, second))
+        await reload(gateway)
+        after = await route(gateway)
+
+        assert before[0] == 200
+        assert (read["label"], after["label"]) == ("confidential", "public")
+        assert len(reader.texts) == 1
+
+
+async def route(gateway: GatewayServer) -> Any:
+    async with aiohttp.ClientSession() as http, http.post(f"{gateway.url}/v1/route", json=HELLO, headers={"authorization": "Bearer owner-key"}) as response:
+        return await response.json()
 
 
 @pytest.mark.parametrize("key", [None, "owner-key", "", ADMIN + "x"])

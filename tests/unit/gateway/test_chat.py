@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.domain import CacheState, Facts, Failure, Hints, Label, LaneName, Tenant
+from app.domain_routing import Condition
 from app.errors import GatewayError
 from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
@@ -148,6 +150,32 @@ async def test_a_long_body_is_scanned_off_the_event_loop() -> None:
     await served(chat, request(size=10_000_000))
 
     assert chat.assessor.in_loop == [True, False]  # type: ignore[attr-defined]
+
+
+async def test_a_reload_in_between_leaves_a_request_with_the_configuration_that_it_began_with() -> None:
+    tagged = Condition(tags=frozenset({"urgent"}))
+    old = table({"cheap": [deployment("a")], "strong": [deployment("b")]}, [(tagged, "strong"), (Condition(), "cheap")])
+    chat = gateway(Counting({}))
+    chat.table = old
+    real = chat.assessor
+
+    class Reloading(FakeAssessor):
+        def assess(self, body: Any, hints: Hints, earlier: Earlier, cuts: Cuts) -> Facts:
+            found = super().assess(body, hints, earlier, cuts)
+            chat.table, chat.assessor = table({"only": [deployment("a")]}), real  # no rule of it has a word for the tag
+            return found
+
+        def label_of(self, _: object) -> Label:
+            return Label.PUBLIC
+
+    given: Any = Reloading()
+    chat.assessor = given
+    asked = replace(request(size=10_000_000), tags=frozenset({"urgent"}))
+
+    first, second = await served(chat, asked), await served(chat, asked)
+
+    assert (first.receipt.rule, first.receipt.deployment) == ("rule-1", "b")
+    assert (second.receipt.rule, second.receipt.deployment) == ("rule-1", "a")
 
 
 async def test_a_failure_leaves_what_was_known_in_the_receipt() -> None:
