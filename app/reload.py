@@ -72,6 +72,7 @@ def announce(policy: Policy) -> None:
     """Say in the metrics what this process serves, and which names it may look up from now on."""
     net.announce("deployments", (address.host for address in policy.loaded.assembled.egress.clearances))
     DEGRADED.labels("scanner").set(policy.assessor.health is not None)
+    DEGRADED.labels("tokens").set(policy.assessor.counting is not None)
     CONFIGURATION_LOADED.set(policy.loaded.loaded_at)
     CONFIGURATION_HASH.set(int(policy.loaded.version or "0", 16))
 

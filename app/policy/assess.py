@@ -63,6 +63,12 @@ class Assessor:
         """None when all is well, else a sentence that says why everything is confidential."""
         return None if self._scanner.health is None else f"Everything is confidential: {self._scanner.health}"
 
+    @property
+    def counting(self) -> str | None:
+        """None when tokens can be counted, else a sentence that says why they are estimated. Reads files the first time."""
+        lacking = self._vocabularies.lacking()
+        return f"Tokens are estimated: LiteLLM's package lacks {' and '.join(lacking)}." if lacking else None
+
     def assess(self, body: Mapping[str, Any], hints: Hints, earlier: Earlier = _NOTHING, cuts: Cuts | None = None) -> Facts:
         """Return the facts of a request; `earlier` is what is remembered of what it carries on, `cuts` stand for the scale's own."""
         needs: frozenset[Capability] = frozenset()

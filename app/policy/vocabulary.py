@@ -58,6 +58,14 @@ class Vocabularies:
         self._folder = folder
         self._lock = threading.Lock()
         self._loaded: dict[Vocabulary, Any] = {}
+        self._lacking: tuple[Vocabulary, ...] | None = None
+
+    def lacking(self) -> tuple[Vocabulary, ...]:
+        """Return those whose file is not here, or is not the published one: tokens are estimated in their place. Reads 5 MB the first time."""
+        if self._lacking is None:
+            folder = self._folder or _packaged()
+            self._lacking = tuple(each for each in Vocabulary if not _is_published(each, folder))
+        return self._lacking
 
     def is_ready(self, vocabulary: Vocabulary) -> bool:
         """Say whether `count` needs nothing more; also so where the vocabulary cannot be had."""
@@ -90,13 +98,17 @@ def _packaged() -> Path | None:
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "litellm_core_utils" / "tokenizers"
 
 
-def _load(vocabulary: Vocabulary, folder: Path | None) -> Any:
-    """Return tiktoken's encoding, or None where its file is missing or not the published one: tiktoken would download it."""
+def _is_published(vocabulary: Vocabulary, folder: Path | None) -> bool:
     name, digest = _FILES[vocabulary]
     try:
-        if folder is None or hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-            return None
+        return folder is not None and hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     except OSError:
+        return False
+
+
+def _load(vocabulary: Vocabulary, folder: Path | None) -> Any:
+    """Return tiktoken's encoding, or None where its file is missing or not the published one: tiktoken would download it."""
+    if folder is None or not _is_published(vocabulary, folder):
         return None
     import tiktoken  # noqa: PLC0415 -- 7 MB that few requests need
     from tiktoken_ext.openai_public import ENCODING_CONSTRUCTORS  # type: ignore[import-untyped]  # noqa: PLC0415 -- it has no types; as above

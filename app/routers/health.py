@@ -59,6 +59,7 @@ def _health(request: Request) -> Health:
         "taint": state.chat.conversations.marks.status,
         "store": state.store.state,
         "scanner": state.chat.assessor.health or "ok",
+        "tokens": state.chat.assessor.counting or "ok",
         "second_opinion": "off" if state.chat.second_opinion is None else state.chat.second_opinion.status,
         "deployments": _deployments(active, failing),
     }

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from app.domain import ComplexityTier, Finding, Hints, Label, Tier
 from app.policy.assess import Assessor
 from app.policy.taint import Earlier
+from app.policy.vocabulary import Vocabularies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from app.policy.collect import Join, Scalar
     from app.policy.sensitivity.scanner import Scanner
@@ -346,3 +348,8 @@ def test_a_known_blob_is_not_scanned_and_what_stands_beside_it_is(real: Assessor
     assert real.assess(body, Hints()).label_reason == "findings"
     body["messages"] = [{"role": "assistant", "content": CARD, "signature": KEY}]
     assert real.assess(body, Hints(), known).label_reason == "findings"
+
+
+def test_tokens_that_can_only_be_estimated_are_told(tmp_path: Path) -> None:
+    assert Assessor().counting is None
+    assert Assessor(vocabularies=Vocabularies(tmp_path)).counting == "Tokens are estimated: LiteLLM's package lacks o200k_base and cl100k_base."

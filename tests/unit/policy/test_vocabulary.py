@@ -92,6 +92,15 @@ def test_a_file_that_is_missing_or_another_is_not_used(tmp_path: Path, content: 
     assert made.count(Vocabulary.O200K, ["x"]) is None
 
 
+def test_what_is_missing_or_another_is_known_without_loading_and_looked_for_once(tmp_path: Path) -> None:
+    assert Vocabularies().lacking() == ()
+    made = Vocabularies(tmp_path)
+
+    assert made.lacking() == tuple(Vocabulary)
+    tmp_path.rmdir()
+    assert made.lacking() is made.lacking()
+
+
 def test_without_litellm_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _: None)
     made = Vocabularies()
@@ -99,6 +108,7 @@ def test_without_litellm_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     made.load(Vocabulary.O200K)
 
     assert made.count(Vocabulary.O200K, ["x"]) is None
+    assert made.lacking() == tuple(Vocabulary)
 
 
 CHAT = [name for name in MODEL_TO_ENCODING if name.startswith(("gpt-3", "gpt-4", "gpt-5", "o1", "o3", "o4"))]
