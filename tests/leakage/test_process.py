@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,16 @@ HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy LANGFUSE_HOST 
 """.split()  # noqa: SIM905 -- thirty names read better as a paragraph
 
 
+# What lets Python, its event loop and LiteLLM tell more of what they do.
+TALKATIVE = {
+    "PYTHONASYNCIODEBUG": "1",
+    "PYTHONFAULTHANDLER": "1",
+    "PYTHONWARNINGS": "always",
+    "LITELLM_LOG": "DEBUG",
+    "DEBUG": "1",
+}
+
+
 def chat(text: str, **fields: Any) -> dict[str, Any]:
     return {"model": "auto", "messages": [{"role": "user", "content": text}]} | fields
 
@@ -58,23 +69,34 @@ def test_variables_of_the_environment_move_no_address(
 ) -> None:
     clouds, homes, public = neighbours
     with OpenAISimulator(tag="elsewhere") as elsewhere:
-        hostile = dict.fromkeys(ADDRESSES, elsewhere.url) | {"NO_PROXY": "", "no_proxy": "", "LITELLM_LOG": "DEBUG"}
-        with serving(tmp_path, **settings(tmp_path, **hostile)) as (url, _, log):
+        hostile = dict.fromkeys(ADDRESSES, elsewhere.url) | {"NO_PROXY": "", "no_proxy": ""} | TALKATIVE
+        with serving(tmp_path, **settings(tmp_path, WORKERS="2", **hostile)) as (url, _, log):
             answers = [post(url, chat(EMAIL.text, model=f"home-{name}", stream=False)) for name in MODELS]
             answers += [post(url, chat("Say hello.", model=f"cloud-{name}")) for name in MODELS]
             for fault in ("echo-400", "echo-500", "malformed-1"):
                 for home in homes.values():
                     home.fault = fault
                     post(url, chat(EMAIL.text))
+            [shared] = (tmp_path / "tmp").iterdir()  # the workers' marks and metrics
+            of_workers = held_by_files([shared])
+            modes = (stat.S_IMODE(shared.stat().st_mode), stat.S_IMODE((shared / "marks").stat().st_mode))
         output = log.read_bytes()
         stray = elsewhere.connections
 
     left = held_by_files([tmp_path])
     at_clouds = b"".join(cloud.raw for cloud in (*clouds.values(), public))
-    bytes_seen = seen(EMAIL, output) + seen(EMAIL, left) + seen(EMAIL, at_clouds)
-    evidence("environment", f"{len(hostile)} variables that name another address; debug level; log and every file left", len(answers) + 18, bytes_seen)
+    bytes_seen = seen(EMAIL, output) + seen(EMAIL, of_workers) + seen(EMAIL, left) + seen(EMAIL, at_clouds)
+    evidence(
+        "environment",
+        f"{len(hostile)} variables that name another address or ask for more words; two workers; log, what they share, every file left",
+        len(answers) + 18,
+        bytes_seen,
+    )
     assert [status for status, _, _ in answers] == [200] * 2 * len(MODELS)
     assert all(home.saw(EMAIL.value.encode()) for home in homes.values())
+    assert b'"event":"request"' in output
+    assert modes == (0o700, 0o600)
+    assert not shared.exists()
     assert stray == 0
     assert bytes_seen == 0
 
