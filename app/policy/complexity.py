@@ -7,9 +7,10 @@ the score exactly. A short, simple ask halves it.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
+from math import expm1, fsum, log1p
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ _SHORT_WORDS, _NOT_SHORT_WORDS = 25, 50  # between them a simple ask fades out
 _CONTINUATION_WORDS = 5
 _CONTINUATION_CHARS = 60
 _FEWEST_WORDS, _MOST_WORDS = 8, 300  # between them length counts, by its logarithm
-_LEAST_LENGTH, _MOST_LENGTH = math.log1p(_FEWEST_WORDS), math.log1p(_MOST_WORDS)
+_LEAST_LENGTH, _MOST_LENGTH = log1p(_FEWEST_WORDS), log1p(_MOST_WORDS)
 _SYMBOLS = tuple(symbol.encode() for symbol in "\u221a\u2211\u2264")
 _QUESTION = "\uff1f".encode()
 _CONTINUATIONS = frozenset(word.encode() for word in CONTINUATIONS)
@@ -71,7 +72,8 @@ _ENOUGH: dict[str, float] = {
     "constraints": 5,
     "technical": 3,
 }
-_NAMES = (*_ENOUGH, "simple")
+_NOTHING: dict[str, float] = dict.fromkeys((*_ENOUGH, "simple"), 0)
+_PART = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +109,24 @@ def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | 
 
     A hint sets the tier and leaves the score as it is. `cuts` stand for the scale's own.
     """
-    text = next((turn for turn in turns if not is_continuation(turn)), turns[0] if turns else "")
+    text = turns[0] if turns else ""
+    if len(text) <= _CONTINUATION_CHARS:
+        text = next((turn for turn in turns if not is_continuation(turn)), text)
     found = signals(text, scale=scale)
     discount = 1 - scale.simple_discount * found.pop("simple")
-    weights = scale.weights
-    logs = [(-math.log1p(-min(weights.get(name, 0.0) * value, _MOST)), name) for name, value in found.items() if value]
-    total = math.fsum([part for part, _ in logs])
+    weight_of = scale.weights.get
+    logs: list[tuple[float, str]] = []
+    for name, value in found.items():
+        if value:
+            logs.append((-log1p(-min(weight_of(name, 0.0) * value, _MOST)), name))
+    total = fsum([part for part, _ in logs])
     cuts = scale.cuts if cuts is None else cuts
     if total == 0:
         return Complexity(0.0, hint or cuts.tier(0.0), cuts=cuts)
-    factor = -math.expm1(-total) * discount / total
-    logs.sort(key=_by_share)
+    factor = -expm1(-total) * discount / total
+    logs.sort(key=_PART, reverse=True)
     shares = tuple([(name, part * factor) for part, name in logs if part])
-    whole = math.fsum([share for _, share in shares])
+    whole = fsum([share for _, share in shares])
     return Complexity(whole, hint or cuts.tier(whole), shares, cuts)
 
 
@@ -132,36 +139,44 @@ def signals(text: str, *, scale: Scale = SCALE) -> dict[str, float]:
     spaced = raw if len(raw) == len(low) else _FOREIGN_MARKS.sub(" ", low).encode("utf-8", "surrogatepass")
     words = split(spaced)
     size = float(len(words))
+    questions = 0
+    seen: dict[str, float] = {**_NOTHING, **dict.fromkeys(scale.own, 0)} if scale.own else _NOTHING.copy()
     if spaced is not raw:
         size += len(spaced.translate(None, _NO_IDEOGRAPHS)) * _WORDS_PER_IDEOGRAPH
-    seen: dict[str, float] = dict.fromkeys((*_NAMES, *scale.own), 0)
-    scale.lexicon.count(low, raw, words, seen)
-    _count_marks(raw, seen)
-    seen["length"] = math.log1p(size) - _LEAST_LENGTH if size > _FEWEST_WORDS else 0
-    shortness = min(1.0, (_NOT_SHORT_WORDS - size) / (_NOT_SHORT_WORDS - _SHORT_WORDS)) if size < _NOT_SHORT_WORDS else 0.0
-    simple = shortness if seen.pop("simple") else 0.0
+        questions = raw.count(_QUESTION)
+        seen["mathematics"] = 0.5 * sum(map(raw.count, _SYMBOLS))
+    scale.lexicon.count(low, raw, words, seen, is_short=size < _NOT_SHORT_WORDS)
+    _count_marks(raw, seen, questions)
+    if size > _FEWEST_WORDS:
+        seen["length"] = log1p(size) - _LEAST_LENGTH
+    simple = seen.pop("simple")
     enough = {**_ENOUGH, **scale.own} if scale.own else _ENOUGH
-    found = {name: min(1.0, value / enough[name]) if value else 0.0 for name, value in seen.items()}
-    found["simple"] = simple
-    return found
+    for name, value in seen.items():
+        if value:
+            seen[name] = min(1.0, value / enough[name])
+    seen["simple"] = min(1.0, (_NOT_SHORT_WORDS - size) / (_NOT_SHORT_WORDS - _SHORT_WORDS)) if simple and size < _NOT_SHORT_WORDS else 0.0
+    return seen
 
 
-def _count_marks(raw: bytes, seen: dict[str, float]) -> None:
-    """Add to each signal's count what the marks of a text say.
+def _count_marks(raw: bytes, seen: dict[str, float], questions: int) -> None:
+    """Add to each signal's count what the marks of a text say; `questions` are those that it has beside its ASCII.
 
     Most are counted in what is left when letters, digits and spaces are taken out, a twentieth of the text. Marks of more than one character are counted
     in the text itself, and only where their rarest character is left.
     """
     marks = raw.translate(None, _NO_MARKS)
     count, whole = marks.count, raw.count
-    questions = count(b"?")
+    questions += count(b"?")
     symbols = count(b"=") + count(b"^")
     code = 0.25 * (count(b"{") + count(b"}") + count(b";"))
     if b"\n" in marks:
-        seen["parts"] += len(_BULLET.findall(raw)) + 0.5 * whole(b"\n\n")
+        seen["parts"] += len(_BULLET.findall(raw))
+        if b"\n\n" in marks:
+            seen["parts"] += 0.5 * whole(b"\n\n")
     if b"(" in marks:
-        code += 0.25 * whole(b"()")
         symbols += whole(b"o(")
+        if b"()" in marks:
+            code += 0.25 * whole(b"()")
     if b"+" in marks:
         symbols += whole(b" + ")
     if b"*" in marks:
@@ -170,9 +185,6 @@ def _count_marks(raw: bytes, seen: dict[str, float]) -> None:
         symbols += whole(b"\\frac")
     if b"`" in marks:
         code += 2 * whole(b"```")
-    if not raw.isascii():
-        symbols += sum(map(whole, _SYMBOLS))
-        questions += whole(_QUESTION)
     seen["clauses"] = 1.3 * seen["clauses"] + 0.5 * count(b",")
     seen["mathematics"] += 0.5 * symbols
     seen["code"] += code
@@ -180,10 +192,6 @@ def _count_marks(raw: bytes, seen: dict[str, float]) -> None:
         seen["parts"] += questions - 1
     # A number goes on over dots and commas; without a digit in it such a run is none.
     seen["quantities"] = 0.5 * seen["quantities"] + 0.5 * len(raw.translate(_DIGIT_RUNS, b".,").split())
-
-
-def _by_share(entry: tuple[float, str]) -> float:
-    return -entry[0]
 
 
 def is_continuation(turn: str) -> bool:

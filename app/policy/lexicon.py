@@ -15,9 +15,14 @@ from app.policy.complexity_words import IDEOGRAPHIC, PHRASES, WORDS
 from app.policy.sensitivity.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    # What is looked up, and for each word the signals that it stands for, and the phrases that it is the longest word of.
+    Table = tuple[frozenset[bytes], dict[bytes, tuple[tuple[str, ...], tuple[tuple[bytes, str], ...]]]]
 
 _PUNCTUATION = b'.,;:!?()[]{}"<>/\\|*_`~-'
+_SIMPLE = "simple"
+_NARROW = bytes(range(0xE3))  # what UTF-8 writes all scripts with that put spaces between words; kana, ideographs and Korean have bytes above
 _SPACES = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION))
 
 
@@ -54,48 +59,53 @@ class Lexicon:
                 words[raw].append(name)
             else:
                 phrases[max(reversed(parts), key=len)].append((raw, name))
-        self._names = {word: tuple(dict.fromkeys(names)) for word, names in words.items()}
-        self._phrases = {word: tuple(held) for word, held in phrases.items()}
-        self._words = frozenset(words)
-        self._phrase_words = frozenset(phrases)
-        self._known = self._words | self._phrase_words
+        self._short = _table(words, phrases)
+        self._long = _table(
+            {word: [name for name in names if name != _SIMPLE] for word, names in words.items()},
+            {word: [entry for entry in held if entry[1] != _SIMPLE] for word, held in phrases.items()},
+        )
         self._literal_names = {text: tuple(dict.fromkeys(names)) for text, names in literal.items()}
         self._literal = _any_of(literal)
+        self._narrow = _any_of(entry for entry in literal if not entry.encode().translate(None, _NARROW))
         self._ascii = _any_of(filter(str.isascii, literal))
         regexes = [(regex, signal.name) for signal in signals for regex in signal.regexes]
         self._regex_names = [name for _, name in regexes]
         self._regexes = Database([(regex, True) for regex, _ in regexes]) if regexes else None
 
-    def count(self, text: str, raw: bytes, words: Iterable[bytes], seen: dict[str, float]) -> None:
+    def count(self, text: str, raw: bytes, words: Iterable[bytes], seen: dict[str, float], *, is_short: bool = True) -> None:
         """Add to each signal's count in `seen` how many of its entries are in a text; each counts once however often it stands.
 
-        `text` is in lower case, `raw` the same in UTF-8, `words` what `split` makes of it.
+        `text` is in lower case, `raw` the same in UTF-8, `words` what `split` makes of it. In a text that is not short nothing tells a simple ask, and its
+        words and phrases are not looked for.
         """
-        known = self._known.intersection(words)
-        for word in known & self._phrase_words:
-            for phrase, name in self._phrases[word]:
+        known, entries = self._short if is_short else self._long
+        for word in known.intersection(words):
+            names, phrases = entries[word]
+            for name in names:
+                seen[name] += 1
+            for phrase, name in phrases:
                 if phrase in raw:
                     seen[name] += 1
-        for word in known & self._words:
-            for name in self._names[word]:
-                seen[name] += 1
-        for name in self._told_apart(text, raw):
-            seen[name] += 1
-
-    def _told_apart(self, text: str, raw: bytes) -> Iterator[str]:
-        """Yield the signals of what is no word between spaces."""
-        literal = self._ascii if text.isascii() else self._literal
+        literal = self._ascii if text.isascii() else self._literal if raw.translate(None, _NARROW) else self._narrow
         if literal is not None:
             for entry in set(literal.findall(text)):
-                yield from self._literal_names[entry]
+                for name in self._literal_names[entry]:
+                    seen[name] += 1
         if self._regexes is not None:
-            yield from (self._regex_names[number] for number in {number for number, _ in self._regexes.hits(raw)})
+            for number in {number for number, _ in self._regexes.hits(raw)}:
+                seen[self._regex_names[number]] += 1
 
 
 def _built_in() -> Iterator[tuple[str, str]]:
     for listed in (WORDS, PHRASES, IDEOGRAPHIC):
         for name, texts in listed.items():
             yield from ((text, name) for text in texts)
+
+
+def _table(words: Mapping[bytes, Sequence[str]], phrases: Mapping[bytes, Sequence[tuple[bytes, str]]]) -> Table:
+    entries = {word: (tuple(dict.fromkeys(words.get(word, ()))), tuple(phrases.get(word, ()))) for word in {**words, **phrases}}
+    entries = {word: found for word, found in entries.items() if any(found)}
+    return frozenset(entries), entries
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:

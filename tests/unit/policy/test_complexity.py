@@ -174,9 +174,9 @@ def test_no_more_than_the_sample_is_looked_at() -> None:
     looked: list[int] = []
 
     class Noting:
-        def count(self, text: str, raw: bytes, words: list[bytes], seen: dict[str, float]) -> None:
+        def count(self, text: str, raw: bytes, words: list[bytes], seen: dict[str, float], *, is_short: bool) -> None:
             looked.append(len(text))
-            BUILT_IN.count(text, raw, words, seen)
+            BUILT_IN.count(text, raw, words, seen, is_short=is_short)
 
     lexicon: Any = Noting()
     for size in (1_000, 100_000, 1_000_000):
