@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
 from app.gateway.bounds import UNBOUND, Bounds
+from app.gateway.cache_control import CacheControl
 from app.gateway.cache_key import cache_key
+from app.gateway.decided import Decision, Decisions
 from app.gateway.flights import Flights
 from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.scores import Scores
-from app.gateway.snapshot import Stays, ask, take_snapshot
+from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from app.domain import Asked, Facts, Hints, LaneName, Plan, Snapshot, Tenant
     from app.domain_routing import RoutingTable
-    from app.gateway.cache_control import CacheControl
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt
     from app.gateway.scans import Scans
@@ -45,6 +46,8 @@ T = TypeVar("T")
 # Above this parsing and scanning take milliseconds, and leave the event loop.
 SCAN_INLINE_BYTES = 64 * 1024
 
+_PLAIN = CacheControl()
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -58,6 +61,7 @@ class ChatRequest:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tags: frozenset[str] = field(default=frozenset(), repr=False)
     bounds: Bounds = UNBOUND
+    name: bytes | None = None  # by which it is known again (Decisions), where its bytes alone decide over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class ChatGateway:
     vitals: Vitals = field(default_factory=Vitals)
     scores: Scores = field(default_factory=Scores)
     stays: Stays = field(default_factory=Stays)
+    decisions: Decisions = field(default_factory=Decisions)
     conversations: Conversations | None = None
     second_opinion: SecondOpinion | None = None
 
@@ -111,16 +116,16 @@ class ChatGateway:
         snapshot = self.snapshot(terms, request)
         facts, conversation = await self._assess(terms, request, snapshot, receipt)
         plan = await self.weigh(terms, request, facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
-        receipt.rule, receipt.arm = plan.rule, plan.arm or None
-        known = facts.known_complexity
-        if known is not None:
-            self.scores.add(known, terms.assessor.scale)
-        ROUTED.labels(str(facts.label), known.tier if known is not None else "unread", plan.rule).inc()
-        place = Place(self.cache, self.flights, self._cache_key(request, facts, plan), request.cache_control, self.limits.cache_ttl_s)
+        receipt.arm = plan.arm or None
+        self._note_route(receipt, facts, plan.rule, terms.assessor)
+        key = self._cache_key(request, facts, plan)
+        place = Place(self.cache, self.flights, key, request.cache_control, self.limits.cache_ttl_s)
         stored = await self._find(place, receipt, deadline, stream=stream)
         if stored is not None:
-            receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
-            return Reply(receipt, stream=stream, body=stored.body)
+            by_bytes = snapshot is IDLE and terms.second_opinion is None and (conversation is None or conversation.earlier is NOTHING)
+            if by_bytes and request.name is not None and key is not None:
+                self.decisions.keep(request.name, Decision(terms.table, terms.assessor, facts, plan.rule, key, stream))
+            return _replayed(receipt, stored, stream=stream)
         walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
@@ -133,6 +138,26 @@ class ChatGateway:
         if plan.arm:
             ARMS.labels(plan.arm).inc()
         return reply
+
+    async def recall(self, name: bytes, tenant: Tenant, receipt: Receipt) -> Reply | None:
+        """Return the stored answer to a body that was decided over before, as `run` would; None where it has to be read and decided over."""
+        decision = self.decisions.find(name, self.table, self.assessor)
+        if decision is None or self.cache is None or self.second_opinion is not None or self.vitals.resting():
+            return None
+        if self.conversations is not None and self.conversations.marks.may_hold(tenant.key_id):
+            return None
+        start = time.perf_counter()
+        place = Place(self.cache, self.flights, decision.key, _PLAIN, self.limits.cache_ttl_s)
+        stored = await place.find_stored()
+        if stored is None:
+            return None
+        receipt.facts = decision.facts
+        receipt.assess_s = 0.0
+        for kind in decision.facts.kinds:
+            FINDINGS.labels(kind).inc()
+        self._note_route(receipt, decision.facts, decision.rule, decision.assessor)
+        self._note_look_up(place, receipt, start)
+        return _replayed(receipt, stored, stream=decision.stream)
 
     @staticmethod
     def ask(terms: Terms, request: ChatRequest) -> Asked:
@@ -211,11 +236,22 @@ class ChatGateway:
     async def _find(self, place: Place, receipt: Receipt, deadline: float, *, stream: bool) -> StoredAnswer | None:
         start = time.perf_counter()
         stored = await place.find(join=not stream, wait_s=max(0.0, deadline - asyncio.get_running_loop().time()))
+        self._note_look_up(place, receipt, start)
+        return stored
+
+    @staticmethod
+    def _note_look_up(place: Place, receipt: Receipt, start: float) -> None:
         receipt.cache = place.state
         if place.state is not CacheState.BYPASS:
             receipt.cache_s = time.perf_counter() - start
         CACHE.labels(place.state).inc()
-        return stored
+
+    def _note_route(self, receipt: Receipt, facts: Facts, rule: str, assessor: Assessor) -> None:
+        receipt.rule = rule
+        known = facts.known_complexity
+        if known is not None:
+            self.scores.add(known, assessor.scale)
+        ROUTED.labels(str(facts.label), known.tier if known is not None else "unread", rule).inc()
 
     def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, receipt: Receipt, deadline: float, *, stream: bool) -> Walk:
         limits = self.limits
@@ -252,6 +288,11 @@ def _going_out(request: ChatRequest) -> dict[str, Any]:
     """Return all that may leave. A header stands beside a field of its name and not in its place, for then nobody would have read the field."""
     body = request.body
     return {**body, **{name: [body[name], value] if name in body else value for name, value in request.headers}}
+
+
+def _replayed(receipt: Receipt, stored: StoredAnswer, *, stream: bool) -> Reply:
+    receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
+    return Reply(receipt, stream=stream, body=stored.body)
 
 
 async def _begun(reply: StreamReply | WholeReply, commit_s: float) -> Reply:

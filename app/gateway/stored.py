@@ -74,6 +74,18 @@ class Place:
 
     async def find(self, *, join: bool, wait_s: float) -> StoredAnswer | None:
         """Return a stored answer, or with `join` the one that an identical call in flight brings within `wait_s`."""
+        stored = await self.find_stored()
+        if stored is not None or self.state is CacheState.BYPASS or not join:
+            return stored
+        seat = await self._flights.board(self._key, wait_s=wait_s)
+        if isinstance(seat, Landed):
+            self.state = CacheState.JOINED
+            return seat.value
+        self._lead = seat
+        return None
+
+    async def find_stored(self) -> StoredAnswer | None:
+        """Return a stored answer."""
         if self._cache is None or self._control.no_cache:
             return None
         raw = await self._cache.get(self._key)
@@ -82,13 +94,6 @@ class Place:
             self.state = CacheState.HIT
             return stored
         self.state = CacheState.MISS
-        if not join:
-            return None
-        seat = await self._flights.board(self._key, wait_s=wait_s)
-        if isinstance(seat, Landed):
-            self.state = CacheState.JOINED
-            return seat.value
-        self._lead = seat
         return None
 
     def land(self, answer: StoredAnswer) -> None:

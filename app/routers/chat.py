@@ -60,9 +60,8 @@ class ChatEndpoint:
                 admitted = await self.admission.enter(tenant.key_id, headers, whole=is_whole(scope))
                 receipt.queue_s = admitted.waited_s
                 raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
-                request = await self._read(raw, headers, tenant)
                 with Presence(scope, receive) as presence:
-                    reply = await self.gateway.run(request, receipt)
+                    reply = await self._reply(raw, headers, tenant, receipt)
                     await _send(reply, send, limits, presence)
                     presence.end()
             except GatewayError as error:
@@ -81,13 +80,21 @@ class ChatEndpoint:
                         admitted.leave()
                 scope["sluice"].update(receipt.log_fields())
 
-    async def _read(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:
+    async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt) -> Reply:
+        gateway = self.gateway
+        name = None if gateway.cache is None else gateway.decisions.name(tenant, headers, raw)
+        if name is not None:
+            known = await gateway.recall(name, tenant, receipt)
+            if known is not None:
+                return known
         if len(raw) <= SCAN_INLINE_BYTES:
-            return read_request(raw, headers, tenant)
-        return await self.gateway.scans.run(tenant.key_id, len(raw), read_request, raw, headers, tenant)
+            request = read_request(raw, headers, tenant, name)
+        else:
+            request = await gateway.scans.run(tenant.key_id, len(raw), read_request, raw, headers, tenant)
+        return await gateway.run(request, receipt)
 
 
-def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> ChatRequest:
+def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant, name: bytes | None = None) -> ChatRequest:
     """Return the request that a body and its headers make. Raises InvalidRequestError and MediaTypeError."""
     check_media_type(headers)
     body = read_chat_body(raw)
@@ -100,6 +107,7 @@ def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant) -> Chat
         headers=() if _FORWARDED.isdisjoint(headers) else tuple((name, headers[name]) for name in sorted(_FORWARDED) if name in headers),
         tags=read_tags(headers),
         bounds=read_bounds(headers),
+        name=name,
     )
 
 

@@ -1,0 +1,105 @@
+"""What was decided over bodies whose answers came from the cache: the same bytes again need not be parsed, scanned and routed anew.
+
+Kept is only what the bytes, the tenant and the configuration decide alone, so that a fresh evaluation would say the same: nothing that hangs on rests, times,
+draws, measures, moving cuts, earlier turns, a second opinion, headers or vocabularies that are loaded meanwhile. Confidential requests are never kept. What is
+kept holds no text: names, kinds, places and numbers, under a hash with a key of this process alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from app.domain import Complexity, ComplexityTier, Facts, Label, Measured
+from app.policy.counting import near
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.domain import Tenant
+    from app.domain_routing import RoutingTable
+    from app.policy.assess import Assessor
+
+MAX_KEPT: Final = 4096  # some 2 KB each with its findings, 8 MB in all
+_MAX_FINDINGS: Final = 16
+_MAX_BYTES: Final = 64 * 1024  # of a body: to hash a longer one would hold the event loop, and its scan leaves that anyway
+
+# What a request's headers can change of how it is decided (read_request reads these and Content-Type).
+DECIDING: Final = frozenset(
+    "content-encoding x-sensitivity x-complexity x-gateway-tags x-timeout x-no-fallback cache-control idempotency-key openai-beta".split()  # noqa: SIM905 -- names
+)
+
+_UNREAD: Final = Complexity(0.0, ComplexityTier.SIMPLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known(Measured):
+    """Measures of which nothing is left to read but a complexity that had been read, or had not."""
+
+    @property
+    def known_complexity(self) -> Complexity | None:
+        """The complexity, where it had been read."""
+        return None if self.complexity is _UNREAD else self.complexity
+
+
+class Decision(NamedTuple):
+    """What a body came to: by which configuration, its facts (without texts), the rule, the cache's key, and whether it asks for a stream."""
+
+    table: RoutingTable
+    assessor: Assessor
+    facts: Facts
+    rule: str
+    key: bytes
+    stream: bool
+
+
+class Decisions:
+    """The newest decisions, `limit` at most; one used again is new. For one event loop."""
+
+    def __init__(self, limit: int = MAX_KEPT) -> None:
+        self._limit = limit
+        self._secret = secrets.token_bytes(32)
+        self._kept: OrderedDict[bytes, Decision] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def name(self, tenant: Tenant, headers: Mapping[str, str], raw: bytes) -> bytes | None:
+        """Return what a body is known by, or None where more than its bytes decides. Takes 2 µs for 1 KB."""
+        if len(raw) > _MAX_BYTES or not DECIDING.isdisjoint(headers) or headers.get("content-type", "application/json") != "application/json":
+            return None
+        whose = tenant.key_id.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(b"%d:%b" % (len(whose), whose), key=self._secret, digest_size=16, person=b"sluice/decided/1")
+        digest.update(raw)
+        return digest.digest()
+
+    def find(self, name: bytes, table: RoutingTable, assessor: Assessor) -> Decision | None:
+        """Return what was decided by this very configuration."""
+        decision = self._kept.get(name)
+        if decision is None:
+            return None
+        if decision.table is not table or decision.assessor is not assessor:
+            del self._kept[name]
+            return None
+        self._kept.move_to_end(name)
+        return decision
+
+    def keep(self, name: bytes, decision: Decision) -> None:
+        """Keep a decision, where nothing but the body and the configuration made it (the caller answers for snapshot, earlier turns and headers)."""
+        facts = decision.facts
+        least = near(decision.table).least
+        counts = least is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) >= least
+        if facts.label >= Label.CONFIDENTIAL or len(facts.findings) > _MAX_FINDINGS or counts:
+            return
+        self._kept[name] = decision._replace(facts=_without_text(facts))
+        if len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+
+def _without_text(facts: Facts) -> Facts:
+    known = facts.known_complexity
+    measures = _Known(_UNREAD if known is None else known, facts.tokens_about, facts.tokens_at_most)
+    return Facts(facts.label, facts.label_reason, facts.findings, max_output_tokens=facts.max_output_tokens, needs=facts.needs, measures=measures)
