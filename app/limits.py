@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from limits import RateLimitItemPerMinute
 from limits.storage import MovingWindowSupport, Storage
 from slowapi import Limiter
 from slowapi.util import get_remote_address
@@ -51,15 +50,14 @@ class RateLimit:
         self.shared = remote is not None and not self.off
         self._remote = remote
         self._clock = clock
-        self._item = _PerMinute(max(1, per_minute))
+        self._limit = max(1, per_minute)
         limiter = Limiter(
             key_func=get_remote_address,  # asked for, never called
             strategy="moving-window",
             storage_uri=f"{BoundedWindows.STORAGE_SCHEME[0]}://",
             storage_options={"clock": clock, "max_keys": max_keys},
         )
-        self._windows = limiter.limiter
-        store = self._windows.storage
+        store = limiter.limiter.storage
         assert isinstance(store, BoundedWindows)  # noqa: S101 -- it was asked for by its scheme
         self._store = store
 
@@ -77,21 +75,10 @@ class RateLimit:
         if self.off:
             return None
         bucket = _bucket(key)
-        allowed = self._windows.hit(self._item, bucket)
+        limit = self._limit
+        allowed = self._store.acquire_entry(bucket, limit, _MINUTE_S)  # what the strategy calls, and all that it does
         oldest, count, now = self._store.last  # what `get_window_stats` would look up anew, for three times the cost of the hit
-        return _counted(Window(allowed, self._item.amount, self._item.amount - count, max(0.0, oldest + _MINUTE_S - now)))
-
-
-class _PerMinute(RateLimitItemPerMinute):
-    """A limit that is alone in its store, so that a key need not name it."""
-
-    def key_for(self, *identifiers: bytes | str | float) -> str:
-        """Return the bucket as it is."""
-        return str(identifiers[0])
-
-    def get_expiry(self) -> int:
-        """Return the window's seconds."""
-        return _MINUTE_S
+        return _counted(Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now)))
 
 
 @dataclass(slots=True)
@@ -286,6 +273,7 @@ def _duration(seconds: float) -> bytes:
     milliseconds = math.ceil(seconds * 1000)
     if 0 < milliseconds < 1000:
         return b"%dms" % milliseconds
-    minutes, rest = divmod(milliseconds, 60_000)
-    text = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    return (f"{minutes}m{text}" if minutes else text).encode()
+    whole, thousandths = divmod(milliseconds, 1000)
+    minutes, rest = divmod(whole, 60)
+    text = (b"%d.%03d" % (rest, thousandths)).rstrip(b"0") if thousandths else b"%d" % rest
+    return b"%dm%bs" % (minutes, text) if minutes else text + b"s"
