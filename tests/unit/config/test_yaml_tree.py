@@ -120,6 +120,15 @@ def test_tags_and_keys_that_are_no_words_are_faults() -> None:
     assert _parse("? [a]\n: 1")[1] == ["1: a key must be a word"]
 
 
+def test_a_password_that_yaml_takes_for_something_of_its_own_is_not_repeated() -> None:
+    lines = ["a: *swordfish", "a: [&swordfish 1, &swordfish 2]", "a: !swordfish!x 1", "a: &swordfish' 1", 'a: "swordfish\\q"', "a: 'swordfish' x"]
+
+    said = [fault for line in lines for fault in _parse(line)[1]]
+
+    assert len(said) >= len(lines) - 1  # an anchor may be named twice
+    assert "swordfish" not in repr(said)
+
+
 def test_what_is_not_yaml_is_a_fault_with_its_line() -> None:
     assert _parse("a: 1\nb: [\n")[1][0].startswith("3: this is not YAML: ")
     assert _parse("a: 1\n\tb: 2\n")[1][0].startswith("2: this is not YAML: ")
