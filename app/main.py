@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from app import VERSION
@@ -28,7 +27,7 @@ from app.parts import close, compose, look_for_redis
 from app.policy.counting import may_take_long
 from app.reload import on_hangup
 from app.routers import admin, chat, documents, health, models, route, search
-from app.routers.chat_openapi import CHAT_OPERATION
+from app.routers.description import describe
 from app.routers.errors import add_error_handlers, refuse_method
 from app.shutdown import Drain
 from app.supervisor import Control
@@ -128,16 +127,8 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
         api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
     api.add_api_route(chat.PATH, refuse_method, methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     add_error_handlers(api)
-    api.openapi = partial(_describe, api)  # type: ignore[method-assign] # FastAPI's documented way to extend the description
+    api.openapi = partial(describe, api, keyed=bool(parts.settings.api_keys))  # type: ignore[method-assign] # FastAPI's documented way to extend the description
     return api
-
-
-def _describe(api: FastAPI) -> dict[str, Any]:
-    if api.openapi_schema is None:
-        described = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
-        described["paths"] = {chat.PATH: {"post": CHAT_OPERATION}, **described["paths"]}
-        api.openapi_schema = described
-    return api.openapi_schema
 
 
 def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled, raw: bytes) -> dict[str, Any]:

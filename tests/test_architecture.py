@@ -90,6 +90,7 @@ UNMIRRORED = {
     "app/dependencies.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/middleware.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/models.py": "shapes of answers: tests/integration/test_http_edge.py reads them",
+    "app/routers/description.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/routers/chat.py": "speaks HTTP: tests/integration/test_chat_relay.py",
     "app/routers/errors.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/routers/health.py": "speaks HTTP: tests/integration/test_http_edge.py",

@@ -177,6 +177,7 @@ async def test_the_description_shows_every_route(http: aiohttp.ClientSession, de
 
     assert {"/v1/chat/completions", "/v1/models", "/search", "/documents", "/health", "/readyz", "/metrics", "/"} <= set(described["paths"])
     assert (await http.get(f"{demo.url}/docs")).status == 200
+    assert not any(operation["security"] for path in described["paths"].values() for operation in path.values())
 
 
 @pytest.fixture
@@ -217,6 +218,16 @@ async def test_a_known_key_passes_from_any_host(http: aiohttp.ClientSession, key
     headers = {"Authorization": f"Bearer {key}", "Host": "gateway.example.com"}
 
     assert (await http.post(f"{keyed.url}/v1/chat/completions", json=BODY, headers=headers)).status == 200
+
+
+async def test_the_description_says_which_routes_want_a_key(http: aiohttp.ClientSession, keyed: GatewayServer) -> None:
+    described = await (await http.get(f"{keyed.url}/openapi.json", headers={"Authorization": "Bearer key-one"})).json()
+
+    assert described["components"]["securitySchemes"]["gateway_key"]["scheme"] == "bearer"
+    assert {path for path, operations in described["paths"].items() if not any(operation["security"] for operation in operations.values())} == {
+        "/health",
+        "/readyz",
+    }
 
 
 @pytest.mark.parametrize("path", ["/health", "/readyz"])
