@@ -176,7 +176,7 @@ def summary(load: Load, outcomes: list[Outcome]) -> dict[str, float]:
     """Return the figures of one kind of request, in milliseconds. A gap is the longest of its stream."""
     whole = [outcome for outcome in outcomes if outcome.whole]
     if len(whole) < 2:
-        return {"requests": len(whole), "failed": len(outcomes) - len(whole)}
+        return {"requests": len(whole), "failed": len(outcomes) - len(whole), "seconds": load.seconds, "stalled": 0}
     first = [(outcome.first - outcome.due) * 1000 for outcome in whole]
     total = [(outcome.last - outcome.due) * 1000 for outcome in whole]
     gaps = [outcome.gap * 1000 for outcome in whole]

@@ -46,12 +46,15 @@ def bars(report: dict[str, Any], legs: tuple[str, ...], *, name: str, title: str
 def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "sluice"  # the same figures give the same file
     report = json.loads((RESULTS / "latest.json").read_text())
+    report["legs"]["idle"] = report.get("idle", {})
     wrk = ("json-1", "json-32", "json-256", "prompt-100k", "prompt-1m", "hit")
-    streams = ("stream-5ms", "stream-100", "stream-250", "stream-500", "head-of-line")
+    streams = ("stream-5ms", "stream-100", "stream-500", "head-of-line")
     bars(report, wrk, name="cpu", title="CPU time of the serving process", unit="µs a request", key="cpu_us")
     bars(report, streams, name="cpu-streams", title="CPU time of the serving process", unit="µs a stream", key="cpu_us")
     bars(report, wrk, name="throughput", title="Requests answered on one core", unit="a second", key="per_s")
     bars(report, wrk, name="latency", title="Latency, 99th percentile", unit="ms", key="p99_ms")
+    bars(report, ("idle", *wrk, *streams), name="memory", title="Memory of the serving process and its children", unit="MB", key="rss_mb")
+    bars(report, ("stream-most",), name="streams", title="Streams at once, 64 chunks at 20 ms, of which none or few stall", unit="streams", key="at_once")
     bars(report, streams, name="first-token", title="From when a stream was due to its first byte, median", unit="ms", key="first_p50_ms")
     bars(report, streams, name="gaps", title="Longest pause inside a stream, 99th percentile of the streams", unit="ms", key="gap_p99_ms")
     print(f"drawn in {RESULTS}")

@@ -1,8 +1,9 @@
 """Measure the gateway beside what it is compared with, in one run.
 
-    python -m benchmarks.run [--legs json-32,stream-5ms] [--quick] [--repeats 3] [--soak MINUTES] [--check]
+    python -m benchmarks.run [--legs json-32,stream-5ms] [--targets sluice,fastapi] [--quick] [--repeats 3] [--soak MINUTES] [--check] [--output FILE]
 
-Prints a table and writes benchmarks/results/latest.json. README.md beside this file says what the figures mean.
+Prints a table. A run of everything, which takes about 19 minutes, is written to benchmarks/results/latest.json, any other to FILE alone. README.md beside this
+file says what the figures mean.
 """
 
 from __future__ import annotations
@@ -30,11 +31,27 @@ if TYPE_CHECKING:
 
 RESULTS = ROOT / "benchmarks/results"
 LATEST = RESULTS / "latest.json"
-_COLUMNS = (("per_s", "per s"), ("cpu_us", "CPU µs"), ("p50_ms", "p50 ms"), ("p99_ms", "p99 ms"), ("first_p50_ms", "first ms"), ("gap_p99_ms", "gap ms"))
-_LATE = (("stalled", "stalls"), ("failed", "failed"), ("rss_mb", "MB"), ("to_bare", "/ bare"), ("to_fastapi", "/ fastapi"))
+_COLUMNS = (
+    ("at_once", "at once"),
+    ("per_s", "per s"),
+    ("cpu_us", "CPU µs"),
+    ("p50_ms", "p50 ms"),
+    ("p99_ms", "p99 ms"),
+    ("first_added_ms", "+ first ms"),
+    ("gap_p99_ms", "gap ms"),
+    ("stalled", "stalls"),
+    ("failed", "failed"),
+    ("rss_mb", "MB"),
+    ("to_echo", "/ echo"),
+    ("to_bare", "/ bare"),
+    ("to_fastapi", "/ fastapi"),
+)
 _CHECKED = "json-32"
 _TOLERANCE = 1.15
 _ENOUGH_SAMPLES = 4
+_SOAK_MINUTES = 10.0
+_SOAK_LEGS = (("json-32", 8.0), ("prompt-100k", 2.0), ("stream-5ms", 4.0))
+_IDLE_S = 5.0
 
 Results = dict[str, dict[str, Figures]]
 
@@ -44,33 +61,43 @@ def main() -> int:
     parser.add_argument("--legs", default="", help="names, comma-separated: " + ", ".join(leg.name for leg in LEGS))
     parser.add_argument("--targets", default="", help="names, comma-separated [all that are found]")
     parser.add_argument("--quick", action="store_true", help="two seconds a measurement, once: for a first look")
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long a measurement lasts")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each is made; medians are reported")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="load the gateway for so long afterwards, and report how its memory grows")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long a measurement lasts [3]")
+    parser.add_argument("--repeats", type=int, default=3, help="how often those are made that ratios are taken from, the others once; medians are reported [3]")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="load the gateway for so long afterwards and see its memory grow [10 after all legs]")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=f"where to write the figures [{LATEST.name} for a run of everything]")
     parser.add_argument("--check", action="store_true", help=f"compare CPU per request with {LATEST.name}; fails above +15 %%, writes nothing")
     options = parser.parse_args()
     if shutil.which("wrk") is None or shutil.which("taskset") is None:
         print("wrk and taskset are needed (Debian, Ubuntu: apt-get install wrk util-linux).", file=sys.stderr)
         return 2
+    everything = not (options.quick or options.legs or options.targets)
     if options.quick:
         options.seconds, options.repeats = 2.0, 1
+    if options.soak is None:
+        options.soak = _SOAK_MINUTES if everything else 0.0
     if options.check:
         return check(options.seconds, options.repeats)
     legs = _chosen(LEGS, options.legs)
     with bench(options.targets) as (running, servers, skipped):
+        idle = idle_memory(servers) if everything or options.output else {}
         results = measure(running, legs, servers, options.seconds, options.repeats)
-        report = _report(results, servers, skipped, options.seconds, options.repeats)
+        report = _report(results, servers, skipped, options.seconds, options.repeats) | {"idle": idle}
+        print(table(results))
+        for name, memory in idle.items():
+            print(f"{name} idle: {memory['rss_mb']:.0f} MB, {memory['pss_mb']:.0f} with shared pages in parts")
+        for name, why in skipped.items():
+            print(f"{name} was left out: {why}")
         sluice = servers.get("sluice")
         if options.soak and sluice is not None:
             report["soak"] = soak(running, sluice, options.soak)
-    print(table(results))
-    for name, why in skipped.items():
-        print(f"{name} was left out: {why}")
-    if "soak" in report:
-        print(f"soak: {report['soak']}")
-    RESULTS.mkdir(exist_ok=True)
-    LATEST.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"written to {LATEST.relative_to(ROOT)}")
+            print(f"soak: {report['soak']}")
+    output = options.output or (LATEST if everything else None)
+    if output is None:
+        print("Not written: this was a part of it (--output FILE writes it).")
+        return 0
+    output.parent.mkdir(exist_ok=True)
+    output.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"written to {output}")
     return 0
 
 
@@ -113,10 +140,21 @@ def bench(wanted: str = "") -> Iterator[tuple[Bench, dict[str, Server | None], d
                 server = Server(target, free_port(), folder, measured)
                 stack.callback(server.stop)
                 server.wait_ready()
-                answered = server.ask(json_body(1024).replace(MARK.encode(), letters(nonce()).encode()))
-                _expect_everything_on(target.name, answered)
                 servers[target.name] = server
         yield Bench(folder, load, upstream), servers, skipped
+
+
+def idle_memory(servers: Mapping[str, Server | None]) -> dict[str, dict[str, float]]:
+    """Return what each holds that has been asked nothing yet."""
+    _say("idle memory")
+    time.sleep(_IDLE_S)
+    return {name: {"rss_mb": round(server.rss_mb(), 1), "pss_mb": round(server.pss_mb(), 1)} for name, server in servers.items() if server is not None}
+
+
+def _say(what: str) -> None:
+    """Show what is going on, in one line."""
+    sys.stderr.write(f"\r\x1b[K{what}")
+    sys.stderr.flush()
 
 
 def _expect_everything_on(name: str, headers: Mapping[str, str]) -> None:
@@ -129,17 +167,19 @@ def _expect_everything_on(name: str, headers: Mapping[str, str]) -> None:
 
 def measure(running: Bench, legs: Sequence[Leg], servers: Mapping[str, Server | None], seconds: float, repeats: int) -> Results:
     """Return the median of each figure. The targets take turns, so that a slow minute of the machine slows them all."""
-    results: Results = {}
-    for leg in legs:
-        runs: dict[str, list[Figures]] = {}
-        for turn in range(repeats):
-            for name, server in servers.items():
-                if name in leg.targets:
-                    print(f"\r\x1b[K{leg.name}: {name}, {turn + 1} of {repeats}", end="", file=sys.stderr, flush=True)
-                    runs.setdefault(name, []).append(running.measure(leg, server, seconds))
-        results[leg.name] = {name: _medians(found) for name, found in runs.items()}
-        _add_ratios(results[leg.name])
-    print("\r\x1b[K", end="", file=sys.stderr)
+    for name, server in servers.items():
+        if server is not None:
+            _expect_everything_on(name, server.ask(json_body(1024).replace(MARK.encode(), letters(nonce()).encode())))
+    began = time.monotonic()
+    planned = [(leg, name) for leg in legs for _ in range(repeats if leg.key else 1) for name in servers if name in leg.targets]
+    runs: dict[str, dict[str, list[Figures]]] = {leg.name: {} for leg in legs}
+    for number, (leg, name) in enumerate(planned, 1):
+        _say(f"{number} of {len(planned)}, {(time.monotonic() - began) / 60:.1f} min: {leg.name}, {name} ")
+        runs[leg.name].setdefault(name, []).append(running.measure(leg, servers[name], seconds))
+    _say("")
+    results = {leg: {name: _medians(found) for name, found in row.items()} for leg, row in runs.items()}
+    for row in results.values():
+        _add_ratios(row)
     return results
 
 
@@ -153,19 +193,41 @@ def _add_ratios(row: dict[str, Figures]) -> None:
             for figures in row.values():
                 if "cpu_us" in figures:
                     figures[f"to_{base}"] = round(figures["cpu_us"] / row[base]["cpu_us"], 3)
+    if "first_p50_ms" in row.get("direct", {}):
+        for figures in row.values():
+            figures["first_added_ms"] = round(figures["first_p50_ms"] - row["direct"]["first_p50_ms"], 3)
 
 
 def soak(running: Bench, server: Server, minutes: float) -> dict[str, float]:
     """Load the gateway and return the slope of its memory over the last three quarters, in MB an hour (least squares)."""
-    leg = next(leg for leg in LEGS if leg.name == _CHECKED)
+    legs = {leg.name: leg for leg in LEGS}
     samples: list[tuple[float, float]] = []
-    end = time.monotonic() + minutes * 60
-    while time.monotonic() < end:
-        running.measure(leg, server, min(10.0, minutes * 6))
-        samples.append((time.monotonic() / 3600, server.rss_mb()))
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < minutes * 60:
+        for name, seconds in _SOAK_LEGS:
+            _say(f"soak, {passed / 60:.1f} of {minutes:g} min: {server.rss_mb():.1f} MB ")
+            running.measure(legs[name], server, seconds)
+        samples.append(((time.monotonic() - began) / 3600, server.rss_mb()))
+    _say("")
     kept = samples[len(samples) // 4 :]
-    slope = statistics.linear_regression(*zip(*kept, strict=True)).slope if len(kept) >= _ENOUGH_SAMPLES else float("nan")
-    return {"minutes": minutes, "first_mb": round(samples[0][1], 1), "last_mb": round(samples[-1][1], 1), "mb_per_hour": round(slope, 2)}
+    figures = {
+        "minutes": minutes,
+        "first_mb": round(samples[0][1], 1),
+        "last_mb": round(samples[-1][1], 1),
+        "highest_mb": round(max(mb for _, mb in samples), 1),
+    }
+    return figures | _slope(kept)
+
+
+def _slope(samples: list[tuple[float, float]]) -> dict[str, float]:
+    """Return MB an hour (least squares), with how far it may be off by what the samples scatter (its standard error)."""
+    if len(samples) < _ENOUGH_SAMPLES:
+        return {}
+    hours, megabytes = zip(*samples, strict=True)
+    slope, start = statistics.linear_regression(hours, megabytes)
+    off = sum((mb - start - slope * hour) ** 2 for hour, mb in samples) / (len(samples) - 2)
+    spread = statistics.pvariance(hours) * len(samples)
+    return {"mb_per_hour": round(slope, 2), "mb_per_hour_error": round((off / spread) ** 0.5, 2)}
 
 
 def table(results: Results) -> str:
@@ -175,11 +237,11 @@ def table(results: Results) -> str:
         row = results.get(leg.name)
         if row is None:
             continue
-        columns = [(key, title) for key, title in (*_COLUMNS, *_LATE) if any(key in figures for figures in row.values())]
-        lines += ["", leg.title, " " * 16 + "".join(f"{title:>11}" for _, title in columns)]
-        lines += [f"  {name:14}" + "".join(f"{_shown(figures.get(key)):>11}" for key, _ in columns) for name, figures in row.items()]
+        columns = [(key, title) for key, title in _COLUMNS if any(key in figures for figures in row.values())]
+        lines += ["", leg.title, " " * 19 + "".join(f"{title:>11}" for _, title in columns)]
+        lines += [f"  {name:17}" + "".join(f"{_shown(figures.get(key)):>11}" for key, _ in columns) for name, figures in row.items()]
         if leg.large_every_s:
-            lines += [f"  {name:14} the 1 MB prompts: p50 {figures['large_p50_ms']:.0f} ms" for name, figures in row.items() if "large_p50_ms" in figures]
+            lines += [f"  {name:17} the 1 MB prompts: p50 {figures['large_p50_ms']:.0f} ms" for name, figures in row.items() if "large_p50_ms" in figures]
     return "\n".join([*lines, ""])
 
 

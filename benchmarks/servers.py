@@ -95,6 +95,10 @@ class Server:
         """Return the CPU time of the process and its children so far, user and system."""
         return sum(_cpu_s(pid) for pid in _tree(self.process.pid))
 
+    def pss_mb(self) -> float:
+        """Return the same with shared pages counted in parts."""
+        return sum(_pss_kb(pid) for pid in _tree(self.process.pid)) * 1024 / 1e6
+
     def rss_mb(self) -> float:
         """Return what the process and its children hold in memory, shared pages counted in each."""
         return sum(_rss(pid) for pid in _tree(self.process.pid)) / 1e6
@@ -125,6 +129,7 @@ def targets(upstream: int, folder: Path, redis: int | None = None) -> list[Targe
     found = [Target("direct")]
     found += [Target(name, _uvicorn(f"benchmarks.relays:{app}"), env) for name, app in (("echo", "echo"), ("bare", "bare"), ("fastapi", "fastapi_relay"))]
     found.append(Target("sluice", _SLUICE, _sluice_env(url, folder), key))
+    found.append(Target("sluice-unscanned", (sys.executable, "-m", "benchmarks.unscanned"), _sluice_env(url, folder), key))
     if redis is not None:
         shared = {**_sluice_env(url, folder), "REDIS_URL": f"redis://127.0.0.1:{redis}/0", "GATEWAY_SECRET": "benchmark" * 4}
         found.append(Target("sluice-redis", _SLUICE, shared, key))
@@ -219,3 +224,11 @@ def _rss(pid: int) -> int:
         return int(_stat(pid)[21]) * _PAGE
     except OSError:
         return 0
+
+
+def _pss_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
