@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WHY: Final = {
     OTHER_EVENT: "other events",
     OTHER_ROUTE: "requests for other paths",
-    UNSCORED: "chat requests without a score (no rule in play read it, or they failed before)",
+    UNSCORED: "chat requests without a score, which no rule in play read",
     NOT_JSON: "no JSON",
     BAD_SCORE: "with a score that is none",
     TOO_LONG: "longer than a line of the log can be",
@@ -58,8 +58,8 @@ def skipped_text(found: Calibration) -> str:
     skipped = found.tally.skipped
     if not skipped.total():
         return "no line skipped"
-    parts = [f"{count:,} {_WHY[why]}" for why, count in skipped.most_common()]
-    return f"{skipped.total():,} lines skipped: {', '.join(parts)}"
+    parts = [f"{_WHY[why]} ({count:,})" for why, count in skipped.most_common()]
+    return f"{skipped.total():,} skipped lines: {', '.join(parts)}"
 
 
 def _lines(found: Calibration) -> Iterator[str]:

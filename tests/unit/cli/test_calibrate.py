@@ -87,7 +87,7 @@ def test_a_log_without_scores_is_said_with_what_is_in_it(capsys: pytest.CaptureF
     status, out, err = run(capsys, "a.log")
 
     assert (status, out) == (1, "")
-    assert "No scores in a.log: 2 lines skipped: 1 chat requests without a score" in err
+    assert "No scores in a.log: 2 skipped lines: chat requests without a score, which no rule in play read (1), no JSON (1)." in err
     assert "LOG_FORMAT" in err
 
 

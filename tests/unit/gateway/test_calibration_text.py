@@ -44,7 +44,7 @@ def test_skipped_lines_are_told_with_their_reasons_the_most_frequent_first() -> 
     for text in (b"x", b"{}", b"{}"):
         scores.read(text)
 
-    assert skipped_text(Calibration(scores, 0.3, TODAY)) == "3 lines skipped: 2 other events, 1 no JSON"
+    assert skipped_text(Calibration(scores, 0.3, TODAY)) == "3 skipped lines: other events (2), no JSON (1)"
 
 
 def test_a_log_without_times_has_no_span() -> None:
