@@ -66,12 +66,11 @@ async def ask(url: str, model: str, text: str, *, stream: bool = False) -> tuple
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("lane", ["chat", "v1", "auto"])
 async def test_a_model_that_runs_elsewhere_hears_nothing_confidential(tmp_path: Path, place: Place, lane: str, *, stream: bool) -> None:
-    before = place.elsewhere.connections
     with serve(tmp_path, configuration(place, NAME, "confidential")) as gateway:
         status, answer = await ask(gateway.url, lane, CARD, stream=stream)
 
     assert (status, b"not_cleared" in answer) == (502, True)
-    assert place.elsewhere.connections == before
+    assert not place.elsewhere.saw(b"4111")
 
 
 @pytest.mark.parametrize("lane", ["chat", "v1"])
@@ -86,8 +85,7 @@ async def test_what_may_leave_does_reach_the_other_host(tmp_path: Path, place: P
     """The control: the server does pass requests on."""
     if not place.forwards:
         pytest.skip("the simulator passes nothing on, nor does an Ollama whose OLLAMA_REMOTES does not name this machine")
-    before = place.elsewhere.connections
     with serve(tmp_path, configuration(place, NAME, "internal")) as gateway:
         await ask(gateway.url, "chat", "Say hello.")
 
-    assert place.elsewhere.connections > before
+    assert place.elsewhere.saw(b"Say hello.")
