@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ import pytest
 from tests.simulators import OllamaSimulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 URL = os.environ.get("OLLAMA_BASE_URL", "")
 
@@ -24,6 +24,7 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def json(self) -> Any:
@@ -45,6 +46,7 @@ class Ollama:
     """An Ollama that has the models `tiny` (window 2048, no tools) and `tiny-tools` (tools, `num_ctx` 512 in its Modelfile)."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._address = urlsplit(url)
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
@@ -52,7 +54,7 @@ class Ollama:
         try:
             connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), {"content-type": "application/json"})
             answer = connection.getresponse()
-            return Answer(answer.status, answer.headers.get("content-type", ""), answer.read())
+            return Answer(answer.status, answer.headers.get("content-type", ""), answer.read(), dict(answer.headers))
         finally:
             connection.close()
 

@@ -228,6 +228,26 @@ def test_a_schema_is_kept_to(ollama: Ollama) -> None:
     assert isinstance(json.loads(v1["choices"][0]["message"]["content"])["a"], bool)
 
 
+def test_a_text_that_is_a_call_is_read_as_one_where_tools_are_offered(ollama: Ollama) -> None:
+    arguments = {"const": {"a": "b"}}
+    form = {"type": "object", "properties": {"name": {"const": "f"}, "arguments": arguments}, "required": ["name", "arguments"], "additionalProperties": False}
+
+    message = ollama.chat(model="tiny-tools", format=form, tools=[TOOL], options={"num_predict": 200, "temperature": 1, "seed": 1}).json["message"]
+
+    assert [call["function"]["arguments"] for call in message["tool_calls"]] == [{"a": "b"}]
+    assert message["content"] == ""
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"not": {"type": "string"}}, {"type": "string", "pattern": "a+"}, {"$ref": "#/$defs/absent"}, {"type": "odd"}, {"title": "x"}]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_schema_that_no_grammar_can_be_made_of_is_500(ollama: Ollama, wrong: dict[str, Any], stream: bool) -> None:
+    answer = ollama.chat(format={"type": "object", "properties": {"a": wrong}, "required": ["a"]}, stream=stream)
+
+    assert (answer.status, answer.json) == (500, {"error": "invalid JSON schema in format"})
+
+
 def test_an_unknown_format_is_500(ollama: Ollama) -> None:
     answer = ollama.chat(format="xml")
 
