@@ -179,3 +179,29 @@ def test_explain_refuses_what_the_gateway_would_refuse(tmp_path: Path, body: str
 
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_calibrate_reads_the_log_that_the_gateway_writes(tmp_path: Path) -> None:
+    with serving(tmp_path) as (url, process, log):
+        for text in ("Hello.", "Prove that there are infinitely many primes, step by step, and then write a Python function that lists the first n of them."):
+            assert post(url, {**BODY, "messages": [{"role": "user", "content": text}]})[0] == 200
+        urllib.request.urlopen(f"{url}/v1/models", timeout=10).close()
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    command = [sys.executable, "-m", "app", "calibrate", str(log), "--share", "50%", "--json"]
+
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(done.stdout)
+
+    assert found["requests"] == 2
+    assert found["skipped"]["other_route"] >= 1
+    assert "bad_score" not in found["skipped"]
+    assert found["proposed"]["shares"]["complex"] == 0.5
+    assert "primes" not in done.stdout + done.stderr
+
+
+def test_a_command_that_there_is_not_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    result = run(tmp_path, "chek")
+
+    assert result.returncode == 2
+    assert result.stderr == "python -m app: no command `chek`; did you mean `check`?\nTry `python -m app --help`.\n"
