@@ -16,6 +16,7 @@ from app.policy.sensitivity.scanner import Scanner
 from app.policy.vocabulary import Vocabularies
 from app.providers import translate
 from app.providers.relay import RelayLane
+from app.providers.residence import Residence
 from app.providers.second_opinion import OTHER, Entities, ModelReader, NerReader
 from app.scaling import check_complexity, scale_of
 from app.utils import logging
@@ -65,8 +66,11 @@ def second_opinion_of(file: GatewayFile, endpoint: Deployment | None, wire: Wire
     if spec.url is not None:
         reader: OpinionReader = NerReader(wire, endpoint, entities, spec.min_score, spec.language, connect_s)
     else:
-        lane = RelayLane(wire) if endpoint.lane is LaneName.RELAY else translate.TranslateLane(wire)
-        reader = ModelReader(lane, endpoint, entities, connect_s)
+        residence = Residence(wire)
+        if endpoint.lane is LaneName.RELAY:
+            reader = ModelReader(RelayLane(wire, residence), endpoint, entities, connect_s, residence.is_ollama)
+        else:
+            reader = ModelReader(translate.TranslateLane(wire, residence), endpoint, entities, connect_s)
     limits = OpinionLimits(spec.labels, spec.timeout_s, spec.max_chars, spec.concurrency)
     key = hmac.digest(secret, b"second opinions", "sha256")
     return SecondOpinion(reader, limits, key, LeftAlone.of(file.scan.allow_values, file.scan.allow_domains))

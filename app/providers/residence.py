@@ -46,6 +46,7 @@ class _Known:
     until: float = 0.0
     digest: str | None = None
     remote: bool = False
+    is_ollama: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -73,6 +74,11 @@ class Residence:
         if known.remote:
             raise _elsewhere(deployment)
 
+    def is_ollama(self, deployment: Deployment) -> bool:
+        """Say whether the deployment's server answered as an Ollama when it was asked last."""
+        known = self._known.get(deployment.name)
+        return known is not None and known.deployment is deployment and known.is_ollama
+
     def refuse(self, call: Call, answer: Mapping[str, Any]) -> None:
         """Raise UpstreamError for an answer to a confidential call that says that another host gave it, and remember that."""
         if call.label < Label.CONFIDENTIAL or not _is_remote(answer):
@@ -86,7 +92,9 @@ class Residence:
     async def _ask(self, known: _Known, call: Call) -> None:
         deployment = call.deployment
         status, tags = await self._get(call, "GET", "/api/tags", b"")
-        if not _is_tags(status, tags):
+        if _is_tags(status, tags):
+            known.is_ollama = True
+        else:
             if deployment.provider in _OLLAMA:
                 raise _unknown(deployment, "/api/tags")
             known.remote = False  # it speaks OpenAI's dialect and is no Ollama

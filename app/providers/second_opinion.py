@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ from app.providers.wire import FixedHeaders
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from app.domain import Deployment
     from app.providers.relay import RelayAnswer
@@ -47,6 +47,9 @@ _PROMPT: Final = (
     "know, exactly as it stands there, with its kind. General words, public figures, and names of products, programs and places alone are no findings. "
     'Answer with JSON alone: {{"findings": [{{"kind": one of {kinds}, "quote": the piece}}]}}; the list is empty when there is nothing.'
 )
+
+
+_CUTS: Final = "An Ollama cuts long prompts at its `/v1` without saying so: write the second opinion's deployment as ollama_chat/MODEL, which refuses them."
 
 
 class _Lane(Protocol):
@@ -109,12 +112,16 @@ class NerReader:
 
 @dataclass(frozen=True, slots=True)
 class ModelReader:
-    """Asks a chat model, whose answer JSON's own grammar holds to a schema where its server knows how."""
+    """Asks a chat model, whose answer JSON's own grammar holds to a schema where its server knows how.
+
+    `cuts` says whether a deployment's server shortens a long prompt without a word, once it was called: what it was not shown it cannot find.
+    """
 
     lane: _Lane
     deployment: Deployment
     entities: Entities
     connect_s: float
+    cuts: Callable[[Deployment], bool] = field(default=lambda _: False)
 
     async def read(self, text: str, *, tenant: str, timeout_s: float) -> tuple[Spotted, ...]:
         """Return what the model quoted. Raises UpstreamError."""
@@ -130,6 +137,8 @@ class ModelReader:
         )
         answer = await self.lane.open(call)
         try:
+            if self.cuts(self.deployment):
+                raise UpstreamError(Failure.OPERATOR, remedy=_CUTS)
             raw = await answer.body()
         finally:
             answer.close()

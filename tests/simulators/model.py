@@ -112,7 +112,7 @@ def speak(ask: Ask, *, tag: str, faults: Faults = HEALTHY, choice: int = 0, says
     calls = _calls(ask)
     if calls:
         return Said((), "tool_calls", calls, thoughts)
-    if ask.json_schema is not None:
+    if ask.json_schema is not None and says is None:
         return _limited(fragments(dumps(instance(ask.json_schema) if ask.json_schema else {"echo": ask.user_text, "tag": tag})), ask, None, thoughts)
     text, stopped = _stopped(_text(ask, tag, faults, choice) if says is None else says, ask.stop)
     pieces = words(text)

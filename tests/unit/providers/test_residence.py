@@ -185,6 +185,28 @@ async def test_a_server_of_openais_dialect_that_is_no_ollama_is_let_through(wire
         assert paths(other) == ["/api/tags"]
 
 
+@pytest.mark.parametrize("v1", [True, False])
+async def test_an_ollama_is_known_as_one_once_it_was_asked(ollama: OllamaSimulator, wires: Wires, v1: bool) -> None:
+    checked, asked = wires.residence(ollama), call(ollama, v1=v1)
+    before = checked.is_ollama(asked.deployment)
+
+    await checked.check(asked)
+    wires.clock.now += 60
+    ollama.fault = "status-404"
+    if v1:
+        await checked.check(asked)
+
+    assert (before, checked.is_ollama(asked.deployment), checked.is_ollama(replace(asked.deployment))) == (False, True, False)
+
+
+async def test_a_server_of_openais_dialect_is_known_as_none(wires: Wires) -> None:
+    with OpenAISimulator() as simulator:
+        checked, asked = wires.residence(simulator), call(simulator, v1=True)
+        await checked.check(asked)
+
+        assert not checked.is_ollama(asked.deployment)
+
+
 async def test_a_reload_asks_anew(ollama: OllamaSimulator, wires: Wires) -> None:
     checked = wires.residence(ollama)
     await checked.check(call(ollama))

@@ -187,6 +187,16 @@ async def test_an_answer_that_is_not_of_the_schema_is_none(answer: Any) -> None:
     assert lane.closed == 1
 
 
+async def test_a_server_that_cuts_long_prompts_unseen_is_no_reader() -> None:
+    reader, lane = model(completion('{"findings": []}'))
+
+    with pytest.raises(UpstreamError) as caught:
+        await ModelReader(lane, reader.deployment, reader.entities, 1.0, lambda _: True).read(TEXT, tenant="t", timeout_s=1.0)
+
+    assert "ollama_chat/MODEL" in str(caught.value.remedy)
+    assert lane.closed == 1
+
+
 async def test_a_call_that_fails_is_closed() -> None:
     reader, lane = model(UpstreamError(Failure.BROKEN))
 
