@@ -144,7 +144,7 @@ class WholeReply(_Walked):
         served = await self._run()
         self.body = served.body
         self._settle(served, served.usage or self._guess(content_chars(served.body)))
-        if self._conversation is not None:
+        if self._conversation is not None and self._conversation.may_leave_marks(self.body):
             transcript = self._conversation.transcript()
             transcript.hear_whole(self.body)
             await self._remember(transcript)

@@ -6,7 +6,7 @@ import hmac
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from app.gateway.transcript import Transcript
+from app.gateway.transcript import Transcript, may_hold_blobs
 from app.policy.blobs import find_blobs, without
 from app.policy.taint import Earlier, passages
 
@@ -114,6 +114,10 @@ class Conversation:
     def lanes(self, lanes: Mapping[LaneName, Lane]) -> Mapping[LaneName, Lane]:
         """Return lanes by which each deployment gets its own blobs alone."""
         return {name: _OwnBlobs(lane, self) for name, lane in lanes.items()} if self.earlier.issuers else lanes
+
+    def may_leave_marks(self, answer: bytes) -> bool:
+        """Say whether a whole answer can hold anything to remember: most hold nothing, and need not be heard."""
+        return self._lasts or may_hold_blobs(answer)
 
     def transcript(self) -> Transcript:
         """Return what shall hear the answer."""

@@ -41,7 +41,7 @@ class Transcript:
 
     def hear_whole(self, body: bytes) -> None:
         """Take down a whole `chat.completion`; what is none says nothing."""
-        if not self._wants_texts and b"signature" not in body and b"encrypted" not in body and b"redacted" not in body and b"__thought__" not in body:
+        if not self._wants_texts and not may_hold_blobs(body):
             return
         try:
             answer: Any = jiter.from_json(body, cache_mode="keys")
@@ -85,6 +85,11 @@ class Transcript:
     def _has_room(self, text: str) -> bool:
         self._chars += len(text)
         return self._chars <= _MAX_CHARS
+
+
+def may_hold_blobs(answer: bytes) -> bool:
+    """Say whether an answer's JSON has a word in it by which blobs are known."""
+    return b"signature" in answer or b"encrypted" in answer or b"redacted" in answer or b"__thought__" in answer
 
 
 def _spoken(content: object) -> Iterator[str]:
