@@ -16,6 +16,8 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.domain import Plan
+
 _PURPOSE = b"sluice/cache/2"
 _FAST = b"\x00"
 _EXACT = b"\x01"
@@ -33,6 +35,31 @@ def cache_key(secret: bytes, *, tenant: str, plan_id: str, body: Mapping[str, An
     parts = [tenant, plan_id, headers, body if type(body) is dict else dict(body)]
     key = secret if len(secret) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(secret).digest()
     return hashlib.blake2b(_canonical(parts), key=key, digest_size=32, person=_PURPOSE).digest()
+
+
+class PlanIds:
+    """Says which deployments may answer by a plan, in order. A plan that many requests share is spelled once."""
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._limit = limit
+        self._kept: dict[int, tuple[Plan, str]] = {}  # by identity, which is a plan's own while it is kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of(self, plan: Plan) -> str:
+        """Return the same text for plans by which the same deployments may answer."""
+        kept = self._kept.get(id(plan))
+        if kept is not None:
+            return kept[1]
+        names = [f"{attempt.deployment.name}\x1e{attempt.deployment.model}\x1e{attempt.deployment.base_url}" for attempt in plan.attempts]
+        if plan.choice:  # whoever of a pool was drawn, its answer serves; but for an experiment, where each arm has its own
+            names = [plan.pool, plan.arm, *sorted(names)]
+        if len(self._kept) >= self._limit:
+            self._kept.clear()
+        found = "\x1f".join(names)
+        self._kept[id(plan)] = plan, found
+        return found
 
 
 def _canonical(value: Any) -> bytes:

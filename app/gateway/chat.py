@@ -12,7 +12,8 @@ from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
 from app.gateway.bounds import UNBOUND, Bounds
 from app.gateway.cache_control import CacheControl
-from app.gateway.cache_key import cache_key
+from app.gateway.cache_key import PlanIds, cache_key
+from app.gateway.deadlines import Deadlines
 from app.gateway.decided import Decision, Decisions
 from app.gateway.flights import Flights
 from app.gateway.reply import Reply, StreamReply, WholeReply
@@ -100,6 +101,8 @@ class ChatGateway:
     scores: Scores = field(default_factory=Scores)
     stays: Stays = field(default_factory=Stays)
     decisions: Decisions = field(default_factory=Decisions)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    plan_ids: PlanIds = field(default_factory=PlanIds)
     conversations: Conversations | None = None
     second_opinion: SecondOpinion | None = None
 
@@ -228,10 +231,7 @@ class ChatGateway:
         """Return the key under which the answer may be stored, or None: a confidential answer never is, nor one that the provider is asked to keep."""
         if self.cache is None or facts.label >= Label.CONFIDENTIAL or request.body.get("store"):
             return None
-        names = [f"{attempt.deployment.name}\x1e{attempt.deployment.model}\x1e{attempt.deployment.base_url}" for attempt in plan.attempts]
-        if plan.choice:  # whoever of a pool was drawn, its answer serves; but for an experiment, where each arm has its own
-            names = [plan.pool, plan.arm, *sorted(names)]
-        return cache_key(self.secret, tenant=request.tenant.key_id, plan_id="\x1f".join(names), body=request.body, headers=request.headers)
+        return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=self.plan_ids.of(plan), body=request.body, headers=request.headers)
 
     async def _find(self, place: Place, receipt: Receipt, deadline: float, *, stream: bool) -> StoredAnswer | None:
         start = time.perf_counter()
@@ -279,6 +279,7 @@ class ChatGateway:
             deadline=deadline,
             include_usage=include_usage,
             vitals=self.vitals,
+            deadlines=self.deadlines,
             first_token_s=limits.first_token_s,
             timeout_s=limits.timeout_s,
         )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Usage
 from app.domain_attempts import AttemptPolicy, BreakerPolicy, DeploymentLimits, FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, GatewayError, InvalidRequestError, UpstreamError
-from app.gateway.attempts import Walk
+from app.gateway.attempts import Walk, call_to
 from app.gateway.beginning import Served
 from app.gateway.vitals import Vitals
 
@@ -561,3 +561,12 @@ async def test_a_time_out_counts_against_a_deployment_by_the_time_that_waiting_f
 
     assert (vitals.of(seated).rests_s(vitals.clock()) > 0) is rests
     assert told == [waits_s] * 3
+
+
+def test_an_attempts_call_differs_from_the_template_in_its_deployment_and_times_alone() -> None:
+    given: dict[str, Any] = {each.name: object() for each in fields(Call)} | {"connect_s": 5.0, "timeout_s": 60.0}
+    template = Call(**given)
+    other = deployment("other")
+
+    assert call_to(template, other, 9.0) == replace(template, deployment=other, timeout_s=9.0)
+    assert call_to(template, other, 3.0) == replace(template, deployment=other, timeout_s=3.0, connect_s=3.0)

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.gateway.cache_key import cache_key
+from app.domain import Attempt, Plan
+from app.gateway.cache_key import PlanIds, cache_key
+from tests.unit.policy.table import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,3 +153,30 @@ def test_a_long_secret_counts_whole() -> None:
     secrets = [b"k" * 64, b"k" * 65, b"k" * 65 + b"l", b"k" * 200]
 
     assert len({key(secret=secret) for secret in secrets}) == len(secrets)
+
+
+def test_a_plan_is_spelled_once_and_plans_of_the_same_deployments_alike() -> None:
+    ids = PlanIds()
+    plan, equal = (Plan("rule", "pool", (Attempt(deployment("a"), ""), Attempt(deployment("b"), ""))) for _ in range(2))
+    turned = Plan("rule", "pool", plan.attempts[::-1])
+
+    assert ids.of(plan) is ids.of(plan)
+    assert ids.of(plan) == ids.of(equal) != ids.of(turned)
+
+
+def test_whoever_was_drawn_of_a_pool_has_the_same_id_but_not_another_arm() -> None:
+    ids = PlanIds()
+    plan = Plan("rule", "pool", (Attempt(deployment("a"), ""), Attempt(deployment("b"), "")), choice="weighted")
+
+    assert ids.of(plan) == ids.of(replace(plan, attempts=plan.attempts[::-1]))
+    assert ids.of(plan) != ids.of(replace(plan, arm="x/new"))
+
+
+def test_so_many_plans_are_kept_and_no_more() -> None:
+    ids = PlanIds(limit=3)
+    plans = [Plan("rule", str(number), (Attempt(deployment("a"), ""),)) for number in range(10)]
+
+    for plan in plans:
+        ids.of(plan)
+
+    assert 0 < len(ids) <= 3

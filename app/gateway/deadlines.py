@@ -1,0 +1,94 @@
+"""Time limits of attempts, held by one timer for all of them.
+
+`asyncio.timeout` makes a timer for each and takes it back: 3 µs of a request's time, 6 in service. Nearly every attempt ends long before its limit, so that
+here one costs an entry in a table, and the timer is moved only when it would fire too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_SLACK_S = 0.001  # uvloop's timers have whole milliseconds
+
+
+class Deadlines:
+    """The limits that run. One entry for each attempt under way."""
+
+    __slots__ = ("_loop", "_running", "_timer", "_timer_at")
+
+    def __init__(self) -> None:
+        self._running: dict[Within, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def within(self, seconds: float) -> Within:
+        """Return a context that is cancelled after so many seconds and then raises TimeoutError, as `asyncio.timeout` does; entered without `async`."""
+        return Within(self, seconds)
+
+    def add(self, limit: Within, loop: asyncio.AbstractEventLoop) -> None:
+        """Let a limit run."""
+        self._running[limit] = None
+        if self._timer is None or limit.at < self._timer_at or self._loop is not loop:
+            self._set(limit.at, loop)
+
+    def remove(self, limit: Within) -> None:
+        """Forget a limit; the timer looks for itself when it fires."""
+        self._running.pop(limit, None)
+
+    def _set(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop, self._timer_at = loop, at
+        self._timer = loop.call_at(at, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        due = loop.time() + _SLACK_S
+        for limit in [limit for limit in self._running if limit.at <= due]:
+            del self._running[limit]
+            limit.expire()
+        if self._running:
+            self._set(min(limit.at for limit in self._running), loop)
+
+
+class Within:
+    """One limit, for the task that enters it."""
+
+    __slots__ = ("_cancelling", "_deadlines", "_expired", "_seconds", "_task", "at")
+
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self._deadlines = deadlines
+        self._seconds = seconds
+        self._expired = False
+        self.at = 0.0  # of the loop's clock
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a limit is entered outside a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self.at = loop.time() + self._seconds
+        self._deadlines.add(self, loop)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:
+        if not self._expired:
+            self._deadlines.remove(self)
+        elif self._task.uncancel() <= self._cancelling and kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise TimeoutError from exc
+
+    def expire(self) -> None:
+        """Cancel what runs inside."""
+        self._expired = True
+        self._task.cancel()
