@@ -16,6 +16,9 @@ __all__ = ["Collected", "Join", "Opaque", "Scalar", "collect"]
 _CAPABILITY_OF_MEDIA = {"image": Capability.IMAGES, "audio": Capability.AUDIO, "file": Capability.FILES}
 _FIGURES = frozenset({"tools", "functions", "response_format", "logit_bias", "stop_token_ids"})  # where integers are no prompt
 _HUMAN_TURNS = 3
+_SCHEMAS = frozenset({"tools", "functions", "response_format"})
+_DEMANDS = frozenset({"tools", "functions", "response_format", "modalities", "n", "logprobs", "top_logprobs"})  # what `_needs` asks besides `stream`
+_STREAM, _NOTHING = frozenset({Capability.STREAM}), frozenset[Capability]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,6 @@ class Collected:
         """The kinds of what cannot be scanned, sorted, each once."""
         return tuple(sorted({part.kind for part in self.opaque}))
 
-    @property
-    def newest_user_text(self) -> str:
-        """What the human said last."""
-        return self.human_turns[0] if self.human_turns else ""
-
-    @property
-    def prompt_text_chars(self) -> int:
-        """How long the conversation is."""
-        return sum(map(len, self.spoken))
-
 
 def collect(body: Mapping[str, Any]) -> Collected:
     """Return every scalar of `body` at any depth, keys and numbers included, and what the request needs of a deployment."""
@@ -60,20 +53,26 @@ def collect(body: Mapping[str, Any]) -> Collected:
             for index, message in enumerate(value):
                 walk.message(message, f"messages[{index}]")
             continue
+        if key not in _SCHEMAS and walk.setting(key, value):
+            continue
         path, owner = walk.key(key, ordinal, "")
         before = walk.chars
         walk.reads_tokens = key not in _FIGURES
         walk.add(value, path, owner)
-        if key in {"tools", "functions", "response_format"}:
+        if key in _SCHEMAS:
             walk.schema_chars += walk.chars - before
     walk.join_turns()
     messages = body.get("messages")
+    if walk.tools_used or walk.opaque or not _DEMANDS.isdisjoint(body):
+        needs = frozenset(_needs(body, tools_used=walk.tools_used, opaque=walk.opaque))
+    else:
+        needs = _STREAM if body.get("stream") is True else _NOTHING
     return Collected(
         scalars=tuple(walk.scalars),
         joins=tuple(walk.joins),
         opaque=tuple(walk.opaque),
-        needs=frozenset(_needs(body, tools_used=walk.tools_used, opaque=walk.opaque)),
-        spoken=tuple(walk.scalars[index].text for _, index in walk.said),
+        needs=needs,
+        spoken=tuple([walk.scalars[index].text for _, index in walk.said]),
         human_turns=_human_turns(messages) if type(messages) is list else (),
         schema_chars=walk.schema_chars,
         messages=len(messages) if type(messages) is list else 0,

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from app.policy.published import CONSTANTS, KEYS
 
@@ -27,6 +27,8 @@ _MEDIA = {
     **dict.fromkeys(("file", "files", "input_file", "document"), "file"),
 }
 _TEXTUAL = frozenset({None, "text", "refusal", "input_text", "output_text", "thinking", "reasoning", "tool_use", "tool_result"})
+_ROLES = frozenset({"system", "developer", "user", "assistant"})  # published constants, and so no content themselves
+_NUMBERS = frozenset({int, float})
 _SPOKEN_KEYS = frozenset({"text", "refusal", "thinking"})
 _MEDIUM_KEYS = (".data", ".file_data", ".url", ".image_url", ".b64_json")  # where a medium itself stands
 _READABLE_MEDIUM = re.compile("svg|xml|text|json|html")  # base64 of these is text
@@ -101,16 +103,30 @@ class Walk:
         position = f"{parent}.{{{ordinal}}}" if parent else f"{{{ordinal}}}"
         return position, self.take(key, position)
 
+    def setting(self, key: str, value: object) -> bool:
+        """Take a setting of the request's down that is one value under a published key; False where there is more to walk."""
+        kind = type(value)
+        if key not in KEYS or (kind not in _NUMBERS and kind is not str and kind is not bool and value is not None):
+            return False
+        if kind is str:
+            self.string(cast("str", value), key, None, in_media=False, depth=0)
+        elif kind in _NUMBERS:
+            self.number(_spelled(value), key, None)
+        return True
+
     def message(self, message: object, position: str) -> None:
         """Walk one message: its content is conversation, the rest is taken as it comes."""
         if not isinstance(message, dict):
             self.add(message, position)
             return
         self.nodes_left -= 1 + len(message)
+        content, role = message.get("content"), message.get("role")
+        if len(message) == 2 and type(content) is str and type(role) is str and role in _ROLES and self.nodes_left >= 0:
+            self.say(role, content, position + ".content")  # most messages, without the walk
+            return
         if self.nodes_left < 0:
             self.opaque.append(Opaque("structure", position))
             return
-        role = message.get("role")
         role = role if isinstance(role, str) else ""
         self.tools_used = self.tools_used or role in {"tool", "function"}
         for ordinal, (key, value) in enumerate(message.items()):

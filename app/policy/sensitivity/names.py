@@ -137,8 +137,11 @@ def _plain(names: object) -> Iterator[str]:
 def listed(match: re.Match[str]) -> Tier | None:
     """Check a given name with a surname: both in the lists is likely, a given name before an unknown word is a hint."""
     given, surnames, no_surname = lists()
-    first, last = (match[0] + match["first"]).lower(), match["last"].lower().removesuffix("'s")
-    if first not in given or last in no_surname:
+    first = (match[0] + match[1]).lower()
+    if first not in given:
+        return None
+    last = match["last"].lower().removesuffix("'s")
+    if last in no_surname:
         return None
     is_known = last in surnames or last.partition("-")[0] in surnames
     if not is_known and (len(last) <= _MIN_CHARS or last in given or first in _SELDOM):

@@ -47,7 +47,7 @@ PATTERNS = (
     unproven("address", r"\bp\.? ?o\.? ?box \d", re.compile(r"(?i)\bp\.? ?o\.? ?box \d{1,6}\b"), likely, behind=20, ahead=20, caseless=True),
     unproven(
         "address",
-        rf"[A-Za-z],? {_STATES},? \d{{5}}\b",
+        rf" {_STATES},? \d{{5}}",
         re.compile(rf"[A-Z][A-Za-z.]{{1,20}}(?: [A-Z][a-z]{{1,20}}){{0,2}},? {_STATES},? \d{{5}}(?:-\d{{4}})?\b"),
         likely,
         behind=80,

@@ -26,6 +26,7 @@ _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
 _HEX_PREFIX = re.compile(r"0?[xX](?=[0-9A-Fa-f])")
 # How base64 of a picture (PNG, JPEG, GIF, WebP), a sound (MP3, Ogg), a document or an archive (PDF, zip, gzip) begins.
 _FILE = re.compile(r"(?:iVBORw0KGgo|/9j/[24]|R0lGOD[dl]h|UklGR|SUQz[AB]|T2dnU|JVBERi0|UEsDB|H4sI)[A-Za-z0-9+/]{40}")
+_CODED = re.compile(r"[A-Z0-9]")  # base64 of 15 and more bytes of text has one, and hex of a text has a digit a byte
 _SEPARATORS = re.compile(r"[/_-]")
 _LINE_BREAKS = re.compile(r"\\[rn]|\s+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -68,7 +69,10 @@ def blob(text: str, start: int, end: int) -> Run | None:
     match = _BLOB.match(text, start, min(end, start + _MAX_BLOB_CHARS))
     if match is None:
         return None
-    lines = _LINE_BREAKS.split(match[0]) if "\n" in match[0] or "\\" in match[0] else [match[0]]
+    run = match[0]
+    if _CODED.search(run) is None:
+        return Run(None, match.end())
+    lines = _LINE_BREAKS.split(run) if "\n" in run or "\\" in run else [run]
     run = "".join(lines)
     plain = _said(run) or (_lines(lines) if len(lines) > 1 else None)
     return Run(plain, match.end(), hides=plain is None and _is_opaque(run) and not _is_public(text, start))
@@ -92,7 +96,10 @@ def _is_opaque(run: str) -> bool:
 
 
 def _said(run: str) -> str | None:
-    return _hex(_HEX_PREFIX.sub("", run, 1)) or _base64(run) or _segments(run)
+    if _CODED.search(run) is None:
+        return None
+    prefix = _HEX_PREFIX.match(run)
+    return _hex(run if prefix is None else run[prefix.end() :]) or _base64(run) or _segments(run)
 
 
 def _lines(lines: list[str]) -> str | None:
@@ -112,7 +119,8 @@ def _is_public(text: str, start: int) -> bool:
 
 def _segments(run: str) -> str | None:
     """Return what the parts of a path or of a name say: their separators are base64's own characters too."""
-    said = [_hex(part) or _base64(part) for part in _SEPARATORS.split(run) if len(part) >= BLOB_CHARS]
+    parts = _SEPARATORS.split(run)
+    said = [_hex(part) or _base64(part) for part in parts if len(part) >= BLOB_CHARS] if len(parts) > 1 else []
     return "\n".join(plain for plain in said if plain) or None
 
 

@@ -70,7 +70,8 @@ class Scanner:
             raise UnavailableError(self.health)
         folds: dict[int, Folded] = {}
         strings = [scalar.text for scalar in scalars]
-        if not all(map(str.isascii, strings)) or has_control("".join(strings).encode("ascii")):
+        whole = "".join(strings)
+        if not whole.isascii() or has_control(whole.encode("ascii")):
             folds = {index: fold(text) for index, text in enumerate(strings)}
             strings = [folded.text for folded in folds.values()]
         layer = Layer(strings, joins)
@@ -194,12 +195,15 @@ def _matches(pattern: Pattern, layer: Layer, ends: Sequence[int], allowed: Allow
     """Yield what the check confirms: its tier, the text that holds it, and its offsets there."""
     value = "value" if "value" in pattern.exact.groupindex else 0
     last = "last" if "last" in pattern.exact.groupindex else value
+    buffer, find, check = layer.buffer, pattern.exact.finditer, pattern.check
     for low, high in _pieces(layer, ends, pattern.behind, pattern.ahead):
-        for match in pattern.exact.finditer(layer.buffer, low, high):
-            tier = None if BREAK in match[0] else pattern.check(match)
-            tier = tier and context.lowered(pattern.kind, tier, match)
+        for match in find(buffer, low, high):
+            tier = check(match)
+            if tier is None or BREAK in match[0]:
+                continue
+            tier = context.lowered(pattern.kind, tier, match)
             begin, stop = match.start(value), match.end(last)
-            if tier is None or allowed.holds(pattern.kind, layer.buffer, begin, stop):
+            if tier is None or allowed.holds(pattern.kind, buffer, begin, stop):
                 continue
             start, end = match.start(), max(match.end(), stop)
             place = layer.locate(start, end, begin, stop)

@@ -4,6 +4,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import Capability
 from app.policy.collect import collect
@@ -285,18 +287,43 @@ def test_the_human_turns_are_newest_first_and_three_at_most() -> None:
     collected = collect(body)
 
     assert collected.human_turns == ("four", "three\nand", "two")
-    assert collected.newest_user_text == "four"
 
 
 def test_sizes() -> None:
     collected = collect({"messages": [{"role": "user", "content": "12345"}, {"role": "assistant", "content": "678"}], "tools": [{"name": "abc"}]})
 
-    assert (collected.prompt_text_chars, collected.messages) == (8, 2)
+    assert (collected.spoken, collected.messages) == (("12345", "678"), 2)
     assert collected.schema_chars == len("name") + 4 + len("abc") + 2
 
 
-def test_nothing_said_is_an_empty_text() -> None:
-    assert collect({"messages": []}).newest_user_text == ""
+def test_nothing_said_is_no_turn() -> None:
+    assert collect({"messages": []}).human_turns == ()
+
+
+ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "someone else"])
+SETTINGS = st.sampled_from([None, True, 0, 12, 12345678, 0.7, 4111111111111111.0, "", "auto", "gpt-4o", 10**40])
+
+
+@given(
+    st.lists(st.tuples(ROLES, st.sampled_from(["", "auto", "How are you?"])), max_size=4),
+    st.dictionaries(st.sampled_from(["model", "n", "stream", "user"]), SETTINGS),
+)
+def test_a_plain_message_and_a_setting_are_collected_as_any_other_value(turns: list[tuple[str, str]], settings: dict[str, Any]) -> None:
+    messages = [{"role": role, "content": content} for role, content in turns]
+
+    plain = collect({**settings, "messages": messages})
+    walked = collect({**{key: [value] for key, value in settings.items()}, "messages": [{**message, "name": None} for message in messages]})
+
+    assert [(scalar.position, scalar.text) for scalar in plain.scalars] == [
+        (scalar.position if scalar.position.startswith("m") and "." in scalar.position else scalar.position.removesuffix("[0]"), scalar.text)
+        for scalar in walked.scalars
+    ]
+    assert (plain.joins, plain.spoken, plain.human_turns, plain.opaque) == (walked.joins, walked.spoken, walked.human_turns, walked.opaque)
+
+
+@given(st.dictionaries(st.sampled_from(["stream", "n", "logprobs", "top_logprobs"]), st.sampled_from([None, True, False, 0, 1, 3])))
+def test_what_is_needed_does_not_hang_on_how_it_is_found(settings: dict[str, Any]) -> None:
+    assert collect({**settings, **said("hi")}).needs == collect({**settings, **said("hi"), "modalities": ["text"]}).needs
 
 
 def test_the_texts_are_not_shown() -> None:
