@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from app.loading import Loaded
     from app.parts import Parts
 
+_UNASKED = "not asked here: the gateway has somebody read what is of this label once more, which can raise the label (POST /v1/route asks)"
 _SUMMARY = "An OpenAI-compatible gateway that keeps confidential requests local."
 
 
@@ -132,7 +133,7 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
 
 
 def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled, raw: bytes) -> dict[str, Any]:
-    """Return what POST /v1/route would answer to the body `raw`. Raises GatewayError."""
+    """Return what POST /v1/route would answer to the body `raw`, but for a second opinion, which is asked of nobody. Raises GatewayError."""
     request = chat.read_request(raw, {}, Tenant("command line", "command line"))
     assessor = assessor_of(settings, file)
     facts = assessor.assess(request.body, request.hints)
@@ -140,7 +141,9 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     snapshot = take_snapshot(table, Vitals(), Stays(), b"", tenant, request.body)
     with facts.measures.loading() if may_take_long(table, facts) else nullcontext():  # as ChatGateway.weigh does
         explained = explain(table, facts, request.body, ask(table, request.body["model"], tenant, request.hints, request.tags), snapshot)
-    return to_wire(explained)
+    opinion = file.scan.second_opinion
+    unasked = {"second_opinion": _UNASKED} if opinion is not None and facts.label in opinion.labels else {}
+    return to_wire(explained) | unasked
 
 
 def _holds_content(gateway: ChatGateway, text: str) -> bool:

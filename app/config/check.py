@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.config.closure import reachable
 from app.config.known import Known
 from app.config.rules import describe
+from app.config.second_opinion import opinion_rows, reader_of
 from app.domain import Label
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def as_json(file: GatewayFile, assembled: Assembled, known: Mapping[str, Known],
             {"rule": spec.rule.name, "when": describe(spec.rule.when), "use": spec.rule.use or None, "reject": spec.rule.reject, "line": spec.line}
             for spec in file.rules
         ],
-        "labels": {str(label): sorted(names) for label, names in reachable(file).items()},
+        "labels": {str(label): [*sorted(names), *reader_of(file.scan, label)] for label, names in reachable(file).items()},
         "warnings": list(assembled.warnings),
         "problems": list(problems),
     }
@@ -138,6 +139,7 @@ def _also(file: GatewayFile, assembled: Assembled) -> list[tuple[str, str]]:
         ("search", f"embedder {embedder}, collection up to {assembled.search_clearance}"),
         ("scan", f"let through unscanned: {', '.join(sorted(file.scan.allow))}" if file.scan.allow else "what cannot be scanned is confidential"),
         *_scan(file.scan),
+        *opinion_rows(file.scan, assembled.second_opinion),
     ]
 
 
@@ -156,7 +158,7 @@ def _scan(scan: ScanSpec) -> list[tuple[str, str]]:
 
 def _closure(file: GatewayFile, assembled: Assembled) -> list[tuple[str, str]]:
     return [
-        (str(label), ", ".join(_marked(name, assembled) for name in file.deployments if name in reached) or "nothing")
+        (str(label), ", ".join([*(_marked(name, assembled) for name in file.deployments if name in reached), *reader_of(file.scan, label)]) or "nothing")
         for label, reached in reachable(file).items()
     ]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from app.config.faults import Fault
-    from app.config.specs import GatewayFile
+    from app.config.specs import GatewayFile, ScanSpec
     from app.config.yaml_tree import Node
 
 NAME: Final = "second_opinion"
@@ -68,7 +68,12 @@ def read_second_opinion(reader: Reader, node: Node) -> OpinionSpec | None:
     if by_url:
         values["kinds"] = {**ENTITIES, **(values.get("kinds") or {})}
     given = {key: values[key] for key in (*_KEYS[2:], *_KEYS_OF_URL) if values.get(key) is not None}
-    return replace(spec, **given) if len(reader.faults) == before else None
+    if len(reader.faults) > before:
+        return None
+    spec = replace(spec, **given)
+    if not any(spec.kinds.values()):
+        reader.fault(entries["kinds"][0], "kinds leaves nothing to be found; give at least one a tier: hard, likely or weak")
+    return spec
 
 
 def opinion_faults(file: GatewayFile) -> Iterator[Fault]:
@@ -112,6 +117,24 @@ def endpoint_of(
     return None, [file.fault(spec.deployment.line if spec.deployment is not None else spec.line, f"{NAME}: {name} {why}")]
 
 
+def opinion_rows(scan: ScanSpec, endpoint: Deployment | None) -> list[tuple[str, str]]:
+    """Return what `check` says of the section."""
+    spec = scan.second_opinion
+    if spec is None or endpoint is None:
+        return []
+    who = f"{endpoint.name} at {endpoint.address}" if spec.deployment is not None else endpoint.base_url
+    labels = " and ".join(str(label) for label in sorted(spec.labels))
+    bounds = f"{spec.max_chars:,} characters, {spec.timeout_s:g} s, {spec.concurrency} at a time"
+    kinds = ", ".join(f"{kind.lower()}: {tier or _IGNORE}" for kind, tier in spec.kinds.items())
+    return [("second opinion", f"{who} reads what is {labels}; {bounds}; confidential where it cannot"), ("  kinds", kinds)]
+
+
+def reader_of(scan: ScanSpec, label: Label) -> list[str]:
+    """Return the server at `url` as something that requests of this label reach; a deployment that reads is in the closure under its name."""
+    spec = scan.second_opinion
+    return [f"{NAME} ({spec.url.name})"] if spec is not None and spec.url is not None and label in spec.labels else []
+
+
 def _address_fault(url: str, file: GatewayFile) -> str | None:
     try:
         base = parse_base_url(url)
@@ -133,8 +156,6 @@ def _kinds(reader: Reader, node: Node, what: str) -> dict[str, Tier | None]:
             tier = reader.choice(value, f"the tier of {key} (or {_IGNORE})", Tier)
             if tier is not None:
                 found[key.upper()] = tier
-    if not any(found.values()):
-        reader.fault(node.line, "kinds leaves nothing to be found; give at least one a tier: hard, likely or weak")
     return found
 
 

@@ -24,6 +24,8 @@ def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
     yield f"label        {_BOLD}{explained['label']}{_PLAIN} ({explained['label_reason']})"
     for found in explained["findings"]:
         yield f"  {found['kind']:18} {found['tier']:7} {found['position']} [{found['start']}:{found['end']}]"
+    if "second_opinion" in explained:
+        yield f"second opinion  {explained['second_opinion']}"
     cuts = complexity["cuts"]
     told = f"{complexity['score']:.3f}; medium from {cuts['medium']:.3f}, complex from {cuts['complex']:.3f}"
     yield f"complexity   {_BOLD}{complexity['tier']}{_PLAIN} ({told}){_unread('complexity', unread)}"

@@ -50,6 +50,21 @@ def test_tokens_that_no_rule_reads_are_estimated_and_said_to_be_unread(capsys: p
     assert json.loads(capsys.readouterr().out)["not_read"] == ["complexity", "prompt_tokens"]
 
 
+@pytest.fixture
+def second_opinion() -> None:
+    Path("gateway.yaml").write_text(CONFIG + 'scan: {second_opinion: {url: "http://127.0.0.1:1/analyze", labels: [public]}}\n')
+
+
+@pytest.mark.usefixtures("second_opinion")
+@pytest.mark.parametrize(("content", "said"), [("hello", True), ("Write to henrietta.quackenbush@corvid-logistics.net.", False)])
+def test_a_second_opinion_is_asked_of_nobody_and_said_to_be(capsys: pytest.CaptureFixture[str], content: str, *, said: bool) -> None:
+    ask(content)
+
+    assert main(["explain", "body.json"]) == 0
+
+    assert ("second opinion  not asked here" in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize(("setting", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_are_for_terminals_that_want_them(
     setting: dict[str, str], coloured: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

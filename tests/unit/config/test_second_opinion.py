@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.assessing import check_scan
+from app.config.check import as_json, report
 from app.config.closure import reachable
 from app.config.faults import ConfigError
 from app.config.gateway_file import load_gateway_file
+from app.config.second_opinion import opinion_rows
 from app.domain import Address, Label, Tier
 from app.providers.catalog import load_catalog
 from app.providers.deployments import assemble, load_configuration
@@ -115,7 +117,7 @@ def test_whom_a_label_reaches_holds_the_second_opinion(load: Callable[..., Gatew
         (f"{URL}, labels: secret", "labels is not known"),
         (f"{URL}, kinds: {{PERSON: sure}}", "is not known"),
         (f"{URL}, kinds: {{'a b': hard}}", "a key of kinds must be an entity"),
-        (f"{URL}, kinds: {{PERSON: ignore}}", "leaves nothing to be found"),
+        ("deployment: home, kinds: {PERSON: ignore}", "leaves nothing to be found"),
         (f"{URL}, timeout_s: 0", "must be more than 0"),
         (f"{URL}, max_chars: 0", "must be at least 1"),
         (f"{URL}, concurrency: 0", "must be at least 1"),
@@ -162,6 +164,29 @@ def test_a_deployment_below_its_clearance_at_the_servers_address_is_warned_of(lo
 
     assert not any("share" in warning for warning in made)
     assert any("second_opinion (confidential)" in warning and ":6:" in warning for warning in shared)
+
+
+def test_check_says_who_reads_what_and_that_labels_reach_it(load: Callable[..., GatewayFile]) -> None:
+    file = load(section(f"{URL}, labels: [internal], kinds: {{NRP: ignore}}"), **HOME)
+    made = assemble(file, load_catalog())
+
+    (row, kinds) = opinion_rows(file.scan, made.second_opinion)
+    assert row == (
+        "second opinion",
+        "http://127.0.0.1:5002/analyze reads what is internal; 100,000 characters, 5 s, 4 at a time; confidential where it cannot",
+    )
+    assert "nrp: ignore" in kinds[1]
+    assert "second_opinion (http://127.0.0.1:5002/analyze)" in report(file, made, {})
+    assert as_json(file, made, {})["labels"]["internal"][-1] == "second_opinion (http://127.0.0.1:5002/analyze)"
+    assert not any("second_opinion" in name for name in as_json(file, made, {})["labels"]["public"])
+
+
+def test_check_names_a_deployment_that_reads(load: Callable[..., GatewayFile]) -> None:
+    file = load(section("deployment: home"), **HOME)
+
+    rows = opinion_rows(file.scan, assemble(file, load_catalog()).second_opinion)
+
+    assert rows[0][1].startswith("home at http://127.0.0.1:11434 reads what is public and internal; 16,000 characters, 30 s")
 
 
 def test_the_file_is_read_where_the_section_cannot_be(tmp_path: Path) -> None:

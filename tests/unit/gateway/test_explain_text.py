@@ -40,3 +40,9 @@ def test_signals_that_count_are_told_and_others_not() -> None:
 
 def test_a_refusal_is_told() -> None:
     assert "refused      model_not_found" in to_text(to_wire(explain(TABLE, facts(), {"model": "nothing"}, Asked("nothing"), Snapshot())), colour=False)
+
+
+def test_a_second_opinion_that_was_not_asked_is_told() -> None:
+    explained = to_wire(explain(TABLE, facts(), {"model": "cheap"}, Asked("cheap"), Snapshot())) | {"second_opinion": "not asked here"}
+
+    assert "second opinion  not asked here" in to_text(explained, colour=False)
