@@ -51,6 +51,12 @@ def test_anthropics_sdk_reads_an_answer(anthropic: dict[str, Any], way: str) -> 
     assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (2, 4)
 
 
+def test_each_providers_sdk_lists_the_models(anthropic: dict[str, Any], gemini: dict[str, Any], cohere: dict[str, Any]) -> None:
+    assert anthropic["models"] == list(AnthropicSimulator.models)
+    assert gemini["models"] == [f"models/{name}" for name in GeminiSimulator.models]
+    assert cohere["models"] == list(CohereSimulator.models)
+
+
 def test_anthropics_sdk_reads_tool_calls(anthropic: dict[str, Any]) -> None:
     whole, streamed = anthropic["tools"]["whole"], anthropic["tools"]["streamed"]
 

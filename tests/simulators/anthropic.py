@@ -111,14 +111,16 @@ class AnthropicSimulator(Simulator):
         )
 
     def _listing(self, request: Received) -> Body:
-        """Dated names alone, as the API lists them; `limit` is 20 unless it is given."""
+        """A page of names, after that of `after_id`; `limit` is 20 unless it is given."""
         self._authorize(request)
         if request.header("anthropic-version") is None:
             return self.error(request, 400, "anthropic-version: header is required")
+        after = request.query.get("after_id")
+        left = self.models[self.models.index(after) + 1 if after in self.models else 0 :]
         limit = int(request.query.get("limit", "20"))
-        shown = [{"type": "model", "id": name, "display_name": name, "created_at": "2025-09-29T00:00:00Z"} for name in self.models[:limit]]
+        shown = [{"type": "model", "id": name, "display_name": name, "created_at": "2025-09-29T00:00:00Z"} for name in left[:limit]]
         first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
-        return json_body({"data": shown, "has_more": len(self.models) > limit, "first_id": first, "last_id": last})
+        return json_body({"data": shown, "has_more": len(left) > limit, "first_id": first, "last_id": last})
 
     def _authorize(self, request: Received) -> None:
         key = request.header("x-api-key") or (request.header("authorization") or "").removeprefix("Bearer ")  # the SDK sends a bearer token since 2.x

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.simulators.server import Received
 
 _PATH = re.compile(r"/v1(?:beta|alpha)?/models/(?P<model>.+):(?P<verb>generateContent|streamGenerateContent)")
+_LIST = re.compile(r"/v1(?:beta|alpha)?/models")
 _STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -105,7 +106,7 @@ class GeminiSimulator(Simulator):
 
     def answer(self, request: Received, faults: Faults) -> Body | Stream:
         match = _PATH.fullmatch(request.path)
-        if (request.method, request.path) == ("GET", "/v1beta/models"):
+        if request.method == "GET" and _LIST.fullmatch(request.path):
             return self._listing(request)
         if match is None or request.method != "POST":
             return Body(b"<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", 404, content_type="text/html; charset=UTF-8")

@@ -36,6 +36,11 @@ def chat():
 
 
 @scenario
+def models():
+    return [model.id for model in CLIENT.models.list(limit=1)]  # page by page
+
+
+@scenario
 def stream():
     return plain(final())
 

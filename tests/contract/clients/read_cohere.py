@@ -29,6 +29,11 @@ def chat():
 
 
 @scenario
+def models():
+    return [model.name for model in CLIENT.models.list(page_size=50, request_options=ONCE).models]
+
+
+@scenario
 def stream():
     found = events()
     return {

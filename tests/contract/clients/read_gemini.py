@@ -41,6 +41,11 @@ def chat():
 
 
 @scenario
+def models():
+    return [model.name for model in CLIENT.models.list(config={"page_size": 50})]
+
+
+@scenario
 def stream():
     answers = chunks()
     return {
