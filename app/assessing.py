@@ -9,7 +9,7 @@ from app.config.faults import ConfigError, suggestion
 from app.domain import Hints, Label, LaneName, Tier
 from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from app.policy.assess import LABELS, Assessor
-from app.policy.opinion import LeftAlone
+from app.policy.opinion import UNAVAILABLE, LeftAlone
 from app.policy.sensitivity.catalogue import KINDS
 from app.policy.sensitivity.custom import Expression, Wanted, complaint
 from app.policy.sensitivity.scanner import Scanner
@@ -77,7 +77,7 @@ def second_opinion_of(file: GatewayFile, endpoint: Deployment | None, wire: Wire
 
 
 def check_scan(file: GatewayFile) -> None:
-    """Refuse patterns that the scanner cannot take, labels of kinds that nothing finds, and signals that there are not. Raises ConfigError."""
+    """Refuse patterns that the scanner cannot take, labels of and rules for kinds that nothing finds, and signals that there are not. Raises ConfigError."""
     check_complexity(file)
     scan = file.scan
     own = {*(spec.kind for spec in scan.patterns), *(kind for kind, _ in scan.words)}
@@ -88,6 +88,12 @@ def check_scan(file: GatewayFile) -> None:
         file.fault(scan.label_lines[key], f'labels names "{key}", which is no tier and no kind that anything finds{suggestion(key, known)}')
         for key in scan.labels
         if key not in known
+    ]
+    found = KINDS | own | ({UNAVAILABLE} if scan.second_opinion is not None else set())
+    faults += [
+        file.fault(spec.line, f'{spec.rule.name}: findings names "{kind}", which is no kind that anything finds{suggestion(kind, found)}')
+        for spec in file.rules
+        for kind in sorted((spec.rule.when.findings or frozenset()) - found)
     ]
     complaints = [(spec.line, complaint(spec.regex)) for spec in scan.patterns]
     faults += [file.fault(line, f"regex {sentence}") for line, sentence in complaints if sentence is not None]

@@ -106,6 +106,15 @@ def test_what_the_scanner_cannot_take_is_refused_by_line(load: Callable[..., Gat
     assert sentence in str(caught.value)
 
 
+def test_a_rule_for_a_kind_that_nothing_finds_is_refused_with_the_nearest(load: Callable[..., GatewayFile]) -> None:
+    rule = "rules: [{name: r, when: {findings: [email, emial]}, use: a}, {use: a}]"
+    assert "rules: [{use: a}]" in BASE
+
+    with pytest.raises(ConfigError, match=r'r: findings names "emial", which is no kind that anything finds; did you mean "email"'):
+        check_scan(load(BASE.replace("rules: [{use: a}]", rule)))
+    check_scan(load(BASE.replace("rules: [{use: a}]", rule.replace("emial", "project")) + "scan: {words: {project: [Falcon]}}\n"))
+
+
 def test_the_report_counts_values_and_words(tmp_path: Path) -> None:
     (tmp_path / "customers.txt").write_text("Müller GmbH", encoding="utf-8")
     local = "{model: openai/a, api_base: 'http://127.0.0.1:9', api_key: '', clearance: confidential}"
