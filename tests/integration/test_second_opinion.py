@@ -1,4 +1,4 @@
-"""A second opinion by a chat model of the file: Ollama's own interface, its `/v1`, and a server of OpenAI's dialect."""
+"""A second opinion by a chat model of the file: Ollama's own interface, its `/v1`, and a server of OpenAI's dialect; and what one means for later turns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.gateway_server import serve
-from tests.simulators import OllamaSimulator, OpenAISimulator
+from tests.simulators import NerSimulator, OllamaSimulator, OpenAISimulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,3 +69,26 @@ async def test_a_prompt_over_the_models_window_is_confidential(tmp_path: Path, h
         told = await asked(tmp_path, http, cloud, written)
 
     assert told["label_reason"] == "second_opinion_unavailable"
+
+
+@pytest.mark.parametrize(("tier", "reason"), [("hard", "conversation"), ("likely", "default")])
+async def test_a_hard_finding_keeps_its_conversation_and_a_likely_one_does_not(
+    tmp_path: Path, http: aiohttp.ClientSession, cloud: OpenAISimulator, local: OpenAISimulator, tier: str, reason: str
+) -> None:
+    with NerSimulator({"Nightjar": "PERSON"}) as reader:
+        config = f"""
+        deployments:
+          cloud: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k}}
+          home: {{model: openai/llama, api_base: "{local.url}/v1", clearance: confidential}}
+        rules: [{{when: {{label: confidential}}, use: home}}, {{use: cloud}}]
+        scan: {{second_opinion: {{url: "{reader.base_url}", kinds: {{PERSON: {tier}}}}}}}
+        """
+        said = ["Nightjar is late, and nobody can tell us for how long it will be.", "What would you write to everybody who waits for it today?"]
+        first = {"model": "auto", "messages": [{"role": "user", "content": text} for text in said]}
+        later = {"model": "auto", "messages": [{"role": "user", "content": said[1]}]}
+        with serve(tmp_path, config) as gateway:
+            answer = await http.post(f"{gateway.url}/v1/chat/completions", json=first)
+            told = await (await http.post(f"{gateway.url}/v1/route", json=later)).json()
+
+    assert answer.headers["x-gateway-label"] == "confidential"
+    assert told["label_reason"] == reason
