@@ -9,7 +9,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from app.providers.translate import load
-from tests.simulators import DIALECTS
+from tests.simulators import DIALECTS, OllamaModel, OllamaSimulator
 from tests.simulators.model import MULTIBYTE
 from tests.unit.providers.translate.support import MODELS, PNG, SCHEMA, TOOL, call, calls_of, chunks_of, deployment, lane_to, text_of
 
@@ -87,6 +87,28 @@ async def test_tools_are_called_at_once(provider: str, simulator: Simulator, str
     got = await ask(provider, simulator, stream=stream, tools=[TOOL], messages=[{"role": "user", "content": "call twice"}])
 
     assert [(name, json.loads(arguments)) for name, arguments in got["tool_calls"]] == [("get_weather", {"city": "city"})] * 2
+    assert (got["content"], got["finish_reason"]) == ("", "tool_calls")
+
+
+@WHOLE_AND_STREAM
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}], ids=["required", "named"])
+async def test_a_forced_tool_is_called(provider: str, simulator: Simulator, stream: bool, choice: Any) -> None:
+    got = await ask(provider, simulator, stream=stream, tools=[TOOL], tool_choice=choice)
+
+    assert [(name, json.loads(arguments)) for name, arguments in got["tool_calls"]] == [("get_weather", {"city": "city"})]
+    assert (got["content"], got["finish_reason"], got["dropped"]) == ("", "tool_calls", ())
+
+
+@WHOLE_AND_STREAM
+@pytest.mark.parametrize("bare_calls", [False, True])
+async def test_an_ollama_calls_a_forced_tool_whether_or_not_it_reads_the_call_itself(stream: bool, bare_calls: bool) -> None:
+    load()
+    model = MODELS["ollama_chat"]
+    now = {"type": "function", "function": {"name": "now"}}
+    with OllamaSimulator(models={model: OllamaModel(bare_calls=bare_calls)}) as simulator:
+        got = await ask("ollama_chat", simulator, stream=stream, tools=[TOOL, now], tool_choice="required")
+
+    assert [(name, json.loads(arguments)) for name, arguments in got["tool_calls"]] == [("get_weather", {"city": "city"})]
     assert (got["content"], got["finish_reason"]) == ("", "tool_calls")
 
 

@@ -8,12 +8,14 @@ Formats: https://github.com/ollama/ollama/blob/main/docs/api.md and `api/types.g
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.simulators.base import Refusal, Simulator
-from tests.simulators.model import Ask, Said, Tool, count_tokens, dumps, words
+from tests.simulators.llama_grammar import is_grammatical
+from tests.simulators.model import Ask, Said, Tool, ToolCall, count_tokens, dumps, words
 from tests.simulators.ollama_v1 import OllamaV1
 from tests.simulators.openai import vector
 from tests.simulators.script import Body, Stream
@@ -34,12 +36,16 @@ _GO_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u202
 
 @dataclass(frozen=True, slots=True)
 class OllamaModel:
-    """A model that is pulled. `window` is what it can, `num_ctx` what its Modelfile asks for; a remote one runs in the maker's cloud."""
+    """A model that is pulled. `window` is what it can, `num_ctx` what its Modelfile asks for; a remote one runs in the maker's cloud.
+
+    `bare_calls`: its template writes calls as bare JSON, so that a text which is one is read as a call where tools are offered.
+    """
 
     window: int = 131_072
     num_ctx: int | None = None
     tools: bool = True
     thinking: bool = False
+    bare_calls: bool = True
     remote_host: str | None = None
 
 
@@ -211,6 +217,8 @@ class OllamaSimulator(Simulator):
         said = self.speak(ask, faults)
         if body.get("shift") is False:
             said = self.outgrown(said, ask, window)
+        if model.bare_calls:
+            said = _read_as_call(said, body.get("tools") or ())
         remote = {"remote_model": body["model"], "remote_host": model.remote_host} if model.remote_host else {}
         return self._written(body, ask, said, faults, remote)
 
@@ -225,6 +233,8 @@ class OllamaSimulator(Simulator):
             raise Refusal(self.json({"error": f'"{name}" does not support thinking'}, 400))
         if isinstance(wanted, str) and wanted not in {"", "json"}:
             raise Refusal(self.json({"error": f'invalid format: "\\"{wanted}\\""; expected "json" or a valid JSON Schema object'}, 500))
+        if isinstance(wanted, dict) and not is_grammatical(wanted):
+            raise Refusal(self.json({"error": "invalid JSON schema in format"}, 500))
 
     def _ask(self, body: Mapping[str, Any], model: OllamaModel, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Ask:
         users = [i for i, m in enumerate(messages) if m.get("role") == "user"]
@@ -238,7 +248,7 @@ class OllamaSimulator(Simulator):
             tool_result=results[-1] if results else None,
             max_tokens=limit if limit and limit > 0 else None,
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            tools=tuple(Tool(t["function"]["name"], t["function"].get("parameters") or {}) for t in body.get("tools") or ()),
+            tools=() if wanted else tuple(Tool(t["function"]["name"], t["function"].get("parameters") or {}) for t in body.get("tools") or ()),
             json_schema=wanted if isinstance(wanted, dict) else {} if wanted == "json" else None,
             think=model.thinking and body.get("think") is not False,
         )
@@ -296,6 +306,17 @@ def _messages(said: Said, calls: Sequence[Mapping[str, Any]]) -> Iterator[dict[s
         yield {"role": "assistant", "content": piece}
     for call in calls:
         yield {"role": "assistant", "content": "", "tool_calls": [call]}
+
+
+def _read_as_call(said: Said, tools: Sequence[Mapping[str, Any]]) -> Said:
+    """Read a text that is a call of one of the tools as that call."""
+    try:
+        call = json.loads(said.text) if tools and said.finish != "length" else None
+    except json.JSONDecodeError:
+        return said
+    if not isinstance(call, dict) or call.get("name") not in {tool["function"]["name"] for tool in tools} or not isinstance(call.get("arguments"), dict):
+        return said
+    return Said((), "tool_calls", (ToolCall(call["name"], dumps(call["arguments"])),), said.thoughts)
 
 
 def _now() -> str:

@@ -27,13 +27,15 @@ INTERNAL_PARAMS = ("json_mode", "fake_stream")
 class Outgoing:
     """A request as it goes on the wire.
 
-    `schema_tool` names the tool that stands for a JSON schema, `renamed` gives tools their own names back, `dropped` is what turned out untranslatable.
+    `schema_tool` names the tool that stands for a JSON schema; `forces_call`: the answer's text is a call; `renamed` gives tools their own names back;
+    `dropped` is what turned out untranslatable.
     """
 
     path: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
     schema_tool: str | None = None
+    forces_call: bool = False
     renamed: Mapping[str, str] = field(default_factory=dict, repr=False)
     dropped: frozenset[str] = frozenset()
 

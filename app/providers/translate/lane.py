@@ -14,6 +14,7 @@ from app.providers.faults import failure_in_stream
 from app.providers.residence import Residence
 from app.providers.translate import foreign, openai
 from app.providers.translate.dialect import refuse_error
+from app.providers.translate.forced_call import ForcedCall
 from app.providers.translate.framing import parse_object
 from app.providers.translate.schema_tool import SchemaTool
 from app.providers.translate.wanted import want
@@ -113,7 +114,9 @@ class TranslatedAnswer:
         self._dialect = dialect
         self._outgoing = outgoing
         self._deadline = deadline
-        self._schema = SchemaTool(outgoing.schema_tool) if outgoing.schema_tool is not None else None
+        self._turned: SchemaTool | ForcedCall | None = SchemaTool(outgoing.schema_tool) if outgoing.schema_tool is not None else None
+        if outgoing.forces_call:
+            self._turned = ForcedCall(call.deployment.name)
 
     async def body(self) -> bytes:
         """Return the whole answer as a `chat.completion`. Raises UpstreamError."""
@@ -185,9 +188,9 @@ class TranslatedAnswer:
             self.close()
 
     def _settled(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """Give renamed tools their own names back, and the schema's tool its place as content."""
+        """Give renamed tools their own names back, the schema's tool its place as content, and the text of a forced call its place as one."""
         named = [self._named(piece) for piece in pieces] if self._outgoing.renamed else list(pieces)
-        return named if self._schema is None else [out for piece in named for out in self._schema.take(piece)]
+        return named if self._turned is None else [out for piece in named for out in self._turned.take(piece)]
 
     def _named(self, piece: Piece) -> Piece:
         return replace(piece, tools=tuple(replace(tool, name=self._outgoing.renamed.get(tool.name or "", tool.name)) for tool in piece.tools))

@@ -1,7 +1,8 @@
 """Ollama's `/api/chat`: LiteLLM builds the request, the answer is read here.
 
 LiteLLM's reader takes `<think>` in an answer for thinking and moves the rest of the text, gives every chunk an id of its own, and counts tokens with a
-tokenizer that is not the model's. Format: docs/api.md of ollama/ollama.
+tokenizer that is not the model's. Ollama has no `tool_choice`: an answer that must be a call is held to one by `format`. Format: docs/api.md of
+ollama/ollama.
 """
 
 from __future__ import annotations
@@ -12,16 +13,30 @@ from litellm.llms.ollama.chat.transformation import OllamaChatConfig
 
 from app.providers.translate import facts
 from app.providers.translate.dialect import Outgoing, Reader, checked_path
+from app.providers.translate.forced_call import call_schema
 from app.providers.translate.framing import JsonLines
 from app.providers.translate.pieces import Piece, Spoken, ToolPiece, as_text, usage
-from app.providers.translate.wanted import Limits
+from app.providers.translate.wanted import Limits, refuse
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
     from app.domain import Deployment
     from app.providers.translate.wanted import Wanted
 
-_TUNES = frozenset({"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "frequency_penalty", "presence_penalty", "reasoning_effort"})
+_TUNES = frozenset(
+    {
+        "frequency_penalty",
+        "max_completion_tokens",
+        "max_tokens",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "seed",
+        "stop",
+        "temperature",
+        "top_p",
+    }
+)
 # Ollama has both penalties under OpenAI's names; LiteLLM makes `repeat_penalty` of one, whose neutral value is 1 and not 0.
 _PENALTIES = ("frequency_penalty", "presence_penalty")
 _EFFORTS = ("low", "medium", "high")
@@ -48,7 +63,7 @@ class OllamaDialect:
         penalties = {name: params.pop(name) for name in _PENALTIES if name in params}
         if isinstance(params.get("stop"), str):
             params["stop"] = [params["stop"]]
-        dropped = _settle_choice(params)
+        dropped, forced = self._settle_choice(params)
         # A model that does not think answers `think` with a 400, and only the family with graded thinking is known by its name.
         if "reasoning_effort" in params and not ("gpt-oss" in self._deployment.model and params["reasoning_effort"] in _EFFORTS):
             del params["reasoning_effort"]
@@ -61,8 +76,25 @@ class OllamaDialect:
         data["options"].update(penalties)
         if self._deployment.num_ctx is not None:
             data["options"]["num_ctx"] = self._deployment.num_ctx
+        if forced:
+            data["format"] = call_schema(params["tools"])
         _name_results(data["messages"], wanted.messages)
-        return Outgoing(self._path, self._headers, dump_json(data), dropped=frozenset(dropped))
+        return Outgoing(self._path, self._headers, dump_json(data), forces_call=forced, dropped=frozenset(dropped))
+
+    def _settle_choice(self, params: dict[str, Any]) -> tuple[set[str], bool]:
+        """Leave the tools that may be called. Return what is left out, and whether one must be called; beside that, no other shape of the answer counts."""
+        choice, parallel = params.pop("tool_choice", "auto"), params.pop("parallel_tool_calls", None)
+        forced = choice not in ("auto", "none")
+        if choice == "none":
+            del params["tools"]
+        elif isinstance(choice, dict):
+            params["tools"] = [tool for tool in params["tools"] if tool["function"]["name"] == choice["function"]["name"]]
+            if not params["tools"]:
+                refuse(self.limits, "tool_choice", "names no tool of this request")
+        if forced:
+            params.pop("response_format", None)
+        honoured = parallel is None or (forced and parallel is False)  # a forced call is one call
+        return set() if honoured else {"parallel_tool_calls"}, forced
 
     def whole(self, answer: dict[str, Any]) -> Spoken:
         """Read an answer: a stream of one line."""
@@ -97,19 +129,6 @@ class _OllamaReader(Reader):
         self._calls += 1
         function = call["function"]
         return ToolPiece(self._calls - 1, call.get("id"), function["name"], as_text(function.get("arguments") or {}))
-
-
-def _settle_choice(params: dict[str, Any]) -> set[str]:
-    """Come as near to `tool_choice` as Ollama can: no tools, or only the one that is named. It cannot be made to call one."""
-    choice = params.pop("tool_choice", "auto")
-    dropped = set() if choice in ("auto", "none") else {"tool_choice"}
-    if params.pop("parallel_tool_calls", None) is not None:
-        dropped.add("parallel_tool_calls")
-    if choice == "none":
-        del params["tools"]
-    elif isinstance(choice, dict):
-        params["tools"] = [tool for tool in params["tools"] if tool["function"]["name"] == choice["function"]["name"]]
-    return dropped
 
 
 def _usage(event: dict[str, Any]) -> dict[str, Any] | None:

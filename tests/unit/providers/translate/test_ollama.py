@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from app.domain import Failure
+from app.errors import UpstreamError
 from tests.unit.providers.translate.support import PNG, SCHEMA, TOOL, answered, asked, calls_of, deployment, streamed, text_of
 
 LLAMA = deployment("ollama_chat", num_ctx=8192)
-USER = {"role": "user", "content": "hi"}
+NOW = {"type": "function", "function": {"name": "now"}}
 
 
 def lines(*events: dict[str, Any]) -> bytes:
@@ -73,21 +75,65 @@ async def test_a_schema_is_the_format() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "tools", "dropped"),
+    ("choice", "tools", "held"),
     [
-        ("auto", ["get_weather", "now"], ()),
-        ("none", None, ()),
-        ("required", ["get_weather", "now"], ("tool_choice",)),
-        ({"type": "function", "function": {"name": "now"}}, ["now"], ("tool_choice",)),
+        ("auto", ["get_weather", "now"], None),
+        ("none", None, None),
+        ("required", ["get_weather", "now"], ["get_weather", "now"]),
+        ({"type": "function", "function": {"name": "now"}}, ["now"], ["now"]),
     ],
 )
-async def test_a_choice_of_tools_is_met_as_far_as_ollama_can(choice: Any, tools: list[str] | None, dropped: tuple[str, ...]) -> None:
-    now = {"type": "function", "function": {"name": "now"}}
-
-    wire, left_out = await asked(LLAMA, tools=[TOOL, now], tool_choice=choice)
+async def test_an_answer_that_must_be_a_call_is_held_to_one(choice: Any, tools: list[str] | None, held: list[str] | None) -> None:
+    wire, left_out = await asked(LLAMA, tools=[TOOL, NOW], tool_choice=choice)
 
     assert [tool["function"]["name"] for tool in wire.body["tools"]] == tools if tools else "tools" not in wire.body
+    form = wire.body.get("format")
+    assert held == (form and [option["properties"]["name"]["const"] for option in form.get("anyOf", [form])])
+    assert left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "dropped"), [("auto", False, ("parallel_tool_calls",)), ("required", False, ()), ("required", True, ("parallel_tool_calls",))]
+)
+async def test_a_forced_call_is_one_call(choice: str, parallel: bool, dropped: tuple[str, ...]) -> None:
+    _, left_out = await asked(LLAMA, tools=[TOOL], tool_choice=choice, parallel_tool_calls=parallel)
+
     assert left_out == dropped
+
+
+async def test_a_forced_call_goes_before_a_format() -> None:
+    wire, _ = await asked(LLAMA, tools=[TOOL], tool_choice="required", response_format=SCHEMA)
+
+    assert wire.body["format"]["properties"]["name"] == {"const": "get_weather"}
+
+
+async def test_a_forced_tool_that_is_none_of_the_requests_is_refused() -> None:
+    with pytest.raises(UpstreamError) as caught:
+        await asked(LLAMA, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "now"}})
+
+    assert (caught.value.failure, caught.value.param) == (Failure.REJECTED, "tool_choice")
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_a_forced_call_is_read_out_of_the_text(size: int) -> None:
+    forced = {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "get_weather"}}}
+    text = '{"name": "get_weather", "arguments": {"city": "é}"}}'
+
+    chunks = await streamed(LLAMA, lines(said(text[:9]), said(text[9:45]), said(text[45:]), done()), size=size, **forced)
+    whole = await answered(LLAMA, lines({**done(), "message": {"role": "assistant", "content": text}}), **forced)
+
+    (call,) = whole["choices"][0]["message"]["tool_calls"]
+    assert calls_of(chunks) == [("get_weather", '{"city": "é}"}')] == [(call["function"]["name"], call["function"]["arguments"])]
+    assert (chunks[-2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]) == ("tool_calls", "tool_calls")
+    assert (text_of(chunks), whole["choices"][0]["message"]["content"]) == ("", None)
+
+
+async def test_an_answer_without_the_forced_call_is_broken() -> None:
+    for ask, raw in ((streamed, lines(said("sunny"), done())), (answered, lines({**done(), "message": {"role": "assistant", "content": "sunny"}}))):
+        with pytest.raises(UpstreamError) as caught:
+            await ask(LLAMA, raw, tools=[TOOL], tool_choice="required")
+
+        assert caught.value.failure is Failure.BROKEN
 
 
 async def test_images_are_base64_and_results_have_their_tools_name() -> None:
