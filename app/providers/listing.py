@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
+from app.providers.residence import whole_name
 from app.providers.translate.dialect import joined
 
 if TYPE_CHECKING:
@@ -117,9 +118,3 @@ def _is_same(deployment: Deployment, name: str) -> bool:
     if ours == theirs or whole_name(ours) == whole_name(theirs):
         return True
     return bool(_DATED.fullmatch(theirs.removeprefix(ours.removesuffix("-latest"))))
-
-
-def whole_name(name: str) -> str:
-    """Return a model's name as Ollama completes it (`types/model/name.go`): its own registry and library left out, the tag written."""
-    short = name.lower().removeprefix("registry.ollama.ai/").removeprefix("library/")
-    return short if ":" in short.rpartition("/")[2] else f"{short}:latest"

@@ -156,10 +156,10 @@ def _is_remote(said: Mapping[str, Any]) -> bool:
 
 
 def _same(name: str, model: Mapping[str, Any]) -> bool:
-    return _whole(name) in {_whole(str(model.get(key, ""))) for key in ("name", "model")}
+    return whole_name(name) in {whole_name(str(model.get(key, ""))) for key in ("name", "model")}
 
 
-def _whole(name: str) -> str:
+def whole_name(name: str) -> str:
     """Return a model's name as Ollama completes it (`types/model/name.go`): its own registry and library left out, the tag written."""
     short = name.lower().removeprefix("registry.ollama.ai/").removeprefix("library/")
     return short if ":" in short.rpartition("/")[2] else f"{short}:latest"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain import Deployment, Label, LaneName
-from app.providers.listing import Models, listing, read_models, whole_name, why_not
+from app.providers.listing import Models, listing, read_models, why_not
 
 
 def deployment(provider: str, base_url: str = "https://host.example/v1", model: str = "m", **fields: Any) -> Deployment:
@@ -90,8 +90,3 @@ def test_a_model_that_runs_on_another_host_is_seen() -> None:
 
     assert read_models(deployment("ollama_chat", model="big"), answer) == Models(2, listed=True, remote=True)
     assert read_models(deployment("ollama_chat", model="other"), answer) == Models(2, listed=True, remote=False)
-
-
-@pytest.mark.parametrize(("name", "whole"), [("llama3.1", "llama3.1:latest"), ("Library/Llama:8b", "llama:8b"), ("host:1/x/y", "host:1/x/y:latest")])
-def test_a_name_is_completed_as_ollama_does(name: str, whole: str) -> None:
-    assert whole_name(name) == whole

@@ -14,7 +14,7 @@ from app.errors import UpstreamError
 from app.providers import translate
 from app.providers.egress import Egress
 from app.providers.relay import RelayLane
-from app.providers.residence import Residence
+from app.providers.residence import Residence, whole_name
 from app.providers.wire import Wire
 from tests.simulators import OllamaSimulator, OpenAISimulator
 from tests.simulators.ollama import OllamaModel
@@ -251,3 +251,8 @@ async def test_both_lanes_ask_before_a_byte_of_the_request_leaves(ollama: Ollama
         assert caught.value.failure is Failure.NOT_CLEARED
 
     assert not any(b"Say hello." in request.body for request in ollama.requests)
+
+
+@pytest.mark.parametrize(("name", "whole"), [("llama3.1", "llama3.1:latest"), ("Library/Llama:8b", "llama:8b"), ("host:1/x/y", "host:1/x/y:latest")])
+def test_a_name_is_completed_as_ollama_does(name: str, whole: str) -> None:
+    assert whole_name(name) == whole
