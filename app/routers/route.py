@@ -1,4 +1,4 @@
-"""POST /v1/route: how a chat request would be routed, and why. Nothing is called."""
+"""POST /v1/route: how a chat request would be routed, and why. Nobody is called but for a second opinion, where one is configured."""
 
 from __future__ import annotations
 
