@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from app.assessing import check_scan
 from app.cli.terminal import say
 from app.config.check import as_json, report
+from app.config.faults import ConfigError
 from app.config.problems import doubts, problems
 from app.config.settings import environment, load_settings
 from app.providers.build import build
@@ -31,8 +33,17 @@ _PROBE_S: Final = 10.0  # lists of models take well under a second
 
 
 def check(*, probe: bool, in_json: bool) -> int:
-    """Print what the configuration comes to, and return the exit status: 1 where something is wrong. Raises ConfigError."""
-    settings = load_settings()
+    """Print what the configuration comes to, and return the exit status: 1 where something is wrong. Raises ConfigError, but in JSON, which says it instead."""
+    try:
+        return _check(load_settings(), probe=probe, in_json=in_json)
+    except ConfigError as exc:
+        if not in_json:
+            raise
+        sys.stdout.write(json.dumps({"faults": [asdict(fault) for fault in exc.faults]}, indent=2) + "\n")
+        return 2
+
+
+def _check(settings: Settings, *, probe: bool, in_json: bool) -> int:
     catalog = load_catalog()
     file, assembled = load_configuration(settings.gateway_config, {**environment(), **settings.variables()}, catalog)
     check_scan(file)

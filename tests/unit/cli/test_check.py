@@ -64,6 +64,17 @@ def test_a_configuration_that_cannot_be_served_is_two(capsys: pytest.CaptureFixt
     assert 'unknown key "pols"' in err
 
 
+def test_in_json_the_faults_are_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("gateway.yaml").write_text("deployments: {a: {model: openai/a}}\npols: {}\nrules: [{use: a}]\n")
+
+    status, out, err = run(capsys, "--json")
+    [unknown, *_] = json.loads(out)["faults"]
+
+    assert (status, err) == (2, "")
+    assert (unknown["file"], unknown["line"]) == ("gateway.yaml", 2)
+    assert 'unknown key "pols"' in unknown["sentence"]
+
+
 def test_a_rule_that_nothing_can_answer_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     configure(more="- {name: loud, when: {tag: x}, use: home, require: [audio]}")
 
