@@ -20,7 +20,7 @@ from app.providers.residence import Residence
 from app.providers.second_opinion import OTHER, Entities, ModelReader, NerReader
 from app.scaling import check_complexity, scale_of
 from app.utils import logging
-from app.utils.monitoring import FAULTS
+from app.utils.monitoring import DEGRADED, FAULTS
 
 if TYPE_CHECKING:
     from app.config.settings import Settings
@@ -61,9 +61,10 @@ def second_opinion_of(file: GatewayFile, endpoint: Deployment | None, wire: Wire
     """
     spec = file.scan.second_opinion
     if spec is None or endpoint is None:
+        DEGRADED.labels("second_opinion").set(0)  # a reload may have taken away one that failed
         return None
     entities = Entities(spec.kinds)
-    if spec.url is not None:
+    if spec.by_url:
         reader: OpinionReader = NerReader(wire, endpoint, entities, spec.min_score, spec.language, connect_s)
     else:
         residence = Residence(wire)

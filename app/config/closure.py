@@ -142,12 +142,10 @@ def _by_length(file: GatewayFile) -> Iterator[Route]:
 def _by_second_opinion(file: GatewayFile) -> Iterator[Route]:
     """Follow what is read a second time. Who reads is cleared for confidential, or refused by the section's own faults."""
     spec = file.scan.second_opinion
-    if spec is None or spec.deployment is None:
-        return
-    named = file.deployments.get(spec.deployment.name)
-    if named is not None and named.clearance is Label.CONFIDENTIAL:
+    named = None if spec is None or spec.by_url else file.deployments.get(spec.reader.name)
+    if spec is not None and named is not None and named.clearance is Label.CONFIDENTIAL:
         for label in sorted(spec.labels):
-            yield Route(label, named.name, "the second opinion", spec.line)
+            yield Route(label, named.name, "the second opinion", spec.reader.line)
 
 
 def _kind(file: GatewayFile, name: str) -> str:

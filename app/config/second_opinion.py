@@ -53,14 +53,14 @@ def read_second_opinion(reader: Reader, node: Node) -> OpinionSpec | None:
         reader.fault(node.line, f"{NAME} {sentence}")
         return None
     by_url = "url" in entries
+    who = "url" if by_url else "deployment"
     for key in () if by_url else _KEYS_OF_URL:
         if key in entries:
             reader.fault(entries[key][0], f"{key} is for `url`: a chat model gives no scores and reads every language alike; leave it out")
     values = {key: _READERS[key](reader, value, key) for key, (_, value) in entries.items()}
     spec = OpinionSpec(
-        line=node.line if not entries else next(iter(entries.values()))[0],
-        deployment=None if by_url else Named(values["deployment"] or "", entries["deployment"][0]),
-        url=Named(values["url"] or "", entries["url"][0]) if by_url else None,
+        reader=Named(values[who] or "", entries[who][0]),
+        by_url=by_url,
         kinds=ENTITIES if by_url else ASKED_FOR,
         timeout_s=5.0 if by_url else 30.0,
         max_chars=100_000 if by_url else 16_000,
@@ -81,18 +81,16 @@ def opinion_faults(file: GatewayFile) -> Iterator[Fault]:
     spec = file.scan.second_opinion
     if spec is None:
         return
-    if spec.url is not None:
-        fault = _address_fault(spec.url.name, file)
+    name, line = spec.reader.name, spec.reader.line
+    if spec.by_url:
+        fault = _address_fault(name, file)
         if fault is not None:
-            yield file.fault(spec.url.line, f"{NAME}: url {fault}")
-    elif spec.deployment is not None:
-        named = file.deployments.get(spec.deployment.name)
-        if named is None:
-            near = suggestion(spec.deployment.name, file.deployments)
-            yield file.fault(spec.deployment.line, f'{NAME} names an unknown deployment "{spec.deployment.name}"{near}')
-        elif named.clearance < Label.CONFIDENTIAL:
-            sentence = f"{named.name} is cleared for {named.clearance} alone, and whatever it is to read may be confidential"
-            yield file.fault(spec.deployment.line, f"{NAME}: {sentence}; name a deployment with `clearance: confidential`")
+            yield file.fault(line, f"{NAME}: url {fault}")
+    elif name not in file.deployments:
+        yield file.fault(line, f'{NAME} names an unknown deployment "{name}"{suggestion(name, file.deployments)}')
+    elif (clearance := file.deployments[name].clearance) < Label.CONFIDENTIAL:
+        sentence = f"{name} is cleared for {clearance} alone, and whatever it is to read may be confidential"
+        yield file.fault(line, f"{NAME}: {sentence}; name a deployment with `clearance: confidential`")
 
 
 def endpoint_of(
@@ -102,10 +100,10 @@ def endpoint_of(
     spec = file.scan.second_opinion
     if spec is None or any(opinion_faults(file)):
         return None, []
-    if spec.url is not None:
-        base = parse_base_url(spec.url.name)
+    if spec.by_url:
+        base = parse_base_url(spec.reader.name)
         return Deployment(NAME, "presidio", "analyze", LaneName.RELAY, Label.CONFIDENTIAL, base.text, base.address), []
-    name = spec.deployment.name if spec.deployment is not None else ""
+    name = spec.reader.name
     if name in chat:
         return chat[name], []
     if name in embeds:
@@ -114,7 +112,7 @@ def endpoint_of(
         why = f"is inactive: {inactive[name]}; a second opinion that nobody can give makes every request confidential, so leave the section out, or set it"
     else:
         return None, []  # a fault of the deployment says what is wrong
-    return None, [file.fault(spec.deployment.line if spec.deployment is not None else spec.line, f"{NAME}: {name} {why}")]
+    return None, [file.fault(spec.reader.line, f"{NAME}: {name} {why}")]
 
 
 def opinion_rows(scan: ScanSpec, endpoint: Deployment | None) -> list[tuple[str, str]]:
@@ -122,7 +120,7 @@ def opinion_rows(scan: ScanSpec, endpoint: Deployment | None) -> list[tuple[str,
     spec = scan.second_opinion
     if spec is None or endpoint is None:
         return []
-    who = f"{endpoint.name} at {endpoint.address}" if spec.deployment is not None else endpoint.base_url
+    who = endpoint.base_url if spec.by_url else f"{endpoint.name} at {endpoint.address}"
     labels = " and ".join(str(label) for label in sorted(spec.labels))
     bounds = f"{spec.max_chars:,} characters, {spec.timeout_s:g} s, {spec.concurrency} at a time"
     kinds = ", ".join(f"{kind.lower()}: {tier or _IGNORE}" for kind, tier in spec.kinds.items())
@@ -132,7 +130,7 @@ def opinion_rows(scan: ScanSpec, endpoint: Deployment | None) -> list[tuple[str,
 def reader_of(scan: ScanSpec, label: Label) -> list[str]:
     """Return the server at `url` as something that requests of this label reach; a deployment that reads is in the closure under its name."""
     spec = scan.second_opinion
-    return [f"{NAME} ({spec.url.name})"] if spec is not None and spec.url is not None and label in spec.labels else []
+    return [f"{NAME} ({spec.reader.name})"] if spec is not None and spec.by_url and label in spec.labels else []
 
 
 def _address_fault(url: str, file: GatewayFile) -> str | None:

@@ -107,15 +107,14 @@ class ExpressionSpec:
 
 @dataclass(frozen=True, slots=True)
 class OpinionSpec:
-    """Who reads once more what the scanner holds to be of one of `labels`: a deployment, or a server at `url`.
+    """Who reads once more what the scanner holds to be of one of `labels`: the server at the URL `reader`, or the deployment of that name.
 
     `kinds` are tiers by entity, in upper case, None for what is left alone. A text over `max_chars`, in code points, is confidential unread. `concurrency` is
     how many are read at a time. `min_score` and `language` are the server's.
     """
 
-    line: int
-    deployment: Named | None = None
-    url: Named | None = None
+    reader: Named
+    by_url: bool
     labels: frozenset[Label] = frozenset({Label.PUBLIC, Label.INTERNAL})
     kinds: Mapping[str, Tier | None] = field(default_factory=dict)
     timeout_s: float = 5.0

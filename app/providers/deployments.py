@@ -9,6 +9,7 @@ from app.config.assembled import Assembled
 from app.config.closure import closure_faults
 from app.config.faults import ConfigError, Fault, alternatives
 from app.config.gateway_file import read_gateway_file
+from app.config.second_opinion import NAME as OPINION
 from app.config.second_opinion import endpoint_of
 from app.domain import Capability, Deployment, EgressPolicy, Label, LaneName
 from app.domain_routing import Member, Pool, RoutingTable
@@ -130,8 +131,8 @@ def _clearances(file: GatewayFile, deployments: Iterable[Deployment]) -> tuple[d
     for address, labels in by_address.items():
         if len(labels) > 1:
             named = alternatives([f"{name} ({label})" for label, name in sorted(labels.items())], quote=False, last="and")
-            first = file.deployments.get(labels[max(labels)])
-            line = first.line if first is not None else file.scan.second_opinion.line if file.scan.second_opinion is not None else 0
+            opinion = file.scan.second_opinion
+            line = opinion.reader.line if opinion is not None and labels[max(labels)] == OPINION else file.deployments[labels[max(labels)]].line
             warnings.append(f"{file.path}:{line}: {named} share {address}, which counts as cleared for {max(labels)}")
     return {address: max(labels) for address, labels in by_address.items()}, warnings
 
