@@ -183,6 +183,18 @@ def _announce(settings: Settings, assembled: Assembled) -> None:
     say(f"  curl -i http://{host}:{settings.port}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
 
 
+def _exit_status() -> int:
+    """Run the command of this process; 128 and the signal's number where Ctrl-C ended it, or nobody reads what it prints, as shells say it."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it flushes at its end
+        return 141
+    return status
+
+
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(_exit_status())

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from app.cli.terminal import Progress, say
+from app.cli.terminal import Progress, say, say_what_is_waited_for
 from app.config.gateway_file import load_gateway_file
 from app.config.settings import environment, load_settings
 from app.gateway.calibration import TOO_LONG, Calibration, Tally
@@ -33,6 +33,8 @@ def calibrate(logs: Sequence[str], share: float | None, *, as_json: bool) -> int
     target = complexity.target
     tally = Tally()
     for log in logs:
+        if log == "-":
+            say_what_is_waited_for("a log")
         try:
             _read(log, tally)
         except (EOFError, zlib.error, gzip.BadGzipFile):

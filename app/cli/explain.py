@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from app.cli.terminal import say, wants_colour
+from app.cli.terminal import say, say_what_is_waited_for, wants_colour
 from app.config.settings import environment, load_settings
 from app.errors import GatewayError
 from app.gateway.explain_text import to_text
@@ -18,6 +18,8 @@ def explain(file: str, *, as_json: bool) -> int:
     """Print how the request in `file` would be routed, and return the exit status. Raises ConfigError."""
     from app import main as root  # noqa: PLC0415 -- the other commands need no scanner
 
+    if file == "-":
+        say_what_is_waited_for("a request's JSON body")
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as exc:

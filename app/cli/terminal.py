@@ -19,6 +19,12 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
+def say_what_is_waited_for(what: str) -> None:
+    """Say that standard input is read, where that is a keyboard: a command that waits looks like one that hangs."""
+    if sys.stdin.isatty():
+        say(f"Reading {what} from the terminal; end it with Ctrl-D on a line of its own.")
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Say whether to write colours: to a terminal that has them, unless NO_COLOR is set (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

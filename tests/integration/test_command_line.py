@@ -205,3 +205,16 @@ def test_a_command_that_there_is_not_is_answered_with_the_nearest(tmp_path: Path
 
     assert result.returncode == 2
     assert result.stderr == "python -m app: no command `chek`; did you mean `check`?\nTry `python -m app --help`.\n"
+
+
+def test_nobody_reading_what_is_printed_is_no_fault(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "check"], cwd=tmp_path, env=environment(tmp_path), stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    finally:
+        os.close(writing)
+
+    assert (done.returncode, done.stderr) == (141, b"")

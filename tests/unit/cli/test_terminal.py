@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from app.cli.terminal import Progress, say, wants_colour
+from app.cli.terminal import Progress, say, say_what_is_waited_for, wants_colour
 
 
 class Terminal(io.StringIO):
@@ -65,3 +65,14 @@ def test_sentences_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> N
     say("Hello.")
 
     assert capsys.readouterr() == ("", "Hello.\n")
+
+
+@pytest.mark.parametrize(("stdin", "said"), [(Terminal(), "Reading a log from the terminal; end it with Ctrl-D on a line of its own.\n"), (io.StringIO(), "")])
+def test_what_is_waited_for_is_said_to_who_sits_at_a_keyboard(
+    stdin: io.StringIO, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", stdin)
+
+    say_what_is_waited_for("a log")
+
+    assert capsys.readouterr().err == said
