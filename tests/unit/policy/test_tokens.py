@@ -22,6 +22,8 @@ def test_an_empty_request_costs_the_answers_start() -> None:
         ("The quick brown fox jumps over the lazy dog. " * 20, 201),
         ("def add(left: int, right: int) -> int:\n    return left + right\n" * 10, 190),
         ("请把这段话翻译成英语，并解释每个词的意思。" * 10, 170),
+        ("".join(f"{number},{number * 7919 % 1000:03d}.{number % 97:02d}\n" for number in range(1, 300)), 1794),
+        ("4929123456789015 " * 60, 420),
         ("Съешь же ещё этих мягких французских булок. " * 10, 131),
     ],
 )
