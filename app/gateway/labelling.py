@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.domain import Hints
 from app.gateway.chat import SCAN_INLINE_BYTES
-from app.policy.opinion import sheet_of
+from app.policy.opinion import UNAVAILABLE, sheet_of, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,10 +40,16 @@ class Labeller:
         again = [text for text, each in zip(texts, facts, strict=True) if opinion.is_asked_for(each)]
         sheets = iter(await self._in_turn(tenant, sum(map(len, again)), lambda: [sheet_of(_body(text)) for text in again]))
         gate = asyncio.Semaphore(_AT_ONCE)
+        failed = False  # then the other texts wait for no time-out of their own
 
         async def revised(each: Facts, sheet: Sheet) -> Facts:
+            nonlocal failed
             async with gate:
-                return await opinion.revise(each, sheet, tenant, terms.assessor.label_of, opinion.limits.timeout_s)
+                if failed:
+                    return unread(each, UNAVAILABLE)
+                found = await opinion.revise(each, sheet, tenant, terms.assessor.label_of, opinion.limits.timeout_s)
+            failed = failed or found.label_reason == UNAVAILABLE
+            return found
 
         asked = [revised(each, next(sheets)) if opinion.is_asked_for(each) else _as_it_is(each) for each in facts]
         return [each.label for each in await asyncio.gather(*asked)]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.domain import Facts, Finding, Label, Tier
+from app.domain import Facts, Failure, Finding, Label, Tier
 from app.domain_opinion import Spotted
-from app.errors import OverloadedError
+from app.errors import OverloadedError, UpstreamError
 from app.gateway.chat import SCAN_INLINE_BYTES, ChatGateway, ChatLimits
 from app.gateway.labelling import Labeller
 from app.gateway.scans import Scans
@@ -69,6 +69,19 @@ async def test_a_second_opinion_reads_what_the_scanner_lets_pass_and_nothing_els
 
     assert await found.labels("t", ["Jane", "SECRET", "b", *(f"{n}" for n in range(30))]) == [Label.CONFIDENTIAL] * 2 + [Label.PUBLIC] * 31
     assert sorted(reader.texts) == sorted(["Jane", "b", *(f"{n}" for n in range(30))])
+
+
+async def test_a_reader_that_fails_is_not_asked_for_the_rest_of_an_upload() -> None:
+    class Failing(FakeReader):
+        async def read(self, text: str, *, tenant: str, timeout_s: float) -> tuple[Spotted, ...]:
+            await super().read(text, tenant=tenant, timeout_s=timeout_s)
+            raise UpstreamError(Failure.TIMEOUT)
+
+    reader = Failing()
+    found, _ = labeller(reader)
+
+    assert await found.labels("t", [f"{n}" for n in range(1000)]) == [Label.CONFIDENTIAL] * 1000
+    assert len(reader.texts) <= 16
 
 
 async def test_long_texts_are_scanned_off_the_event_loop_and_short_ones_on_it() -> None:
