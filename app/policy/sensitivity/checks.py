@@ -33,7 +33,7 @@ GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 
 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
 """
 _IBAN_CHARS = {entry[:2]: int(entry[2:]) for entry in _IBANS.split()}
-_SEPARATORS = re.compile(r"[ -]")
+_SEPARATORS = re.compile(r"[\s._/|-]")
 _ADDRESS_CUE = re.compile(r"(?i)(?:\bip|ipv4|addr|host|server|client|peer|\bfrom|\bto\b|\bsrc|\bdst|\bdns|\bping|gateway|proxy|route|login|://)[^\n]{0,16}$")
 _VERSION_DIGITS = 5  # in four parts; one address in ten thousand has so few
 _DIGIT_BEFORE = re.compile(r"\d $")
@@ -86,6 +86,14 @@ def card(match: re.Match[str]) -> Tier | None:
     return Tier.LIKELY if cued and grouped else None
 
 
+def card_apart(match: re.Match[str]) -> Tier | None:
+    """Check a payment card number whose groups stand apart, in lines or cells: issuer and check digit."""
+    number = digits(match[0])
+    if len(set(number)) < 2 or not _CARD_RANGES.match(number) or not luhn.is_valid(number):
+        return None
+    return Tier.HARD if _CARD_CUE.search(before(match, 60)) else Tier.LIKELY
+
+
 def bank_account(match: re.Match[str]) -> Tier | None:
     """Check an IBAN (ISO 13616): country, length, check digits. What follows it may look like more of it."""
     text = _SEPARATORS.sub("", match[0]).upper()
@@ -99,6 +107,12 @@ def social_security(match: re.Match[str]) -> Tier | None:
     if area in {"000", "666"} or area[0] == "9" or group == "00" or serial == "0000":
         return None
     return Tier.HARD if match["sep"] == "-" or _SSN_CUE.search(before(match, 40)) else Tier.LIKELY
+
+
+def social_security_apart(match: re.Match[str]) -> Tier | None:
+    """Check a US social security number whose parts stand apart, in lines or cells: only a word for one tells it from other figures."""
+    is_issued = match["area"] not in {"000", "666"} and match["area"][0] != "9" and match["group"] != "00" and match["serial"] != "0000"
+    return Tier.HARD if is_issued and _SSN_CUE.search(before(match, 40)) else None
 
 
 def ip_address(match: re.Match[str]) -> Tier | None:

@@ -21,6 +21,8 @@ _ROLE = re.compile(
 _FILLER = re.compile(r"(?i)(?:abc|xyz|foo|bar|baz|test|user|([a-z])\1*)@(?:abc|xyz|foo|bar|baz|test|([a-z])\2*)\.[a-z]{2,3}")
 _MACHINE = re.compile(r"(?i)\.gserviceaccount\.com$|@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
 
+_APART = r"[ .\t\r\n_/|-]{1,4}"  # what stands between the groups of a number in lines, cells and columns
+
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _WALLET_BITS = 200
 
@@ -89,6 +91,28 @@ PATTERNS = (
         ahead=60,
     ),
     Pattern(
+        "payment_card",
+        rf"\d{{4}}{_APART}\d{{4}}\d{{0,2}}{_APART}\d{{4}}",
+        re.compile(
+            rf"(?<!\d)(?<!\d[\s._/|-])(?:\d{{4}}(?P<gap>{_APART})\d{{4}}(?P=gap)\d{{4}}(?P=gap)\d{{4}}(?!\d|(?P=gap)\d{{4}})"
+            rf"|\d{{4}}(?P<wide>{_APART})\d{{6}}(?P=wide)\d{{5}}(?!\d|(?P=wide)\d{{4}}))"
+        ),
+        checks.card_apart,
+        behind=60,
+        ahead=60,
+    ),
+    Pattern(
+        "iban",
+        rf"\b[a-z]{{2}}\d{{2}}{_APART}[a-z0-9]{{4}}{_APART}[a-z0-9]{{4}}",
+        re.compile(
+            rf"(?i)(?<![A-Za-z0-9])[A-Z]{{2}}\d{{2}}(?P<gap>{_APART})[A-Z0-9]{{4}}(?:(?P=gap)[A-Z0-9]{{4}}){{1,6}}(?:(?P=gap)[A-Z0-9]{{1,3}})?(?![A-Za-z0-9])"
+        ),
+        checks.bank_account,
+        behind=60,
+        ahead=60,
+        caseless=True,
+    ),
+    Pattern(
         "iban",
         r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11}",
         re.compile(
@@ -105,6 +129,14 @@ PATTERNS = (
         re.compile(r"(?<![\d-])(?<!\d\.)(?P<area>\d{3})(?P<sep>[- ])(?P<group>\d{2})(?P=sep)(?P<serial>\d{4})(?![\w-]|\.\d)"),
         checks.social_security,
         behind=20,
+        ahead=20,
+    ),
+    Pattern(
+        "ssn",
+        rf"\d{{3}}{_APART}\d{{2}}{_APART}\d{{4}}",
+        re.compile(rf"(?<!\d)(?<!\d[\s._/|-])(?P<area>\d{{3}})(?P<gap>{_APART})(?P<group>\d{{2}})(?P=gap)(?P<serial>\d{{4}})(?!\d)"),
+        checks.social_security_apart,
+        behind=60,
         ahead=20,
     ),
     Pattern("ip_address", r"\d\.\d{1,3}\.\d{1,3}\.\d", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"), checks.ip_address, behind=24, ahead=24),

@@ -31,6 +31,12 @@ SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
         ("pay to DE89 3704 0044 0532 0130 00 today", "iban", "hard", "DE89 3704 0044 0532 0130 00"),
         ("GB82WEST12345698765432", "iban", "hard", "GB82WEST12345698765432"),
         ("ssn 536-22-1234", "ssn", "hard", "536-22-1234"),
+        ("card: 4111.1111.1111.1111", "payment_card", "hard", "4111.1111.1111.1111"),
+        ("5500\t0055\t5555\t5559\t12/27", "payment_card", "likely", "5500\t0055\t5555\t5559"),
+        ("3714\n496353\n98431", "payment_card", "likely", "3714\n496353\n98431"),
+        ("4111 | 1111 | 1111 | 1111", "payment_card", "likely", "4111 | 1111 | 1111 | 1111"),
+        ("to DE89  3704  0044  0532  0130  00 today", "iban", "hard", "DE89  3704  0044  0532  0130  00"),
+        ("ssn: 536.22.1234", "ssn", "hard", "536.22.1234"),
         ("from 84.17.32.9 today", "ip_address", "hard", "84.17.32.9"),
         ("on 10.20.30.40", "ip_address", "weak", "10.20.30.40"),
         ("2a00:1450:4001:81b::200e", "ip_address", "hard", "2a00:1450:4001:81b::200e"),
@@ -129,3 +135,21 @@ def test_every_valid_iban_is_found(spot: Spot, account: str) -> None:
 @pytest.mark.parametrize("text", ["From: abc@xyz.com", "USER=${USER:-admin@example.com}", "the-app@a-project.iam.gserviceaccount.com"])
 def test_fillers_and_machines_have_no_address(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
     assert spot(text) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111.1111.1111.1112",
+        "1111.1111.1111.1111",
+        "9111.1111.1111.1111",
+        "5000\n4111\n1111\n1111\n1111",
+        "4111\n1111\n1111\n1111\n5000",
+        "4111.1111/1111.1111",
+        "DE88  3704  0044  0532  0130  00",
+        "536.22.1234",
+        "ssn 666.22.1234",
+    ],
+)
+def test_figures_that_stand_apart_are_figures(spot: Spot, text: str) -> None:
+    assert {kind for kind, _, _ in spot(text)} & {"payment_card", "iban", "ssn"} == set()
