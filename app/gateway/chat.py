@@ -201,12 +201,13 @@ class ChatGateway:
     async def _facts(self, terms: Terms, request: ChatRequest, snapshot: Snapshot, conversation: Conversation | None) -> Facts:
         going_out = _going_out(request) if request.headers else request.body
         earlier = NOTHING if conversation is None else conversation.earlier
-        facts = await self._read(request, terms.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
         opinion = terms.second_opinion
+        start = 0.0 if opinion is None else time.perf_counter()
+        facts = await self._read(request, terms.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
         if opinion is None or not opinion.is_asked_for(facts):
             return facts
         sheet = await self._read(request, sheet_of, going_out)
-        left_s = request.bounds.timeout_below(self.limits.timeout_s)
+        left_s = request.bounds.timeout_below(self.limits.timeout_s) - (time.perf_counter() - start)
         return await opinion.revise(facts, sheet, request.tenant.key_id, terms.assessor.label_of, left_s)
 
     async def _recall(self, terms: Terms, request: ChatRequest) -> Conversation | None:

@@ -11,13 +11,16 @@ import pytest
 from app.domain import CacheState, Facts, Failure, Hints, Label, LaneName, Tenant
 from app.domain_routing import Condition
 from app.errors import GatewayError
+from app.gateway.bounds import Bounds
 from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans
+from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from app.policy.complexity import SCALE
 from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 from tests.unit.gateway.test_reply import FINISH, FakeCache
+from tests.unit.gateway.test_second_opinion import Reader
 from tests.unit.policy.table import deployment, facts, table
 
 if TYPE_CHECKING:
@@ -176,6 +179,18 @@ async def test_a_reload_in_between_leaves_a_request_with_the_configuration_that_
 
     assert (first.receipt.rule, first.receipt.deployment) == ("rule-1", "b")
     assert (second.receipt.rule, second.receipt.deployment) == ("rule-1", "a")
+
+
+async def test_a_second_opinion_has_what_is_left_of_the_requests_time() -> None:
+    reader = Reader(())
+    chat = gateway(Counting({}))
+    chat.second_opinion = SecondOpinion(reader, OpinionLimits(frozenset({Label.PUBLIC}), 60.0, 100), b"")
+
+    await served(chat, replace(request(), bounds=Bounds(timeout_s=2.0)))
+    await served(chat, request(label=Label.INTERNAL))
+
+    assert reader.texts == ["hi"]
+    assert 1.0 < reader.left_s[0] < 2.0
 
 
 async def test_a_failure_leaves_what_was_known_in_the_receipt() -> None:
