@@ -15,6 +15,7 @@ from app.providers.translate import facts
 from app.providers.translate.dialect import Outgoing, Reader, checked_path
 from app.providers.translate.forced_call import call_schema
 from app.providers.translate.framing import JsonLines
+from app.providers.translate.grammar import held_to
 from app.providers.translate.pieces import Piece, Spoken, ToolPiece, as_text, usage
 from app.providers.translate.wanted import Limits, refuse
 from app.utils.json import dump_json
@@ -78,6 +79,10 @@ class OllamaDialect:
             data["options"]["num_ctx"] = self._deployment.num_ctx
         if forced:
             data["format"] = call_schema(params["tools"])
+        elif isinstance(data.get("format"), dict):
+            data["format"], loosened = held_to(data["format"])
+            if loosened:
+                dropped.add("response_format.schema")
         _name_results(data["messages"], wanted.messages)
         return Outgoing(self._path, self._headers, dump_json(data), forces_call=forced, dropped=frozenset(dropped))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.providers.translate.grammar import one_of
+from app.providers.translate.grammar import held_to, one_of
 from tests.simulators.llama_grammar import is_grammatical
 from tests.simulators.schema import instance
 
@@ -44,12 +44,15 @@ def test_a_call_of_one_of_several_functions_has_the_arguments_of_the_one_it_name
     "schema",
     [
         {"type": "string", "pattern": "^(?=a)b$"},
+        {"type": "string", "pattern": "^\\d{3}$"},
         {"type": "string", "maxLength": 5000},
-        {"type": "string", "format": "email", "minLength": 2},
+        {"type": "string", "minLength": 2, "maxLength": 1},
+        {"type": "string", "minLength": -1},
     ],
 )
 def test_what_ends_a_server_is_left_out(schema: Any) -> None:
     assert of(schema) == {"type": "string"}
+    assert held_to(schema) == ({"type": "string"}, True)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,7 @@ def test_what_is_not_known_to_be_safe_may_be_anything(schema: Any) -> None:
         {"const": {"pattern": "x"}},
         {"enum": ["a", 1, None]},
         {"type": "string", "format": "date-time"},
+        {"type": "string", "minLength": 1, "maxLength": 256},
         {"type": "integer", "minimum": 3, "maximum": 9},
         {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 3},
         {"anyOf": [{"type": "string"}, {"type": "null"}]},
@@ -77,6 +81,7 @@ def test_what_is_not_known_to_be_safe_may_be_anything(schema: Any) -> None:
 )
 def test_what_is_known_to_be_safe_is_kept(schema: Any) -> None:
     assert of(schema) == schema
+    assert held_to(schema) == (schema, False)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +90,7 @@ def test_what_is_known_to_be_safe_is_kept(schema: Any) -> None:
         ({"type": "array", "items": {}, "maxItems": 1000}, {"type": "array", "items": ANY}),
         ({"type": "array", "items": {}, "minItems": 3, "maxItems": 2}, {"type": "array", "items": ANY}),
         ({"type": "integer", "minimum": 3, "maximum": 2}, {"type": "integer"}),
+        ({"type": "integer", "exclusiveMinimum": 3, "minimum": 1, "exclusiveMaximum": 9}, {"type": "integer", "minimum": 4, "maximum": 8}),
         ({"type": ["integer", "null"], "minimum": 3}, {"anyOf": [{"type": "integer", "minimum": 3}, {"type": "null"}]}),
         ({"allOf": [{"type": "string"}], "description": "d"}, {"type": "string"}),
         ({"properties": {"a": True}, "additionalProperties": True}, {"type": "object", "properties": {"a": ANY}, "required": [], "additionalProperties": True}),
@@ -92,6 +98,17 @@ def test_what_is_known_to_be_safe_is_kept(schema: Any) -> None:
 )
 def test_what_is_half_safe_is_kept_in_half(schema: Any, kept: Any) -> None:
     assert of(schema) == kept
+
+
+@pytest.mark.parametrize("schema", [{"title": "x"}, {"not": {}}, {"type": "odd"}, {"$ref": "#/absent"}, {"type": "array", "items": {}, "maxItems": 99}])
+def test_what_is_left_out_is_told(schema: Any) -> None:
+    assert held_to({"type": "object", "properties": {"a": schema}})[1]
+
+
+def test_what_only_describes_is_not_left_out() -> None:
+    described = {"type": "object", "title": "T", "properties": {"a": {"type": "string", "description": "d", "default": ""}, "b": {}}}
+
+    assert not held_to(described)[1]
 
 
 def test_definitions_of_several_functions_do_not_meet() -> None:

@@ -74,6 +74,15 @@ async def test_a_schema_is_the_format() -> None:
     assert plain.body["format"] == "json"
 
 
+async def test_what_of_a_schema_would_end_the_server_is_left_out_and_named() -> None:
+    schema = {"type": "object", "properties": {"zip": {"type": "string", "pattern": "^(?=a)b$"}}, "required": ["zip"], "additionalProperties": False}
+
+    wire, left_out = await asked(LLAMA, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+
+    assert wire.body["format"] == {**schema, "properties": {"zip": {"type": "string"}}}
+    assert left_out == ("response_format.schema",)
+
+
 @pytest.mark.parametrize(
     ("choice", "tools", "held"),
     [
