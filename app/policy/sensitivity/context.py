@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _LINE_CHARS = 160
 _LIST_CHARS = 400
 _ATTRIBUTION = re.compile(
-    r"(?i)copyright|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
+    r"(?i)^\W{0,12}copyright|copyright\W{0,3}(?:\(c\)|(?:19|20)\d\d)"
+    r"|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
     r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?[\"']?\s?[:=]\s?[\[\"'{]"
     r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
     r"|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
@@ -27,7 +28,7 @@ _AUTHORS_WORD = re.compile(r"uthor|UTHOR|aintainer|redits")  # literals are foun
 _BYLINE = re.compile(r"[A-Z][\w.'-]* [<(]$")
 _NOBODY = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
 _BLOCK_CHARS = 2048
-_AROUND_CHARS = 1024
+_AROUND_CHARS = 512
 # A line that only a program has: a declaration, an import, control flow with its colon or brace, a call that is a statement of its own, the head of a diff.
 _STATEMENT = re.compile(
     r"^[ \t+-]*+(?:import [\w.{*\"'(]|from [\w.]++ import |(?:async )?def \w++\(|class \w++[:({ ]|return\b(?! to)|raise \w|assert |yield |await "
@@ -38,6 +39,7 @@ _STATEMENT = re.compile(
     r"|[\w.]++\([^\n]{0,200}\)[ \t]*;?$|@@ -\d|diff --git )",
     re.MULTILINE,
 )
+_SIGNS = "({;@#"  # few programs have fewer of these than statements, and counting them is cheap
 _LINE = re.compile(r"^[^\n]*\w", re.MULTILINE)
 _MIN_STATEMENTS = 3
 _MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
@@ -94,5 +96,7 @@ class Context:
 
 
 def _is_program(text: str) -> bool:
+    if "import " not in text and sum(map(text.count, _SIGNS)) < _MIN_STATEMENTS:
+        return False
     statements = len(_STATEMENT.findall(text))
     return statements >= _MIN_STATEMENTS and statements >= _MIN_SHARE * len(_LINE.findall(text))

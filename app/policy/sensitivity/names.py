@@ -218,7 +218,7 @@ PATTERNS = (
     unproven(
         "person_name",
         rf"\b{_TITLES}\.? (?:[A-Z]\. )?[A-Z][a-z]",
-        re.compile(rf"\b{_TITLES}\.? (?:[A-Z]\. )?(?P<value>{_NAME}(?: {_NAME})?)"),
+        re.compile(rf"\b(?=[DFHMPS]){_TITLES}\.? (?:[A-Z]\. )?(?P<value>{_NAME}(?: {_NAME})?)"),
         titled,
         behind=40,
         ahead=60,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,11 @@ from app.policy.sensitivity.layout import BREAK, Layer
 from app.policy.sensitivity.runs import BLOB_CHARS, BLOB_TRIGGER, CODES_TRIGGER, blob, codes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from app.policy.collect import Join, Scalar
     from app.policy.sensitivity.custom import Wanted
-    from app.policy.sensitivity.database import Hit
     from app.policy.sensitivity.pattern import Pattern
 
 _LAYERS = 4  # a text and three encodings on top of one another
@@ -39,6 +39,7 @@ _IN_WORDS = frozenset({"person_name", "address", "phone"})  # by chance two text
 _MAX_FINDINGS = 64  # of one kind in one layer: more say nothing new, and their checks would cost
 _RANK = {Tier.WEAK: 0, Tier.LIKELY: 1, Tier.HARD: 2}
 _Key = tuple[int, int, int, str]  # scalar, start, end, kind
+_Ends = Mapping[int, Sequence[int]]  # of the hits of each trigger, ascending
 _Place = tuple[str, Tier, int, int, int]  # kind, tier, number of the text, start, end
 _NOTHING_ALLOWED = Allowed()
 
@@ -81,21 +82,24 @@ class Scanner:
         found: dict[_Key, Finding] = {}
         texts = [_Text(index, folds.get(index) or Folded(string)) for index, string in enumerate(strings)]
         for _ in range(_LAYERS):
-            self._check(layer, texts, hits, scalars, found)
-            texts = list(self._decoded(layer, texts, hits, scalars, found))
+            ends: dict[int, list[int]] = {}
+            for number, end in hits:
+                ends.setdefault(number, []).append(end)
+            self._check(layer, texts, ends, scalars, found)
+            texts = list(self._decoded(layer, texts, ends, scalars, found))
             if not texts:
                 break
             layer = Layer([text.folded.text for text in texts])
             hits = self._database.hits(layer.buffer.encode("ascii"))
         return tuple(_merged(found))
 
-    def _check(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
+    def _check(self, layer: Layer, texts: Sequence[_Text], ends: _Ends, scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> None:
         """Add what the patterns' exact expressions and checks confirm around their hits, and what the operator's say."""
         known: dict[tuple[int, str], int] = {}  # the rank of the surest, by scalar and kind
         for (scalar, _, _, kind), finding in found.items():
             known[scalar, kind] = max(known.get((scalar, kind), 0), _RANK[finding.tier])
         counts: Counter[tuple[str, Tier]] = Counter()
-        for kind, tier, text, start, end in self._places(layer, texts, hits, counts):
+        for kind, tier, text, start, end in self._places(layer, texts, ends, counts):
             place = texts[text]
             if place.span is not None and known.get((place.scalar, kind), -1) >= _RANK[tier]:
                 continue
@@ -105,7 +109,7 @@ class Scanner:
                 found[key] = Finding(kind, tier, scalars[place.scalar].position, begin, stop)
             counts[kind, tier] += 1
 
-    def _places(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], counts: Mapping[tuple[str, Tier], int]) -> Iterator[_Place]:
+    def _places(self, layer: Layer, texts: Sequence[_Text], ends: _Ends, counts: Mapping[tuple[str, Tier], int]) -> Iterator[_Place]:
         """Yield what stands in a layer, until there is enough of a kind and tier. Only what is surest of all ends the search for a kind."""
         allowed = _NOTHING_ALLOWED
         if self._custom is not None:
@@ -114,12 +118,10 @@ class Scanner:
                 place = layer.locate(start, end, start, end)
                 if place is not None and counts[kind, tier] < _MAX_FINDINGS and not allowed.holds(kind, layer.buffer, start, end):
                     yield kind, tier, *place
-        ends: dict[int, list[int]] = {}
-        for number, end in hits:
-            if number < len(self._patterns):
-                ends.setdefault(number, []).append(end)
         context = Context(layer)
         for number, pattern_ends in ends.items():
+            if number >= self._blob:
+                continue
             pattern = self._patterns[number]
             for tier, text, start, end in _matches(pattern, layer, pattern_ends, allowed, context):
                 if counts[pattern.kind, tier] < _MAX_FINDINGS:
@@ -127,16 +129,16 @@ class Scanner:
                 elif tier is pattern.surest:
                     break
 
-    def _decoded(self, layer: Layer, texts: Sequence[_Text], hits: Sequence[Hit], scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> Iterator[_Text]:
+    def _decoded(self, layer: Layer, texts: Sequence[_Text], ends: _Ends, scalars: Sequence[Scalar], found: dict[_Key, Finding]) -> Iterator[_Text]:
         """Yield what a layer's texts say once one encoding is taken off, as far around each hit as a value can reach; add what nobody can read."""
         for number, (_, _, decode) in enumerate(_DECODERS, self._blob + 1):
-            for low, high in _windows(layer, [end for hit, end in hits if hit == number], _REACH, _REACH):
+            for low, high in _windows(layer, ends.get(number, ()), _REACH, _REACH):
                 plain = decode(layer.buffer[low:high].replace(BREAK, "\n"))
                 place = None if plain is None else layer.locate(low, high, low, high)
                 if plain is not None and place is not None:
                     yield texts[place[0]].encoded(plain, *place[1:])
         done = 0
-        for end in (end for number, end in hits if number == self._blob):
+        for end in ends.get(self._blob, ()):
             start, stop = layer.bounds(end - 1)
             begin = max(start, end - BLOB_CHARS)
             run = blob(layer.buffer, begin, stop) if begin >= done else None

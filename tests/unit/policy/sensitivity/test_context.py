@@ -41,6 +41,7 @@ def test_an_authors_address_is_a_hint(spot: Spot, line: str) -> None:
     [
         "Mail it to Jane Roe <jane.roe@acme.io> and say hello.",
         "Ask the author of the letter: jane.roe@acme.io",
+        "She gave up her copyright, said Jane Roe <jane.roe@acme.io> to me.",
         PROGRAM.format(line='send("jane.roe@acme.io")'),
         PROGRAM.format(line="# jane.roe@acme.io complained"),
     ],

@@ -284,6 +284,11 @@ HOSTILE = {
     "forms": "a=b+",
     "shifted": "+AGE-",
     "hex codes": "41 ",
+    "persons": "John Aabb ",
+    "persons in programs": "import a\nJohn Aabb\n",
+    "bylines": "Ab Cd <a@b.co> ",
+    "versions": "9.8.7.6 ",
+    "defaults": "password=${A:-b1c2d3} ",
     "bits": "01000001 ",
 }
 
