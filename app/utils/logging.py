@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    _Event = tuple[float, str, str, str, str | None, Mapping[str, Any]]  # when, level, logger, name, the request's id, fields
+
 HOLD_S = 0.1
-_HOLD_BYTES = 64 * 1024
+_HOLD_LINES = 256
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -47,11 +49,21 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being served; every event written meanwhile carries it."""
 
 
+def _line(held: _Event) -> bytes:
+    now, level, name, event, serving, fields = held
+    known: dict[str, Any] = {"time": round(now, 3), "level": level, "logger": name, "event": event}
+    if serving is not None:
+        known["request_id"] = serving
+    known.update(fields)
+    return _dumped(known)
+
+
 class _Sink:
     """Where events go. One per process, set by `configure`.
 
-    While it holds back (`hold_back`), lines of ordinary service that come from the loop's own thread wait up to HOLD_S for others, so that one write carries
-    all of them: a line of its own costs three times as much. What an operator should look at is written at once, with all that waits.
+    While it holds back (`hold_back`), lines of ordinary service that come from the loop's own thread wait up to HOLD_S for others: they are spelled one after
+    another, and one write carries all of them. A line of its own costs three times as much. What an operator should look at is written at once, with all that
+    waits.
     """
 
     def __init__(self) -> None:
@@ -59,8 +71,7 @@ class _Sink:
         self.threshold = _LEVELS["info"]
         self.readable = False
         self.may_hold = False
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._waiting: list[_Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
 
@@ -78,28 +89,20 @@ class _Sink:
             pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
             self._write(f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip() + "\n")
             return
-        known = {"time": round(now, 3), "level": level, "logger": name, "event": event}
-        if serving is not None:
-            known["request_id"] = serving
-        known.update(fields)
-        line = _dumped(known)
         if self._loop is None or threading.get_ident() != self._thread:
-            self._write(line.decode())
+            self._write(_line((now, level, name, event, serving, fields)).decode())
             return
         if not self._waiting:
             self._loop.call_later(HOLD_S, self.flush)
-        self._waiting.append(line)
-        self._waiting_bytes += len(line)
-        if self._waiting_bytes > _HOLD_BYTES or _LEVELS[level] > _LEVELS["info"]:
+        self._waiting.append((now, level, name, event, serving, fields))
+        if len(self._waiting) >= _HOLD_LINES or _LEVELS[level] > _LEVELS["info"]:
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
         if self._waiting:
-            lines = b"".join(self._waiting)
-            self._waiting.clear()
-            self._waiting_bytes = 0
-            self._write(lines.decode())
+            waiting, self._waiting = self._waiting, []
+            self._write(b"".join([_line(event) for event in waiting]).decode())
 
     def _write(self, text: str) -> None:
         try:

@@ -6,6 +6,7 @@ import json
 import logging as standard
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -186,14 +187,29 @@ async def test_lines_of_other_threads_much_and_the_end_do_not_wait(output: io.St
     logging.hold_back(asyncio.get_running_loop())
     await asyncio.to_thread(log.info, "elsewhere")
     elsewhere = len(events(output))
-    log.info("large", text="x" * 100_000)
-    large = len(events(output))
+    for _ in range(256):
+        log.info("one of many")
+    many = len(events(output))
     log.info("last")
     before_the_end = len(events(output))
     logging.hold_back(None)
     log.info("after")
 
-    assert (elsewhere, large, before_the_end, len(events(output))) == (1, 2, 2, 4)
+    assert (elsewhere, many, before_the_end, len(events(output))) == (1, 257, 257, 259)
+
+
+async def test_a_line_that_waited_says_when_and_for_which_request_it_was_written(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logging.get_logger("part")
+    logging.configure("info", readable=False, stream=output, may_hold=True)
+    logging.hold_back(asyncio.get_running_loop())
+    monkeypatch.setattr(time, "time", lambda: 1.5)
+    token = logging.request_id.set("req_1")
+    log.info("one", status=200)
+    logging.request_id.reset(token)
+    monkeypatch.setattr(time, "time", lambda: 9.5)
+    logging.hold_back(None)
+
+    assert events(output) == [{"time": 1.5, "level": "info", "logger": "part", "event": "one", "request_id": "req_1", "status": 200}]
 
 
 async def test_lines_do_not_wait_where_that_is_not_allowed(output: io.StringIO) -> None:
