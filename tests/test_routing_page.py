@@ -27,6 +27,24 @@ def test_the_example_loads_without_a_fault(tmp_path: Path) -> None:
     assert set(assembled.table.deployments) == {"mini", "big", "sonnet", "llama"}
 
 
+def test_every_example_of_a_clause_loads(tmp_path: Path) -> None:
+    examples = re.findall(r"^\| `[^|]*\|[^|]*\| `(\{.*\})` \|$", PAGE.read_text(), re.MULTILINE)
+    rules = "\n".join(f"  - {{when: {example}, use: home}}" for example in examples)
+    (tmp_path / "gateway.yaml").write_text(f"""
+deployments:
+  home: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:9/v1", clearance: confidential}}
+rules:
+{rules}
+  - {{use: home}}
+""")
+
+    _, assembled = load_configuration(tmp_path / "gateway.yaml", {}, load_catalog())
+
+    told = {word for example in examples for word in re.findall(r"[{,] ?(\w+):", example)}
+    assert told == {*_CONDITIONS, *HOUR_KEYS}
+    assert len(assembled.table.rules) == len(examples) + 1
+
+
 def test_every_clause_choice_and_key_has_its_row() -> None:
     cells = re.findall(r"^\| (`[^|]*`) \|", PAGE.read_text(), re.MULTILINE)
     words = {word for cell in cells for word in re.findall(r"`([\w-]+)`", cell)}
