@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LINE_CHARS = 160
 _LIST_CHARS = 400
 _ATTRIBUTION = re.compile(
-    r"(?i)^\W{0,12}copyright|copyright\W{0,3}(?:\(c\)|(?:19|20)\d\d)"
+    r"(?i)^\W{0,12}copyright|copyright(?:text)?\W{0,3}(?:\(c\)|(?:19|20)\d\d)"
     r"|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
     r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?[\"']?\s?[:=]\s?[\[\"'{]"
     r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
