@@ -105,6 +105,13 @@ def test_the_middle_of_a_long_text_is_left_out() -> None:
     assert signals("prove " + edge + edge)["reasoning"] > 0
 
 
+@pytest.mark.parametrize(("text", "code", "mathematics"), [("call f() and g()", 0.125, 0.0), ("o(n) (or so)", 0.0, 0.125), ("(a) + (b)", 0.0, 0.125)])
+def test_marks_of_two_characters_are_told_from_their_parts(text: str, code: float, mathematics: float) -> None:
+    found = signals(text)
+
+    assert (found["code"], found["mathematics"]) == (code, mathematics)
+
+
 def test_code_fences_and_lists_are_seen() -> None:
     found = signals("```\nx = {1};\n```\n- one\n- two\n1. three?\n2. four?")
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
@@ -65,3 +65,21 @@ def test_an_expression_counts_once_and_ignores_case() -> None:
 
     assert seen("PRJ-1234 and prj-1235", own) == {"tickets": 1}
     assert seen("prj-12", own) == {}
+
+
+@pytest.mark.parametrize(("text", "found"), [("ein naïve-bayes ist da", 1), ("ein naïve-bayes 证明", 1), ("合同 an naïve-bayes", 2), ("ein naive-bayes é", 0)])
+def test_words_that_punctuation_cuts_are_found_in_latin_and_in_ideographs(text: str, found: int) -> None:
+    own = Lexicon([Signal("own", words=("naïve-bayes", "合同"))], ignored=["证明"])
+
+    assert seen(text, own).get("own", 0) == found
+
+
+def test_a_simple_ask_is_looked_for_in_short_texts_alone() -> None:
+    raw = b"what is a proof"
+    short, long = defaultdict[str, float](float), defaultdict[str, float](float)
+
+    BUILT_IN.count(raw.decode(), raw, split(raw), short)
+    BUILT_IN.count(raw.decode(), raw, split(raw), long, is_short=False)
+
+    assert dict(short) == {"simple": 1, "reasoning": 1}
+    assert dict(long) == {"reasoning": 1}
