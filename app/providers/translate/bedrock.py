@@ -131,6 +131,22 @@ def _take_renamed() -> dict[str, str]:
     return renamed
 
 
+class _DailyAuth(SigV4Auth):  # type: ignore[misc]  # botocore comes without types
+    """Makes the signing key once a day: it depends on nothing else that changes between requests."""
+
+    _made: tuple[str, bytes] = ("", b"")
+
+    def signature(self, string_to_sign: str, request: AWSRequest) -> str:
+        day = request.context["timestamp"][:8]
+        if self._made[0] != day:
+            key = f"AWS4{self.credentials.secret_key}".encode()
+            for part in (day, self._region_name, self._service_name, "aws4_request"):
+                key = self._sign(key, part)
+            self._made = (day, key)
+        signed: str = self._sign(self._made[1], string_to_sign, hex=True)
+        return signed
+
+
 class _Signer:
     """Signs for AWS Signature Version 4 with the deployment's own keys, or sends Bedrock's API key."""
 
@@ -144,7 +160,7 @@ class _Signer:
             wanted = "`aws_access_key_id`, `aws_secret_access_key` and `aws_region_name`, or `api_key`"
             raise UpstreamError(Failure.OPERATOR, remedy=f"Give deployment `{deployment.name}` {wanted}.", sent=False)
         credentials = Credentials(access, secret, params.get("aws_session_token") or None)
-        self._auth = SigV4Auth(credentials, "bedrock", region) if access and secret and region else None
+        self._auth = _DailyAuth(credentials, "bedrock", region) if access and secret and region else None
 
     def __call__(self, path: str, body: bytes) -> tuple[tuple[str, str], ...]:
         headers = {"content-type": "application/json"}

@@ -5,9 +5,13 @@ from typing import Any
 
 import litellm
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from app.domain import Failure
 from app.errors import UpstreamError
+from app.providers.translate import bedrock
 from tests.unit.providers.translate.support import AWS, PNG, SCHEMA, TOOL, amazon, answered, asked, calls_of, deployment, streamed, text_of
 
 CLAUDE = deployment("bedrock")
@@ -61,6 +65,20 @@ async def test_a_session_token_is_signed_and_sent() -> None:
 
     assert wire.header["x-amz-security-token"] == "token"
     assert "x-amz-security-token" in wire.header["authorization"]
+
+
+def test_the_key_that_signs_is_made_anew_every_day() -> None:
+    credentials = Credentials("id", "secret")
+    ours, theirs = bedrock._DailyAuth(credentials, "bedrock", "us-east-1"), SigV4Auth(credentials, "bedrock", "us-east-1")
+    signed = []
+
+    for time in ("20261121T235959Z", "20261121T235959Z", "20261122T000000Z", "20261121T235959Z"):
+        request = AWSRequest()
+        request.context["timestamp"] = time
+        signed.append(ours.signature("text", request))
+        assert signed[-1] == theirs.signature("text", request)
+
+    assert len(set(signed)) == 2
 
 
 async def test_an_api_key_of_bedrock_is_a_bearer_token() -> None:
