@@ -308,6 +308,12 @@ def test_time_is_linear_in_hostile_text(scanner: Scanner, unit: str) -> None:
     assert any(ratio < 8 for ratio in ratios)  # quadratic would be 16
 
 
+def test_a_wrapped_run_is_read_as_one(spot: Callable[[str], set[tuple[str, str, str]]]) -> None:
+    wrapped = base64.encodebytes(b"Please write to the lady in question, whose address is henrietta.quackenbush@corvid-logistics.net").decode().strip()
+
+    assert spot(f"see\n{wrapped}\nthere") == {("email", "hard", wrapped)}
+
+
 def test_every_character_is_looked_at_once_by_a_pattern(tmp_path: Path) -> None:
     looked: list[int] = []
 
