@@ -42,8 +42,20 @@ class HeldCycle(RequestResponseCycle):
         self.on_gone: Callable[[], None] | None = None
         self._head = b""  # until it is written
 
+    def take_body(self) -> bytes | None:
+        """Return the body of a request that is whole, without a message for it; None where `receive` has to be asked."""
+        if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return None
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return body
+
     async def send(self, message: Any) -> None:
-        """Take one message of the answer. Raises RuntimeError for one that is not next, or that HTTP cannot carry."""
+        """Take one message of the answer; a start that has `sluice_body` brings all of the body with it.
+
+        Raises RuntimeError for one that is not next, or that HTTP cannot carry.
+        """
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
@@ -55,6 +67,8 @@ class HeldCycle(RequestResponseCycle):
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
         else:
             self._begin(message["status"], message.get("headers", ()))
+            if "sluice_body" in message:
+                self._send_body(message["sluice_body"], more=False)
 
     def _begin(self, status: int, headers: Any) -> None:
         self.response_started = True

@@ -73,6 +73,26 @@ async def read_body(receive: Receive, headers: MutableMapping[str, str], max_byt
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+async def read_whole_or_wait(scope: Scope, receive: Receive, headers: MutableMapping[str, str], max_bytes: int, idle_s: float) -> bytes:
+    """Return the request's body, without waiting where HeldHttpProtocol has it already. Raises what `read_body` raises."""
+    whole = is_whole(scope)
+    body: bytes | None = scope["sluice_cycle"].take_body() if whole and "sluice_cycle" in scope else None
+    if body is None:
+        return await read_body(receive, headers, max_bytes, None if whole else idle_s)
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
+    return body
+
+
+async def send_whole(scope: Scope, send: Send, body: bytes, headers: Iterable[Header]) -> None:
+    """Answer 200 with JSON: in one message where HeldHttpProtocol serves, for each is a call through every layer."""
+    if "sluice_cycle" not in scope:
+        await send_json(send, 200, body, headers)
+        return
+    start = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": 200, "headers": start, "sluice_body": body})
+
+
 def too_large(max_bytes: int) -> BodyTooLargeError:
     """Return the error for a body over the limit; what is left of it is not read, so the connection ends."""
     return BodyTooLargeError(f"The body is larger than {max_bytes} bytes (MAX_BODY_BYTES): send less.", headers={"connection": "close"})

@@ -14,7 +14,7 @@ from app.gateway.chat import SCAN_INLINE_BYTES, ChatRequest
 from app.gateway.hints import read_hints, read_tags
 from app.gateway.receipt import Receipt
 from app.gateway.streaming import error_event
-from app.http_io import CallerGoneError, Presence, is_whole, read_body, read_headers, send_error, send_json, shutting_down
+from app.http_io import CallerGoneError, Presence, is_whole, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
 from app.utils.monitoring import ERRORS, IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -53,32 +53,33 @@ class ChatEndpoint:
         limits: list[Header] = []
         reply: Reply | None = None
         admitted: Pass | None = None
-        with IN_FLIGHT.track_inprogress():
+        IN_FLIGHT.inc()
+        try:
+            headers = read_headers(scope)
+            tenant = await self.guard.admit(scope, headers, limits)
+            admitted = await self.admission.enter(tenant.key_id, headers, whole=is_whole(scope))
+            receipt.queue_s = admitted.waited_s
+            raw = await read_whole_or_wait(scope, receive, headers, self.max_body_bytes, self.body_idle_s)
+            with Presence(scope, receive) as presence:
+                reply = await self._reply(raw, headers, tenant, receipt)
+                await _send(scope, reply, send, limits, presence)
+                presence.end()
+        except GatewayError as error:
+            await send_error(send, error, [*receipt.headers(), *limits])
+        except CallerGoneError:
+            pass
+        except BaseException:
+            scope["sluice_headers"] = [*receipt.headers(), *limits]  # RequestEdge answers, and tells what was known
+            raise
+        finally:
             try:
-                headers = read_headers(scope)
-                tenant = await self.guard.admit(scope, headers, limits)
-                admitted = await self.admission.enter(tenant.key_id, headers, whole=is_whole(scope))
-                receipt.queue_s = admitted.waited_s
-                raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
-                with Presence(scope, receive) as presence:
-                    reply = await self._reply(raw, headers, tenant, receipt)
-                    await _send(reply, send, limits, presence)
-                    presence.end()
-            except GatewayError as error:
-                await send_error(send, error, [*receipt.headers(), *limits])
-            except CallerGoneError:
-                pass
-            except BaseException:
-                scope["sluice_headers"] = [*receipt.headers(), *limits]  # RequestEdge answers, and tells what was known
-                raise
+                if reply is not None:
+                    await reply.finish()
             finally:
-                try:
-                    if reply is not None:
-                        await reply.finish()
-                finally:
-                    if admitted is not None:
-                        admitted.leave()
-                scope["sluice"].update(receipt.log_fields())
+                IN_FLIGHT.dec()
+                if admitted is not None:
+                    admitted.leave()
+            scope["sluice"].update(receipt.log_fields())
 
     async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt) -> Reply:
         gateway = self.gateway
@@ -121,10 +122,10 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         raise MediaTypeError("The body must not be compressed: send it without Content-Encoding.")
 
 
-async def _send(reply: Reply, send: Send, limits: list[Header], presence: Presence) -> None:
+async def _send(scope: Scope, reply: Reply, send: Send, limits: list[Header], presence: Presence) -> None:
     headers = [*reply.receipt.headers(), *limits]
     if not reply.stream:
-        await send_json(send, 200, reply.body, headers)
+        await send_whole(scope, send, reply.body, headers)
         return
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
     try:

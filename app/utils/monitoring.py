@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import prometheus_client as prometheus
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 
@@ -33,6 +33,18 @@ class Counter(prometheus.Counter):
         if amount < 0:
             raise ValueError("a counter does not count down")
         self._value.inc(amount)
+
+
+class Gauge(prometheus.Gauge):
+    """A gauge that goes up and down as Counter counts."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Go up."""
+        self._value.inc(amount)
+
+    def dec(self, amount: float = 1) -> None:
+        """Go down."""
+        self._value.inc(-amount)
 
 
 class Histogram(prometheus.Histogram):

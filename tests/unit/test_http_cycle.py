@@ -135,3 +135,32 @@ async def test_a_sender_waits_while_the_caller_does_not_read_and_sends_nothing_t
 
     assert waited
     assert transport.writes == []
+
+
+async def test_an_answer_in_one_message_leaves_in_one_write() -> None:
+    transport = Transport()
+    cycle, ended = cycle_of(transport)
+
+    await cycle.send(start((b"content-length", b"2")) | {"sluice_body": b"hi"})
+
+    assert len(transport.writes) == 1
+    assert transport.writes[0].endswith(b"content-length: 2\r\n\r\nhi")
+    assert (cycle.response_complete, ended) == (True, ["ended"])
+
+
+async def test_a_whole_body_is_taken_once_without_asking() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.body, cycle.more_body = bytearray(b"all"), False
+    cycle.message_event.set()
+
+    assert cycle.take_body() == b"all"
+    assert (bytes(cycle.body), cycle.message_event.is_set()) == (b"", False)
+
+
+@pytest.mark.parametrize("state", ["more_body", "disconnected", "response_complete", "waiting_for_100_continue"])
+async def test_a_body_that_is_not_there_or_not_wanted_has_to_be_asked_for(state: str) -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.more_body = False
+    setattr(cycle, state, True)
+
+    assert cycle.take_body() is None

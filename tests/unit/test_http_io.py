@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.errors import BodyTimeoutError, BodyTooLargeError
-from app.http_io import CallerGoneError, Presence, read_body, read_headers
+from app.http_io import CallerGoneError, Presence, read_body, read_headers, read_whole_or_wait, send_whole
 
 
 def receiver(*messages: dict[str, Any]) -> Any:
@@ -138,3 +138,41 @@ async def test_each_part_of_a_body_has_its_own_time() -> None:
         return parts.pop(0)
 
     assert await read_body(receive, {}, 3, 0.06) == b"abc"
+
+
+class Holding:
+    def __init__(self, body: bytes | None) -> None:
+        self.body = body
+
+    def take_body(self) -> bytes | None:
+        return self.body
+
+
+async def test_a_body_that_is_there_is_not_waited_for() -> None:
+    scope = {"sluice_whole": True, "sluice_cycle": Holding(b"abc")}
+
+    assert await read_whole_or_wait(scope, receiver(), {}, 3, 1.0) == b"abc"
+
+
+@pytest.mark.parametrize("scope", [{}, {"sluice_whole": True}, {"sluice_cycle": Holding(b"x")}, {"sluice_whole": True, "sluice_cycle": Holding(None)}])
+async def test_any_other_body_is_waited_for(scope: dict[str, Any]) -> None:
+    assert await read_whole_or_wait(scope, receiver(part(b"abc")), {}, 3, 1.0) == b"abc"
+
+
+async def test_a_body_that_is_there_and_too_large_is_refused() -> None:
+    with pytest.raises(BodyTooLargeError):
+        await read_whole_or_wait({"sluice_whole": True, "sluice_cycle": Holding(b"abcd")}, receiver(), {}, 3, 1.0)
+
+
+@pytest.mark.parametrize(("scope", "messages"), [({}, 2), ({"sluice_cycle": Holding(None)}, 1)])
+async def test_an_answer_is_one_message_where_the_server_takes_that(scope: dict[str, Any], messages: int) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await send_whole(scope, send, b"{}", [(b"a", b"1")])
+
+    assert len(sent) == messages
+    assert sent[0]["headers"] == [(b"content-type", b"application/json"), (b"content-length", b"2"), (b"a", b"1")]
+    assert sent[-1].get("sluice_body", sent[-1].get("body")) == b"{}"

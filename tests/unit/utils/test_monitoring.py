@@ -3,12 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import prometheus_client
+import pytest
+from prometheus_client import CollectorRegistry
 
 from app.utils import monitoring
 
-if TYPE_CHECKING:
-    import pytest
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
 
 
 def test_the_exposition_is_prometheus_text() -> None:
@@ -61,3 +66,31 @@ def test_a_child_is_made_once_for_its_labels_and_found_by_name_too() -> None:
     assert monitoring.CACHE.labels(state="hit") is monitoring.CACHE.labels("hit")
     assert monitoring.REQUEST_SECONDS.labels("a") is monitoring.REQUEST_SECONDS.labels("a")
     assert monitoring.REQUEST_SECONDS.labels(route="b") is monitoring.REQUEST_SECONDS.labels("b")
+
+
+def test_a_histogram_takes_values_in_as_the_library_does(registry: CollectorRegistry) -> None:
+    bounds = (0.1, 1.0)
+    own = monitoring.Histogram("own", "Own.", buckets=bounds, registry=registry)
+    theirs = prometheus_client.Histogram("theirs", "Theirs.", buckets=bounds, registry=registry)
+
+    for value in (0.05, 0.1, 0.5, 1.0, 7.0):
+        own.observe(value)
+        theirs.observe(value)
+
+    for name, labels in (("_bucket", {"le": "0.1"}), ("_bucket", {"le": "1.0"}), ("_bucket", {"le": "+Inf"}), ("_sum", {}), ("_count", {})):
+        assert registry.get_sample_value(f"own{name}", labels) == registry.get_sample_value(f"theirs{name}", labels)
+
+
+def test_a_counter_does_not_count_down(registry: CollectorRegistry) -> None:
+    counter = monitoring.Counter("own", "Own.", registry=registry)
+
+    with pytest.raises(ValueError, match="count down"):
+        counter.inc(-1)
+
+
+def test_a_gauge_goes_up_and_down(registry: CollectorRegistry) -> None:
+    gauge = monitoring.Gauge("own", "Own.", registry=registry)
+    gauge.inc(3)
+    gauge.dec()
+
+    assert registry.get_sample_value("own") == 2
