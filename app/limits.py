@@ -76,7 +76,7 @@ class RateLimit:
             return None
         bucket = _bucket(key)
         limit = self._limit
-        allowed = self._store.acquire_entry(bucket, limit, _MINUTE_S)  # what the strategy calls, and all that it does
+        allowed = self._store.take(bucket, limit, _MINUTE_S)  # all that the strategy does, through a wrapper of the library's
         oldest, count, now = self._store.last  # what `get_window_stats` would look up anew, for three times the cost of the hit
         return _counted(Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now)))
 
@@ -134,6 +134,10 @@ class BoundedWindows(Storage, MovingWindowSupport):
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Add `amount` hits when `limit` leaves room for them."""
+        return self.take(key, limit, expiry, amount)
+
+    def take(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Do what `acquire_entry` does."""
         now = self._clock()
         horizon = now - expiry
         hits = self._hits.pop(key, None)

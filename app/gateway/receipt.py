@@ -48,10 +48,11 @@ class Receipt:
     def headers(self) -> list[Header]:
         """Return the response headers, each where its value is known."""
         facts = self.facts
+        known = facts.known_complexity if facts is not None else None
         decided: _Decided = (
             self.deployment,
             facts.label if facts is not None else None,
-            facts.known_complexity.tier if facts is not None and facts.known_complexity is not None else None,
+            known.tier if known is not None else None,
             facts.kinds if facts is not None and facts.findings else (),
             self.rule,
             self.arm,
@@ -72,9 +73,10 @@ class Receipt:
         if facts is not None:
             fields["label"] = str(facts.label)
             fields["findings"] = len(facts.findings)
-            if facts.known_complexity is not None:
-                fields["complexity"] = facts.known_complexity.tier.value
-                fields["score"] = round(facts.known_complexity.score, 4)
+            known = facts.known_complexity
+            if known is not None:
+                fields["complexity"] = known.tier.value
+                fields["score"] = round(known.score, 4)
         for name in _LOGGED:
             value = getattr(self, name)
             if value is not None:
