@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.simulators import OpenAISimulator
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 WORDS = 16
 CONFIG = """\
 deployments:
