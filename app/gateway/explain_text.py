@@ -32,8 +32,9 @@ def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
     for name, value in sorted(complexity["contributions"].items(), key=lambda item: -abs(item[1])):
         if value:
             yield f"  {name:18} {value:+.3f}"
-    answer = explained["max_output_tokens"] or "as many as the model gives"
-    yield f"tokens       about {explained['prompt_tokens']}, at most {answer} out{_unread('prompt_tokens', unread)}"
+    most = explained["max_output_tokens"]
+    answer = f"and at most {most} of answer" if most else "with no limit to the answer"
+    yield f"tokens       about {explained['prompt_tokens']}, {answer}{_unread('prompt_tokens', unread)}"
     yield f"needs        {', '.join(explained['needs']) or 'nothing special'}"
     if explained["rules"]:
         yield "rules"

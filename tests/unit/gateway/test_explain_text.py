@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from app.domain import Asked, Complexity, ComplexityTier, Finding, Label, Snapshot, Tier
-from app.domain_routing import Condition
+from app.domain_routing import Choice, Condition, Member, Pool
 from app.gateway.explain import explain, to_wire
 from app.gateway.explain_text import to_text
 from tests.unit.policy.table import deployment, facts, table
@@ -46,3 +49,19 @@ def test_a_second_opinion_that_was_not_asked_is_told() -> None:
     explained = to_wire(explain(TABLE, facts(), {"model": "cheap"}, Asked("cheap"), Snapshot())) | {"second_opinion": "not asked here"}
 
     assert "second opinion  not asked here" in to_text(explained, colour=False)
+
+
+def test_the_cuts_are_told_with_the_score() -> None:
+    explained = to_wire(explain(TABLE, facts(score=0.2), {"model": "auto"}, Asked("auto"), Snapshot()))
+
+    assert "(0.200; medium from 0.070, complex from 0.420)" in to_text(explained, colour=False)
+
+
+def test_how_a_pool_chose_is_told_and_what_is_planned_is_not_told_twice() -> None:
+    arms = Pool("cheap", (Member(CLOUD, arm="old"), Member(LONG, arm="new")), Choice.WEIGHTED, sticky=True, experiment="tone")
+    routing = replace(TABLE, pools={**TABLE.pools, "cheap": arms})
+
+    text = to_text(to_wire(explain(routing, facts(), {"model": "auto"}, Asked("auto"), Snapshot(conversation=0.25))), colour=False)
+
+    assert re.search(r"chosen by weighted, experiment tone, sticky, drawn 0\.\d{4}, arm tone/(old|new)", text)
+    assert "if the prompt is too long" not in text
