@@ -165,10 +165,17 @@ _COUNTS = st.builds(
 _INCLUSIVE = st.just({"promptTokenCount": 4, "candidatesTokenCount": 7, "thoughtsTokenCount": 3, "totalTokenCount": 11})
 _WORDS = st.fixed_dictionaries({"parts": st.lists(some(text=TEXT, thought=st.booleans(), thoughtSignature=st.just("c2ln")), max_size=3)})
 _SPEAKER = st.fixed_dictionaries({"content": _WORDS}, optional={"index": st.integers(0, 2), "finishReason": st.sampled_from(["STOP", "SAFETY", "UNHEARD_OF"])})
+
+
+def _apart(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the candidates, none of which has the number of another, as LiteLLM numbers them."""
+    return list({candidate.get("index", place): candidate for place, candidate in enumerate(candidates)}.values())
+
+
 gemini_streams = st.lists(
-    st.fixed_dictionaries({"candidates": st.lists(_SPEAKER, min_size=1, max_size=2), "usageMetadata": _COUNTS | _INCLUSIVE})
+    st.fixed_dictionaries({"candidates": st.lists(_SPEAKER, min_size=1, max_size=2).map(_apart), "usageMetadata": _COUNTS | _INCLUSIVE})
     | some(
-        candidates=st.lists(_SPEAKER | _CANDIDATE, max_size=2),
+        candidates=st.lists(_SPEAKER | _CANDIDATE, max_size=2).map(_apart),
         usageMetadata=_COUNTS | _INCLUSIVE,
         modelVersion=st.sampled_from(["gemini-2.5-flash", "gemini@default"]),
         responseId=st.just("r"),
