@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, cast
 
 from app.policy.published import CONSTANTS, KEYS
@@ -31,9 +31,20 @@ _ROLES = frozenset({"system", "developer", "user", "assistant"})  # published co
 _NUMBERS = frozenset({int, float})
 _SPOKEN_KEYS = frozenset({"text", "refusal", "thinking"})
 _MEDIUM_KEYS = (".data", ".file_data", ".url", ".image_url", ".b64_json")  # where a medium itself stands
+_QUOTED = re.compile(r'"([^"]*)"(\s*:)?')  # in JSON without backslashes: a value, or a key with its colon
 _READABLE_MEDIUM = re.compile("svg|xml|text|json|html")  # base64 of these is text
 _PAYLOAD = re.compile(r"[A-Za-z0-9+/=_-]*")
 _DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w=.-]{1,60}){0,3};base64,")
+
+
+Span = tuple[int, int | None]  # offsets of code points; None is the end
+_WHOLE: Span = (0, None)
+
+
+class _Number(str):
+    """A number of JSON that stands in a string, as it is written there."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +70,29 @@ class Opaque:
 class Join:
     """Scalars (by index) that a reader may put together, and what then stands between them.
 
-    Those that are `near` are read as one text, so that names count. Of those that `meet`, two, only the end of the first and the start of the second stand
-    together, so that nothing follows a value that ends where the second does.
+    Those that are `near` are read as one text, so that names count. Of those that `meet`, only the end of each and the start of the next stand together, so
+    that nothing follows a value that ends where the second does. `spans` are what is read of each part, where that is not the whole of it.
     """
 
     parts: tuple[int, ...]
     between: str = ""
     near: bool = False
     meet: bool = False
+    spans: tuple[Span, ...] = ()
 
 
 class Walk:
     """The state of one walk over a body."""
 
-    __slots__ = ("chars", "joins", "nodes_left", "opaque", "reads_tokens", "said", "scalars", "schema_chars", "tools_used")
+    __slots__ = ("argued", "chars", "in_call", "joins", "nodes_left", "opaque", "reads_tokens", "said", "scalars", "schema_chars", "tools_used")
 
     def __init__(self) -> None:
         self.scalars: list[Scalar] = []
         self.joins: list[Join] = []
         self.opaque: list[Opaque] = []
         self.said: list[tuple[str, int]] = []  # role and index of each text of the conversation, in order
+        self.argued: list[tuple[int, Span]] = []  # where each text that a call gives its function stands, in order
+        self.in_call = False
         self.chars = 0  # words of the schema included: what a model reads of a tool
         self.schema_chars = 0
         self.tools_used = False
@@ -134,8 +148,9 @@ class Walk:
             if key in {"content", "refusal"}:
                 self.content(value, path, role)
             elif key in {"tool_calls", "function_call"} and value:
-                self.tools_used = True
+                self.tools_used = self.in_call = True
                 self.add(value, path)
+                self.in_call = False
             elif key in _MEDIA and value:
                 self.media(_MEDIA[key], value, path)
             else:
@@ -221,13 +236,35 @@ class Walk:
             self.joins.append(Join((owner, index), ": "))
         if position.endswith(".arguments") and len(text) > len("{}"):
             self.said.append(("arguments", index))
-        if depth < _MAX_DEPTH and "\\" in text and text.lstrip()[:1] in {"{", "["}:
+        is_escaped = "\\" in text
+        if self.in_call and ".arguments" in position:
+            is_escaped = self.argue(text, index)
+        if depth < _MAX_DEPTH and is_escaped and text.lstrip()[:1] in {"{", "["}:
             self.json(text, position, depth + 1)
+
+    def argue(self, text: str, index: int) -> bool:
+        """Note where the texts stand that a function is given. True where they are in JSON, and not as they are.
+
+        Numbers are left out: by chance two figures in a row are a card's number.
+        """
+        if text.lstrip()[:1] not in {"{", "["}:
+            if type(text) is str:
+                self.argued.append((index, _WHOLE))
+            return False
+        if "\\" in text or not text.isascii() or "\x7f" in text:  # folding may move what stands in it
+            return True
+        quoted = islice(_QUOTED.finditer(text), self.nodes_left + 1)
+        spans = [match.span(1) for match in quoted if match[2] is None and match[1]]
+        self.nodes_left -= len(spans)
+        self.argued.extend((index, span) for span in spans)
+        if next(quoted, None) is not None:
+            self.opaque.append(Opaque("structure", self.scalars[index].position))
+        return False
 
     def json(self, text: str, position: str, depth: int) -> None:
         """Walk JSON that stands in a string: with a backslash in it, its values do not stand in the text as they are."""
         try:
-            value = json.loads(text, parse_int=str, parse_float=str)
+            value = json.loads(text, parse_int=_Number, parse_float=_Number)
         except (ValueError, RecursionError):
             return
         self.add(value, position, depth=depth)
@@ -270,7 +307,15 @@ class Walk:
                 self.joins.append(Join((owner, index), ": "))
 
     def join_turns(self) -> None:
-        """Join the conversation's texts with nothing between: all of them, those of each role, and any two that follow one another in these."""
+        """Join the conversation's texts with nothing between: all of them, those of each role, and any two that follow one another in these.
+
+        So are the texts that calls give their functions.
+        """
+        if len(self.argued) > 1:
+            parts, spans = zip(*self.argued, strict=True)
+            self.joins.append(Join(parts, spans=spans))
+            if len(parts) > 2:
+                self.joins.append(Join(parts, meet=True, spans=spans))
         if len(self.said) < 2:
             return
         everything = [index for _, index in self.said]

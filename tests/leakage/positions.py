@@ -93,5 +93,11 @@ POSITIONS: dict[str, Callable[[str], Body]] = {
     "safety identifier": lambda text: _body(safety_identifier=text),
     "over two messages": lambda text: _messages({"role": "user", "content": _halves(text)[0]}, {"role": "user", "content": _halves(text)[1]}),
     "over two parts": lambda text: _body(messages=[{"role": "user", "content": [{"type": "text", "text": half} for half in _halves(text)]}]),
+    "over two arguments": lambda text: _messages(
+        _call(json.dumps(dict(zip("ab", _halves(text), strict=True)), ensure_ascii=False)), {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+    ),
+    "over two calls": lambda text: _messages(
+        *(_call(json.dumps({"q": half})) for half in _halves(text)), {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+    ),
     "after a long text": lambda text: _body(messages=[{"role": "user", "content": "The quick brown fox jumps over it. " * 4000 + text}]),
 }

@@ -15,7 +15,11 @@ from app.domain import Tier
 _BREAK = "\0"
 _SEQUENTIAL = 0.6  # of all characters
 _CARD_RANGES = re.compile(r"4|5[0-8]|2[2-7]|3[04-9]|6|1800|2131|81|220|9792")  # ISO/IEC 7812 issuers of payment cards
-GROUPED_CARD = r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}|\d{13,19})"
+# In fours and otherwise; in fours, one space of which was lost where the number was cut in two; and without groups.
+GROUPED_CARD = (
+    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}"
+    r"|\d{4}([ -])(?:\d{8}\4\d{4}|\d{4}\4\d{8})|\d{8}([ -])\d{4}\5\d{4}|\d{13,19})"
+)
 _GROUPED_CARD = re.compile(GROUPED_CARD)
 _CARD_CUE = re.compile(r"(?i)\b(?:card|visa|master|amex|credit|debit|maestro|jcb|discover|diners|kart|carte|tarjeta|carta)\w*[^\n]{0,40}$")
 _SSN_CUE = re.compile(r"(?i)\bssn\b|social security")

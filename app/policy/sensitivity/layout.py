@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -32,16 +33,14 @@ class Layer:
         self.buffer = BREAK.join([*texts, *map(self._joined, joins)])
 
     def _joined(self, join: Join) -> str:
+        texts = [self.texts[part] for part in join.parts]
         if join.between:
-            return join.between.join(map(self.texts.__getitem__, join.parts))
+            return join.between.join(texts)
+        if join.spans:
+            texts = [text[start:end] for text, (start, end) in zip(texts, join.spans, strict=True)]
         if join.meet:
-            first, second = join.parts
-            return self.texts[first][-_SEAM_CHARS:] + self.texts[second][:_SEAM_CHARS]
-        return "".join(map(self._ends, join.parts))
-
-    def _ends(self, text: int) -> str:
-        string = self.texts[text]
-        return string if len(string) <= 2 * _SEAM_CHARS else f"{string[:_SEAM_CHARS]}{BREAK}{string[-_SEAM_CHARS:]}"
+            return BREAK.join([first[-_SEAM_CHARS:] + second[:_SEAM_CHARS] for first, second in pairwise(texts)])
+        return "".join(map(_ends, texts))
 
     def _lay_out(self) -> None:
         """Find where each region starts, and the pieces of the joins; needed only where something hit."""
@@ -60,18 +59,21 @@ class Layer:
 
     def _parts(self, join: Join) -> Iterator[_Piece]:
         """Yield the pieces of a join: the number of the text, where the piece starts in it, and what it takes up in the buffer."""
-        sizes = [(part, len(self.texts[part])) for part in join.parts]
+        whole = repeat((0, None), len(join.parts))
+        places = [(part, *slice(*span).indices(len(self.texts[part]))[:2]) for part, span in zip(join.parts, join.spans or whole, strict=True)]
         if join.meet:
-            (first, size), (second, following) = sizes
-            yield first, max(0, size - _SEAM_CHARS), min(size, _SEAM_CHARS)
-            yield second, 0, min(following, _SEAM_CHARS)
+            for left, ((first, start, end), (second, following, stop)) in zip(range(len(places) - 2, -1, -1), pairwise(places), strict=True):
+                size = min(end - start, _SEAM_CHARS)
+                yield first, end - size, size
+                yield second, following, min(stop - following, _SEAM_CHARS) + (1 if left else 0)
             return
-        for ordinal, (part, size) in enumerate(sizes):
+        for ordinal, (part, start, end) in enumerate(places):
+            size = end - start
             if join.between or size <= 2 * _SEAM_CHARS:
-                yield part, 0, size + (len(join.between) if ordinal + 1 < len(sizes) else 0)
+                yield part, start, size + (len(join.between) if ordinal + 1 < len(places) else 0)
             else:
-                yield part, 0, _SEAM_CHARS + 1
-                yield part, size - _SEAM_CHARS, _SEAM_CHARS
+                yield part, start, _SEAM_CHARS + 1
+                yield part, end - _SEAM_CHARS, _SEAM_CHARS
 
     def region(self, offset: int) -> int:
         """Return the number of the region that holds an offset of the buffer."""
@@ -97,8 +99,9 @@ class Layer:
 
     def cuts_word(self, start: int, end: int) -> bool:
         """Say whether a match has a word in it that is cut in two."""
-        buffer = self.buffer
-        seams = (at for at, _, _ in self._pieces[self.region(start)] if start < at < end)
+        buffer, pieces = self.buffer, self._pieces[self.region(start)]
+        low, high = (bisect_right(pieces, offset, key=itemgetter(0)) for offset in (start, end - 1))
+        seams = (at for at, _, _ in pieces[low:high])
         return any(buffer[at - 1].isalnum() and buffer[at].isalnum() for at in seams)
 
     def locate(self, start: int, end: int, value: int, value_end: int) -> tuple[int, int, int] | None:
@@ -116,4 +119,9 @@ class Layer:
             return None
         at, text, offset = pieces[holder]
         size = len(self.texts[text])
-        return text, min(value - at + offset, size - 1), min(value_end - at + offset, size)
+        end = value_end if holder == last else min(value_end, pieces[holder + 1][0])
+        return text, min(value - at + offset, size - 1), min(end - at + offset, size)
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * _SEAM_CHARS else f"{text[:_SEAM_CHARS]}{BREAK}{text[-_SEAM_CHARS:]}"

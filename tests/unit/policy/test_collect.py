@@ -242,6 +242,52 @@ def test_a_key_is_joined_with_its_short_value() -> None:
     assert pairs == [("password", "hunter"), ("pin", "12345678")]
 
 
+def called(*arguments: Any) -> dict[str, Any]:
+    """Return a body of a message for each text or object that a function is given."""
+    calls = [{"id": "4111", "type": "function", "function": {"name": "1111", "arguments": given}} for given in arguments]
+    return {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]} for call in calls]}
+
+
+def argued(body: dict[str, Any]) -> list[list[str]]:
+    """Return what stands together of what calls give their functions, in a join each."""
+    collected = collect(body)
+    return [[collected.scalars[part].text[slice(*span)] for part, span in zip(join.parts, join.spans, strict=True)] for join in collected.joins if join.spans]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        called('{"a": "one", "n": 12345678, "b": ["two", "", {"c" : "three"}]}'),
+        called('{"a": "one"}', '{"b": "two", "c": "three"}'),
+        called({"a": "one", "n": 12345678, "b": ["two", "", {"c": "three"}]}),
+        called(r'{"a\n": "one", "n": 12345678, "b": ["two", {"c": "three"}]}'),
+        called('{"\u00e4": "one", "b": "two"}', {"c": "three"}),
+        called('{"a": "one", "b\x7f": "two"}', "three"),
+        {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": '{"a": "one", "b": "two", "c": "three"}'}}]},
+    ],
+)
+def test_texts_that_functions_are_given_are_joined_in_order_without_names_and_figures(body: dict[str, Any]) -> None:
+    assert argued(body) == [["one", "two", "three"]] * 2
+    assert [join.meet for join in collect(body).joins if join.spans] == [False, True]
+
+
+@pytest.mark.parametrize(("body", "joined"), [(called('{"a": "one", "b": "two"}'), [["one", "two"]]), (called('{"a": "one"}'), []), (called("{}"), [])])
+def test_what_functions_are_given_is_joined_once_where_it_is_two_texts(body: dict[str, Any], joined: list[list[str]]) -> None:
+    assert argued(body) == joined
+
+
+def test_a_schema_gives_a_function_nothing() -> None:
+    body = {"tools": [{"function": {"name": "f", "parameters": {"properties": {"arguments": {"a": "one", "b": "two"}}}}}]}
+
+    assert argued(body) == []
+
+
+def test_more_texts_than_are_walked_cannot_be_scanned_where_a_function_is_given_them() -> None:
+    body = called('["' + '","'.join("a" * 200_001) + '"]', '{"a": "b"}')
+
+    assert collect(body).unscannable == ("structure",)
+
+
 @pytest.mark.parametrize(
     ("body", "needs"),
     [

@@ -76,6 +76,27 @@ def test_short_texts_meet_whole() -> None:
     assert layer.locate(6, 10, 6, 10) == (0, 0, 2)
 
 
+def test_of_texts_of_which_a_stretch_is_read_only_that_stands_in_a_join() -> None:
+    layer = Layer(['{"a": "one", "b": "two"}', "three"], [Join((0, 0, 1), spans=((7, 10), (19, 22), (0, None))), Join((0, 1), ": ")])
+    start = layer.buffer.index("onetwothree")
+
+    assert layer.locate(start, start + 6, start + 1, start + 5) == (0, 8, 10)
+    assert layer.locate(start + 4, start + 8, start + 4, start + 8) == (0, 20, 22)
+    assert layer.locate(start + 3, start + 6, start + 3, start + 6) is None
+    assert layer.region(layer.buffer.index("}: three")) == 3
+
+
+def test_of_many_that_meet_each_stands_with_the_next_alone() -> None:
+    layer = Layer(["ab", "cd", "-ef-"], [Join((0, 1, 2), meet=True, spans=((0, None), (0, None), (1, 3))), Join((0, 1), ": ")])
+    second = layer.buffer.index("cdef")
+
+    assert layer.buffer.endswith(f"{BREAK}abcd{BREAK}cdef{BREAK}ab: cd")
+    assert layer.locate(second, second + 4, second, second + 4) == (1, 0, 2)
+    assert layer.locate(second + 1, second + 4, second + 2, second + 4) == (2, 1, 3)
+    assert layer.region(layer.buffer.index("ab: cd")) == 4
+    assert layer.locate(second + 5, second + 11, second + 9, second + 11) == (1, 0, 2)
+
+
 def test_a_word_that_a_seam_cuts_is_told() -> None:
     layer = Layer(["ask Sa", "rah ", "Jones"], [Join((0, 1, 2))])
     start = layer.buffer.index("Sarah")

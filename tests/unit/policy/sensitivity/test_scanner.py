@@ -174,6 +174,16 @@ def test_a_value_that_is_cut_is_found_and_a_name_that_is_not_one_is_not(scanner:
     assert scanner.scan(chance, [Join((0, 1))]) == ()
 
 
+@pytest.mark.parametrize("second", [', "b": "1111 1111", "c": "9"}', '}|{"b": "1111 1111", "c": "9"}'])
+def test_a_value_that_is_cut_over_what_functions_are_given_is_found(scanner: Scanner, second: str) -> None:
+    texts = f'{{"a": "4111 1111"{second}'.split("|")
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": text}} for text in texts]
+    collected = collect({"messages": [{"role": "assistant", "content": None, "tool_calls": calls}]})
+    position = "messages[0].tool_calls[0].function.arguments"
+
+    assert scanner.scan(collected.scalars, collected.joins) == (Finding("payment_card", Tier.HARD, position, 7, 16),)
+
+
 def test_a_name_is_found_where_a_word_of_it_is_cut(scanner: Scanner) -> None:
     cut = [Scalar("a", "thanks to Sarah John"), Scalar("b", "son, who called")]
 
