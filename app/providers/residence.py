@@ -4,8 +4,8 @@ Such a model shows `remote_host` and `remote_model` in `/api/tags`, `/api/show` 
 0.17). Its name need not say so: `ollama cp` gives it any other, and a name can be made anew. So before a confidential request goes to an Ollama, the server is
 asked: `/api/tags` for the digest behind the name, and `/api/show` for each digest that was not seen before.
 
-A server of OpenAI's dialect may be an Ollama behind its `/v1`; one that answers `/api/tags` as Ollama does is held to the same. What else a server does with a
-request cannot be asked.
+A server of OpenAI's dialect, whatever provider its deployment names, may be an Ollama behind its `/v1`; one that answers `/api/tags` as Ollama does is held to
+the same. What else a server does with a request cannot be asked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from app.domain import Failure, Label
+from app.domain import Failure, Label, LaneName
 from app.errors import UpstreamError
 from app.providers.faults import failure_of, unreachable
 from app.utils.logging import get_logger
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _ASKED_ANEW_S: Final = 30.0  # one request of a few hundred bytes; an answer that names another host is dropped at once, whatever was known
 _LIMIT_S: Final = 5.0  # both paths read small files: a server that cannot answer them in this time is not asked more
 _OLLAMA: Final = frozenset({"ollama", "ollama_chat"})
-_GENERIC: Final = frozenset({"openai", "hosted_vllm", "openai_like", "litellm_proxy", "llamafile", "lm_studio"})  # what an Ollama's `/v1` may be written as
 _REMOTE: Final = ("remote_host", "remote_model")
 
 log = get_logger("residence")
@@ -61,7 +60,7 @@ class Residence:
     async def check(self, call: Call) -> None:
         """Return when a confidential call's model runs on the server that is asked, or is no Ollama's. Raises UpstreamError, also where that stays unknown."""
         deployment = call.deployment
-        if call.label < Label.CONFIDENTIAL or deployment.provider not in _OLLAMA | _GENERIC:
+        if call.label < Label.CONFIDENTIAL or (deployment.lane is not LaneName.RELAY and deployment.provider not in _OLLAMA):
             return
         known = self._known.get(deployment.name)
         if known is None or known.deployment is not deployment:

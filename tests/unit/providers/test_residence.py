@@ -42,11 +42,11 @@ def ollama() -> Iterator[OllamaSimulator]:
         yield simulator
 
 
-def call(simulator: Simulator, model: str = "llama", *, label: Label = Label.CONFIDENTIAL, v1: bool = False, stream: bool = False) -> Call:
+def call(simulator: Simulator, model: str = "llama", *, label: Label = Label.CONFIDENTIAL, v1: bool = False, stream: bool = False, provider: str = "") -> Call:
     base = simulator.url + ("/v1" if v1 else "")
     deployment = Deployment(
         name="home",
-        provider="openai" if v1 else "ollama_chat",
+        provider=provider or ("openai" if v1 else "ollama_chat"),
         model=model,
         lane=LaneName.RELAY if v1 else LaneName.TRANSLATE,
         clearance=Label.CONFIDENTIAL,
@@ -121,6 +121,21 @@ async def test_a_model_under_a_harmless_name_that_runs_elsewhere_is_refused(olla
     error = await refused(wires.residence(ollama), call(ollama, model, v1=v1))
 
     assert (error.failure, error.sent) == (Failure.NOT_CLEARED, False)
+
+
+@pytest.mark.parametrize("provider", ["together_ai", "mistral", "azure", "groq"])
+async def test_an_ollama_behind_any_providers_name_is_asked(ollama: OllamaSimulator, wires: Wires, provider: str) -> None:
+    ollama.models["private"] = ELSEWHERE
+
+    error = await refused(wires.residence(ollama), call(ollama, "private", v1=True, provider=provider))
+
+    assert (error.failure, error.sent) == (Failure.NOT_CLEARED, False)
+
+
+async def test_a_server_whose_requests_are_translated_and_that_is_no_ollama_is_not_asked(ollama: OllamaSimulator, wires: Wires) -> None:
+    await wires.residence(ollama).check(call(ollama, provider="anthropic"))
+
+    assert ollama.requests == []
 
 
 async def test_a_name_that_is_made_anew_is_refused_once_its_time_has_run_out(ollama: OllamaSimulator, wires: Wires) -> None:
