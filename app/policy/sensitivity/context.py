@@ -6,6 +6,7 @@ A program is told by its statements, and not by its signs: JSON, CSV and SQL hav
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from app.domain import Tier
@@ -19,11 +20,11 @@ _LIST_CHARS = 400
 _ATTRIBUTION = re.compile(
     r"(?i)^\W{0,12}copyright|copyright(?:text)?\W{0,3}(?:\(c\)|(?:19|20)\d\d)"
     r"|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
-    r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?[\"']?\s?[:=]\s?[\[\"'{]"
+    r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?(?:[\"']?\s?=|\s?:)\s?[\[\"'{]"
     r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
     r"|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
 )
-_AUTHORS = re.compile(r"(?i)\b(?:authors?|maintainers?|credits)_{0,2}[\"']?\s?[:=]\s?[\[({][^\])]*$")  # a list of them, over several lines
+_AUTHORS = re.compile(r"(?i)\b(?:authors?|maintainers?|credits)_{0,2}(?:[\"']?\s?=|\s?:)\s?[\[({][^\])]*$")  # a list of them, over several lines
 _AUTHORS_WORD = re.compile(r"uthor|UTHOR|aintainer|redits")  # literals are found fast
 _BYLINE = re.compile(r"[A-Z][\w.'-]* [<(]$")
 _NOBODY = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
@@ -43,6 +44,8 @@ _SIGNS = "({;@#"  # few programs have fewer of these than statements, and counti
 _LINE = re.compile(r"^[^\n]*\w", re.MULTILINE)
 _MIN_STATEMENTS = 3
 _MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
+_FENCE = re.compile(r"(?<![^\n\0])[ \t]*```[^`\n\0]*(?![^\n\0])")  # CommonMark, "Fenced code blocks"; a text begins after BREAK
+_SENTENCE = re.compile(r"[A-Za-z][\w'-]*[,:]? ")
 _BYLINE_CHARS = 40
 _BRACKETS = frozenset("<(\"'")
 _QUOTES = frozenset("\"'`")
@@ -58,11 +61,12 @@ def is_attribution(match: re.Match[str]) -> bool:
 class Context:
     """Judges findings of one layer by what stands around them."""
 
-    __slots__ = ("_layer", "_programs")
+    __slots__ = ("_fences", "_layer", "_programs")
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
         self._programs: dict[int, bool] = {}
+        self._fences: dict[int, list[int]] = {}  # by region
 
     def lowered(self, kind: str, tier: Tier, match: re.Match[str]) -> Tier | None:
         """Return the tier of a match where it stands.
@@ -71,7 +75,7 @@ class Context:
         """
         if kind == "email" and tier is Tier.HARD:
             return Tier.WEAK if self._is_authors(match) else tier
-        if kind not in {"email", "person_name"} or not self._is_program(match.start()):
+        if kind not in {"email", "person_name"} or not self._is_code(match.start()):
             return tier
         if tier is Tier.WEAK or (kind == "person_name" and _NOBODY.search(match[match.lastgroup or 0])):
             return None
@@ -81,7 +85,23 @@ class Context:
         """Say whether an address is an author's, behind whose name it stands in brackets."""
         if match.string[max(0, match.start() - 1) : match.start()] not in _BRACKETS:
             return False
-        return is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_program(match.start()))
+        return is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_code(match.start()))
+
+    def _is_code(self, offset: int) -> bool:
+        return self._is_program(offset) and not self._is_said(offset)
+
+    def _is_said(self, offset: int) -> bool:
+        """Say whether somebody speaks where an offset is: outside of the fences that a text has, or in a line that begins as a sentence does."""
+        low, high = self._layer.bounds(offset)
+        region = self._layer.region(offset)
+        fences = self._fences.get(region)
+        if fences is None:
+            fences = self._fences[region] = [fence.start() for fence in _FENCE.finditer(self._layer.buffer, low, high)]
+        if fences and bisect_left(fences, offset) % 2 == 0:
+            return True
+        start = self._layer.buffer[max(low, offset - _BLOCK_CHARS) : offset].rpartition("\n")[2]
+        line = start + self._layer.buffer[offset : min(high, offset + _LINE_CHARS)].partition("\n")[0]
+        return len(start) == _BLOCK_CHARS or (_SENTENCE.match(line) is not None and _STATEMENT.match(line) is None)
 
     def _is_program(self, offset: int) -> bool:
         """Say whether a text is a program around an offset. Each block of it is looked at once, which keeps the time linear."""

@@ -11,7 +11,8 @@ from app.policy.sensitivity.pattern import Pattern, caseless, hard
 
 _FILES = "py js ts jsx tsx go rs png jpg jpeg gif svg git local json yaml yml md txt html css so dll service lock toml cfg sh c h cpp java rb php xml conf"
 _FILE_ENDINGS = frozenset(_FILES.split())
-_RESERVED_HOST = re.compile(r"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example|your-?[a-z]{2,16}\.[a-z]{2,3})$")
+_YOURS = "app|business|company|corp|domain|e?mail|firm|host|name|org|server|site|store|team|web(?:site)?"  # yourcompany.com; yourhealth.org is somebody's
+_RESERVED_HOST = re.compile(rf"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)|test|invalid|localhost|local|example|your-?(?:{_YOURS})\.[a-z]{{2,3}})$")
 _PLACEHOLDER = re.compile(r"(?i)^(?:git|noreply|no-reply|donotreply|do-not-reply|user(?:name)?|name|your?[._-]?(?:name|email)?|me|foo|bar|someone|e?mail)@")
 _ROLE = re.compile(
     r"(?i)(?:admin(?:istrator)?|test(?:er|ing|user)?\d*|user\d*|no-?reply|info|support|hello|contact|team|service|root|postmaster|webmaster|sales|help|demo|dev|ops|bot|ci|api"

@@ -4,8 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.domain import Tier
+from app.policy.walk import Scalar
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from app.policy.sensitivity.scanner import Scanner
 
     Spot = Callable[[str], set[tuple[str, str, str]]]
 
@@ -83,3 +88,46 @@ def test_each_part_of_a_text_is_judged_by_what_stands_around_it(spot: Spot, prog
     code = PROGRAM.format(line="rows.sort()") * 40 * program
 
     assert ("person_name", "likely", "Mary Johnson") in spot(code + "\nAnd then he said so.\n" * 200 + "Ask Mary Johnson for it.")
+
+
+FENCED = f"```python\n{PROGRAM.format(line='rows.sort()')}```\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Patient Mary Johnson has diabetes.\n\nFix this beside:\n{FENCED}",
+        f"{FENCED}\nThen write to Mary Johnson that it works.",
+        f"{FENCED}- Mary Johnson says no\n{FENCED}",
+        f"{PROGRAM.format(line='rows.sort()')}\nThen write to Mary Johnson that it works.",
+        "Our customer Mary Johnson reports\nTraceback:\n  go()\n  return go(x)\n  raise ValueError\n",
+        f"```\nPatient Mary Johnson has diabetes.\n{PROGRAM.format(line='rows.sort()')}```",
+        f"{'He said so. ' * 200}And Mary Johnson did.\n{PROGRAM.format(line='rows.sort()')}",
+    ],
+)
+def test_a_name_in_what_is_said_beside_a_program_is_a_finding(spot: Spot, text: str) -> None:
+    assert ("person_name", "likely", "Mary Johnson") in spot(text)
+
+
+def test_a_fence_that_begins_a_second_text_is_one(scanner: Scanner) -> None:
+    texts = ["Look at this.", FENCED + "* Mary Johnson, diabetes"]
+
+    found = scanner.scan([Scalar(f"messages[{number}].content", text) for number, text in enumerate(texts)])
+
+    assert [(finding.kind, finding.tier) for finding in found] == [("person_name", Tier.LIKELY)]
+
+
+def test_an_address_in_what_is_said_beside_a_program_is_a_finding(spot: Spot) -> None:
+    assert ("email", "hard", "jane.roe@acme.io") in spot(f"Please ask Jane Roe <jane.roe@acme.io> why.\n{FENCED}")
+
+
+@pytest.mark.parametrize("key", ["author", "authors", "maintainer"])
+def test_the_author_of_a_record_is_no_attribution(spot: Spot, key: str) -> None:
+    record = f'{{"{key}": {{"name": "Mary Johnson", "email": "mary.johnson@acme.io"}}, "text": "My test was positive."}}'
+
+    assert {("person_name", "likely", "Mary Johnson"), ("email", "hard", "mary.johnson@acme.io")} <= spot(record)
+
+
+@pytest.mark.parametrize(("address", "tier"), [("jane.roe@yourcompany.com", "weak"), ("jane.roe@your-domain.org", "weak"), ("jane.roe@yourhealth.org", "hard")])
+def test_a_host_that_is_the_readers_own_is_a_filler(spot: Spot, address: str, tier: str) -> None:
+    assert spot(f"Mail {address} today.") == {("email", tier, address)}
