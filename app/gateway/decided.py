@@ -57,12 +57,13 @@ class Decision(NamedTuple):
 
 
 class Decisions:
-    """The newest decisions, `limit` at most; one used again is new. For one event loop."""
+    """The newest decisions of one configuration, `limit` at most; one used again is new. For one event loop."""
 
     def __init__(self, limit: int = MAX_KEPT) -> None:
         self._limit = limit
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, Decision] = OrderedDict()
+        self._by: tuple[RoutingTable, Assessor] | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -78,13 +79,10 @@ class Decisions:
 
     def find(self, name: bytes, table: RoutingTable, assessor: Assessor) -> Decision | None:
         """Return what was decided by this very configuration."""
+        self._hold_to(table, assessor)
         decision = self._kept.get(name)
-        if decision is None:
-            return None
-        if decision.table is not table or decision.assessor is not assessor:
-            del self._kept[name]
-            return None
-        self._kept.move_to_end(name)
+        if decision is not None:
+            self._kept.move_to_end(name)
         return decision
 
     def keep(self, name: bytes, decision: Decision) -> None:
@@ -94,9 +92,16 @@ class Decisions:
         counts = least is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) >= least
         if facts.label >= Label.CONFIDENTIAL or len(facts.findings) > _MAX_FINDINGS or counts:
             return
+        self._hold_to(decision.table, decision.assessor)
         self._kept[name] = decision._replace(facts=_without_text(facts))
         if len(self._kept) > self._limit:
             self._kept.popitem(last=False)
+
+    def _hold_to(self, table: RoutingTable, assessor: Assessor) -> None:
+        """Let go of another configuration, and of all that it decided: each would keep a scanner of tens of MB alive."""
+        if self._by is None or self._by[0] is not table or self._by[1] is not assessor:
+            self._kept.clear()
+            self._by = table, assessor
 
 
 def _without_text(facts: Facts) -> Facts:

@@ -181,6 +181,27 @@ def test_the_oldest_go_first() -> None:
     assert [decisions.find(name, kept.table, kept.assessor) is None for name in (b"1", b"2", b"3")] == [False, True, False]
 
 
+def test_no_configuration_outlives_the_next_one() -> None:
+    decisions = Decisions()
+    for number in range(3):
+        decisions.keep(b"%d" % number, decision(facts(Label.PUBLIC)))
+    new = decision(facts(Label.PUBLIC))
+
+    decisions.keep(b"new", new)
+
+    assert [kept.table for kept in decisions._kept.values()] == [new.table]
+
+
+def test_asking_by_a_new_configuration_lets_go_of_the_old_one() -> None:
+    decisions = Decisions()
+    old, new = decision(facts(Label.PUBLIC)), decision(facts(Label.PUBLIC))
+    decisions.keep(b"old", old)
+
+    decisions.find(b"another", new.table, new.assessor)
+
+    assert len(decisions) == 0
+
+
 def test_nothing_confidential_long_or_counted_is_kept() -> None:
     decisions = Decisions()
     many = tuple(Finding("email", Tier.WEAK, f"messages[{number}].content", 0, 1) for number in range(17))
