@@ -10,6 +10,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from app.domain import Failure
 from app.errors import GatewayError, UpstreamError
 from app.gateway.slots import FullError, Slots
 from app.policy.opinion import NOTHING_LEFT, OVER_LIMIT, UNAVAILABLE, findings_of, raised, unread
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from app.policy.opinion import LeftAlone, Sheet
 
 _PART: Final = "second_opinion"
+_FAIR: Final = 0.25  # of the time-out: who had less, for a caller's X-Timeout or the wait for a turn, is not to blame
 _PLACES: Final = 64  # waiting for a turn, each with its text
 _MAX_KNOWN: Final = 1024  # readings; no text is kept
 _MAX_KEPT: Final = 100  # findings of a reading that is remembered, some 150 bytes each: 15 MB in all
@@ -88,13 +90,18 @@ class SecondOpinion:
         return raised(facts, found, label_of)
 
     async def _read(self, text: str, tenant: str, timeout_s: float) -> tuple[Spotted, ...]:
-        """Ask in the tenant's turn. Raises GatewayError, TimeoutError and FullError."""
+        """Ask in the tenant's turn. Raises GatewayError and TimeoutError, and FullError where too little time was left for either to say anything."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
         await self._slots.take(tenant, timeout_s, cost=float(len(text)))
+        left_s = max(0.001, deadline - clock())
         try:
             async with asyncio.timeout_at(deadline):
-                found: Sequence[Spotted] = await self.reader.read(text, tenant=tenant, timeout_s=max(0.001, deadline - clock()))
+                found: Sequence[Spotted] = await self.reader.read(text, tenant=tenant, timeout_s=left_s)
+        except (TimeoutError, UpstreamError) as error:
+            if left_s < self.limits.timeout_s * _FAIR and (isinstance(error, TimeoutError) or error.failure is Failure.TIMEOUT):
+                raise FullError from error
+            raise
         finally:
             self._slots.give(tenant)
         self._set_status("ok")

@@ -140,6 +140,19 @@ async def test_one_that_hangs_is_given_up_within_its_own_time_and_the_requests(o
     assert reader.at_once == 0
 
 
+@pytest.mark.parametrize("outcome", [None, UpstreamError(Failure.TIMEOUT)])
+@pytest.mark.parametrize(("left", "status"), [(0.01, "ok"), (0.2, "failing: what it is asked for is confidential")])
+async def test_a_time_out_is_its_own_only_where_it_had_the_time(outcome: Any, left: float, status: str) -> None:
+    reader = Reader(outcome)
+    if outcome is None:
+        reader.gate.clear()
+    second = opinion(reader, timeout_s=0.4)
+
+    facts = await asked(second, timeout_s=left)
+
+    assert (facts.label_reason, second.status) == ("second_opinion_unavailable", status)
+
+
 async def test_no_more_are_asked_at_once_than_allowed_and_who_finds_no_turn_is_confidential() -> None:
     reader, before = Reader(()), counted("busy")
     reader.gate.clear()
