@@ -126,7 +126,7 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_served_is_said_without_a_traceback(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    result = run(tmp_path, "serve", **settings)
+    result = run(tmp_path, "serve", **{"PORT": str(free_port()), **settings})
 
     assert result.returncode == 2
     assert said in result.stderr
