@@ -21,6 +21,7 @@ REASON: Final = "second_opinion"
 UNAVAILABLE: Final = "second_opinion_unavailable"
 OVER_LIMIT: Final = "over_second_opinion_limit"
 
+_ADDRESS: Final = re.compile(r"[^\s@,:;<>()\"]+@[^\s@]+")  # and nothing beside it: a model may quote whose it is, too
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # no UTF-8 has them
 
 
@@ -60,8 +61,9 @@ class LeftAlone:
         return [any(start <= each.start and each.end <= end for start, end in spans) or self._is_home(text[each.start : each.end]) for each in spotted]
 
     def _is_home(self, found: str) -> bool:
-        _, at, host = found.strip().lower().rpartition("@")
-        return bool(at) and any(host == domain or host.endswith(f".{domain}") for domain in self.domains)
+        address = found.strip().lower()
+        host = address.rpartition("@")[2]
+        return _ADDRESS.fullmatch(address) is not None and any(host == domain or host.endswith(f".{domain}") for domain in self.domains)
 
 
 NOTHING_LEFT: Final = LeftAlone()

@@ -79,6 +79,13 @@ def test_what_only_looks_like_it_is_found(quote: str) -> None:
     assert len(findings_of(sheet, [spotted(quote, sheet.text)], LeftAlone.of(["help@acme.io"], ["home.example"]))) == 1
 
 
+@pytest.mark.parametrize("quote", ["Jane Doe, jane@home.example", "Jane:jane@home.example", "iban DE89370400440532013000@home.example"])
+def test_what_stands_beside_an_address_that_is_left_alone_is_found(quote: str) -> None:
+    sheet = sheet_of(body(f"This is {quote}"))
+
+    assert len(findings_of(sheet, [spotted(quote, sheet.text)], LeftAlone.of([], ["home.example"]))) == 1
+
+
 def test_a_label_rises_by_what_was_found_and_says_so() -> None:
     found = Finding("person", Tier.LIKELY, "user", 0, 1)
 
