@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 DAY_MINUTES = 24 * 60
 
+# Pools with a part of their own: who answers for a model that is not cleared, and what is too long for its own pool.
+LOCAL = "local"
+LONG = "long"
+
 # A word of X-Gateway-Tags, and of a rule that asks for one.
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -8,21 +8,19 @@ what `on_conflict` makes of it), and the move to the pool `long`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from app.config.faults import alternatives
 from app.config.reach import reach
 from app.config.rules import describe
 from app.domain import Label, OnConflict
+from app.domain_routing import LOCAL, LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from app.config.faults import Fault
     from app.config.specs import DeploymentSpec, GatewayFile
-
-LOCAL: Final = "local"
-LONG: Final = "long"
 
 
 @dataclass(frozen=True, slots=True)

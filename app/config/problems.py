@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.config.closure import LONG
 from app.config.faults import alternatives
-from app.domain_routing import Choice
+from app.domain_routing import LONG, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -47,11 +47,6 @@ class Lead(Generic[T]):
     def __init__(self, flight: _Flight[T] | None) -> None:
         self._flight = flight
 
-    @property
-    def alone(self) -> bool:
-        """Whether nobody can join: it has ended, the table was full, or leaders before this one came to nothing."""
-        return self._flight is None
-
     def land(self, value: T) -> None:
         """Give `value` to everybody who waits."""
         flight, self._flight = self._flight, None

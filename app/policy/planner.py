@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.domain import Attempt, Deployment, Excluded, Label, LaneName, OnConflict, Plan
-from app.domain_routing import Choice, Pool
+from app.domain_routing import LOCAL, LONG, Choice, Pool
 from app.errors import LabelNotClearedError, UnavailableError
 from app.policy.confidential import check_fields, check_urls
 from app.policy.pools import is_fixed, order
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from app.policy.rules import ReadyRule
 
 AUTO: Final = "auto"
-LOCAL: Final = "local"
-LONG: Final = "long"
 
 _NOTHING: Final = frozenset[Any]()
 _MAX_KEPT: Final = 4096  # plans: rules by labels by the capabilities that requests need

@@ -24,10 +24,6 @@ _GROUPED_CARD = re.compile(GROUPED_CARD)
 _CARD_CUE = re.compile(r"(?i)\b(?:card|visa|master|amex|credit|debit|maestro|jcb|discover|diners|kart|carte|tarjeta|carta)\w*[^\n]{0,40}$")
 _SSN_CUE = re.compile(r"(?i)\bssn\b|social security")
 _VERSION_CUE = re.compile(r"(?i)(?:\bv|\bversion|\bver|\brelease|\bbuild|\bsection|\bupgrade|\brev|chapter|==|>=|<=|~=|@|(?<!:/)/)[ .:=]*$")
-_PHONE_CUE = re.compile(
-    r"(?i)(?:phone|\btel\b|\bt[e\xe9]l[e\xe9]?[f.]|telef|mobile|\bcell|\bcall|\bfax|whats ?app|contact|reach|text me|handy|movil|rufnummer|cellulare|komork"
-    r"|\bring\b|\bdial|\bsms|hotline)[^\n\d]{0,30}$"
-)
 _REGIONS = ("GB", "DE", "FR", "IT", "ES", "NL", "AU", "IN", "JP", "PL", "SE", "BE", "CH", "AT", "BR", "PT", "MX", "IE", "NZ", "ZA")
 _DATE = re.compile(r"(?:19|20)\d\d[-/. ]\d\d?[-/. ]\d\d?.*|\d\d?[-/. ]\d\d?[-/. ](?:19|20)\d\d.*", re.DOTALL)
 # Country and length of each IBAN (ISO 13616 registry).
