@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _DEADLINE_S = 20
 _TRIES = 5
 
+TIMEOUT_S = 0.25  # of what is made for a test
+BOUND_S = 2 * TIMEOUT_S
+LAG_S = 0.2  # below the time-out: a loop that waited for Redis would miss it
+
 
 class RedisServer:
     """One server; its address stays the same over restarts, its content does not."""
@@ -78,6 +82,16 @@ class RedisServer:
             except OSError:
                 time.sleep(0.01)
         return False
+
+
+class Clock:
+    """The clock, as far `ahead` as a test sets it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 @contextmanager

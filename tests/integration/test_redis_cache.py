@@ -10,22 +10,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app.services.cache import MemoryCache, RedisCache
-from tests.integration.redis_server import RedisServer, measured_lag, running_redis
+from tests.integration.redis_server import BOUND_S, LAG_S, TIMEOUT_S, Clock, RedisServer, measured_lag, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-TIMEOUT_S = 0.25
-BOUND_S = 2 * TIMEOUT_S
-LAG_S = 0.2  # below the time-out: a loop that waited for Redis would miss it
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
 
 
 @pytest.fixture(scope="module")

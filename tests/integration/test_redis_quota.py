@@ -13,15 +13,12 @@ from prometheus_client import REGISTRY
 
 from app.limits import RateLimit
 from app.services.quota import RedisQuota
-from tests.integration.redis_server import RedisServer, measured_lag, running_redis
+from tests.integration.redis_server import BOUND_S, LAG_S, TIMEOUT_S, Clock, RedisServer, measured_lag, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 0.25
-BOUND_S = 2 * TIMEOUT_S
-LAG_S = 0.2  # below the time-out: a loop that waited for Redis would miss it
 
 REPLICA = """
 import asyncio, sys
@@ -35,14 +32,6 @@ async def main(url, hits):
     print(sum(window.allowed for window in windows), sorted(seen))
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
 
 
 @pytest.fixture(scope="module")
