@@ -44,7 +44,8 @@ _SIGNS = "({;@#"  # few programs have fewer of these than statements, and counti
 _LINE = re.compile(r"^[^\n]*\w", re.MULTILINE)
 _MIN_STATEMENTS = 3
 _MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
-_FENCE = re.compile(r"(?<![^\n\0])[ \t]*```[^`\n\0]*(?![^\n\0])")  # CommonMark, "Fenced code blocks"; a text begins after BREAK
+_FENCE = re.compile(r"```[^`\n\0]*(?![^\n\0])")  # CommonMark, "Fenced code blocks"; begins with a literal, which is found fast
+_INDENT_CHARS = 64  # of a fence, at most
 _SENTENCE = re.compile(r"[A-Za-z][\w'-]*[,:]? ")
 _BYLINE_CHARS = 40
 _BRACKETS = frozenset("<(\"'")
@@ -92,15 +93,16 @@ class Context:
 
     def _is_said(self, offset: int) -> bool:
         """Say whether somebody speaks where an offset is: outside of the fences that a text has, or in a line that begins as a sentence does."""
+        buffer = self._layer.buffer
         low, high = self._layer.bounds(offset)
         region = self._layer.region(offset)
         fences = self._fences.get(region)
         if fences is None:
-            fences = self._fences[region] = [fence.start() for fence in _FENCE.finditer(self._layer.buffer, low, high)]
+            fences = self._fences[region] = [at for at in map(re.Match.start, _FENCE.finditer(buffer, low, high)) if _begins_line(buffer, low, at)]
         if fences and bisect_left(fences, offset) % 2 == 0:
             return True
-        start = self._layer.buffer[max(low, offset - _BLOCK_CHARS) : offset].rpartition("\n")[2]
-        line = start + self._layer.buffer[offset : min(high, offset + _LINE_CHARS)].partition("\n")[0]
+        start = buffer[max(low, offset - _BLOCK_CHARS) : offset].rpartition("\n")[2]
+        line = start + buffer[offset : min(high, offset + _LINE_CHARS)].partition("\n")[0]
         return len(start) == _BLOCK_CHARS or (_SENTENCE.match(line) is not None and _STATEMENT.match(line) is None)
 
     def _is_program(self, offset: int) -> bool:
@@ -113,6 +115,13 @@ class Context:
             start, end = block * _BLOCK_CHARS - _AROUND_CHARS, (block + 1) * _BLOCK_CHARS + _AROUND_CHARS
             known = self._programs[(region << 32) + block] = _is_program(self._layer.buffer[max(low, start) : min(high, end)])
         return known
+
+
+def _begins_line(text: str, low: int, offset: int) -> bool:
+    """Say whether only blanks stand between an offset and the start of its line, or of its text, which is at `low` or behind BREAK."""
+    start = max(low, offset - _INDENT_CHARS)
+    before = text[start:offset].rstrip(" \t")
+    return before[-1] in "\n\0" if before else start == low
 
 
 def _is_program(text: str) -> bool:
