@@ -26,6 +26,8 @@ twitch twitter typeform vultr yandex zendesk
 """
 _SERVICE = "|".join(_SERVICES.split())
 
+_QUOTED_BODY = re.compile(r"[\"'`][A-Za-z0-9+/]{40}")
+_ARMOR_CHARS = 320  # what may stand between a key's head and its body: RFC 1421's headers, or OpenPGP's
 _FILLER = re.compile(
     r"(?i)^(?:os\.|process\.|env\b|self\.|config|getenv|none$|null$|nil$|true$|false$|undefined|%s|str\b|string|request|data\.|args\.|settings|this\.|function"
     r"|models?\.|fields?\.|required|optional|password|passwd|passphrase|secret|token|your|my[-_ ]?(?:api|secret|pass|token|test|key)|enter|insert"
@@ -162,12 +164,18 @@ def beside_service(match: re.Match[str]) -> Tier | None:
     return Tier.HARD if checks.entropy(value) >= _RANDOM_BITS and _DIGIT.search(value) else None
 
 
+def private_key(match: re.Match[str]) -> Tier | None:
+    """Check the head of a private key: one in quotes is what a program looks for, unless a body follows it that is in quotes too, a line each."""
+    after = checks.after(match, _ARMOR_CHARS)
+    return None if after.startswith(('"', "'", "`")) and not _QUOTED_BODY.search(after) else Tier.HARD
+
+
 PATTERNS = (
     Pattern(
         "private_key",
         r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY",
-        re.compile(r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----(?![^-]{0,60}-----END)(?![\s\\n]{0,8}(?:\.\.\.|<|\[))(?![\"'`])"),
-        hard,
+        re.compile(r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE KEY(?: BLOCK)?-----(?![^-]{0,60}-----END)(?![\s\\n]{0,8}(?:\.\.\.|<(?!br\b)|\[))"),
+        private_key,
     ),
     Pattern("private_key", r"PuTTY-User-Key-File-\d", re.compile(r"PuTTY-User-Key-File-\d"), hard),
     Pattern("service_account", r'"type"\s{0,4}:\s{0,4}"service_account"', re.compile(r'"type"\s{0,4}:\s{0,4}"service_account"'), weak),

@@ -122,3 +122,19 @@ def test_defaults_expressions_and_heads_without_a_body_are_no_secrets(spot: Call
 )
 def test_what_only_looks_like_them_is(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
     assert "hard" in {tier for _, tier, _ in spot(text)}
+
+
+BODY = "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn4ygWyF0qNzYbCTqfFNfPzGwTPm1rMZyVw"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'["-----BEGIN RSA PRIVATE KEY-----",\n "{BODY}",\n "-----END RSA PRIVATE KEY-----"].join()',
+        f'String key = "-----BEGIN PRIVATE KEY-----"\n    + "{BODY}"\n    + "-----END PRIVATE KEY-----";',
+        f"['-----BEGIN RSA PRIVATE KEY-----', 'Proc-Type: 4,ENCRYPTED', 'DEK-Info: AES-128-CBC,0123456789ABCDEF0123456789ABCDEF', '', '{BODY}']",
+        f"-----BEGIN PRIVATE KEY-----<br>{BODY}<br>-----END PRIVATE KEY-----",
+    ],
+)
+def test_a_private_key_is_found_however_its_lines_are_put_together(spot: Callable[[str], set[tuple[str, str, str]]], text: str) -> None:
+    assert ("private_key", "hard") in {(kind, tier) for kind, tier, _ in spot(text)}
