@@ -21,8 +21,9 @@ _ATTRIBUTION = re.compile(
     r"(?i)^\W{0,12}copyright|copyright(?:text)?\W{0,3}(?:\(c\)|(?:19|20)\d\d)"
     r"|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
     r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?(?:[\"']?\s?=|\s?:)\s?[\[\"'{]"
-    r"|^[ \t]*(?:#|//|/?\*|;|--|%|>)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created|implemented"
-    r"|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
+    r"|^[>*] ?(?:authors?|maintainers?):"  # quoted mail and items of a list begin like comments: they count only where they say it at once
+    r"|^[ \t]*(?:#|//|/\*|(?<=[ \t])\*|;|--|%)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created"
+    r"|implemented|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
 )
 _AUTHORS = re.compile(r"(?i)\b(?:authors?|maintainers?|credits)_{0,2}(?:[\"']?\s?=|\s?:)\s?[\[({][^\])]*$")  # a list of them, over several lines
 _AUTHORS_WORD = re.compile(r"uthor|UTHOR|aintainer|redits")  # literals are found fast

@@ -131,3 +131,21 @@ def test_the_author_of_a_record_is_no_attribution(spot: Spot, key: str) -> None:
 @pytest.mark.parametrize(("address", "tier"), [("jane.roe@yourcompany.com", "weak"), ("jane.roe@your-domain.org", "weak"), ("jane.roe@yourhealth.org", "hard")])
 def test_a_host_that_is_the_readers_own_is_a_filler(spot: Spot, address: str, tier: str) -> None:
     assert spot(f"Mail {address} today.") == {("email", tier, address)}
+
+
+@pytest.mark.parametrize(
+    "line", ["> A letter written by Mary Johnson about her illness", "* Complaint written by Mary Johnson", "On Monday:\n> Posted by Mary Johnson:"]
+)
+def test_who_wrote_a_quoted_letter_or_stands_in_a_list_is_a_finding(spot: Spot, line: str) -> None:
+    assert ("person_name", "likely", "Mary Johnson") in spot(line)
+
+
+@pytest.mark.parametrize("line", ["# Plugin\n\n> Author: Mary Johnson\n> Version: 0.1.0", "/*\n * Written by Mary Johnson\n */"])
+def test_who_wrote_a_program_is_none(spot: Spot, line: str) -> None:
+    assert spot(line) == set()
+
+
+def test_each_name_of_a_program_is_judged_alike(spot: Spot) -> None:
+    text = f"See:\n```\n{PROGRAM.format(line='# as Mary Johnson and')}    # Ann Miller do\n```\n"
+
+    assert spot(text) == {("person_name", "weak", "Mary Johnson"), ("person_name", "weak", "Ann Miller")}
