@@ -15,6 +15,7 @@ _MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
 _SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
 _BYTE = 256
 _FIRST_TOKEN = ord("!")  # the character of token 0 in OpenAI's vocabularies (tiktoken), which the other printable ones follow
+_DIGITS = "0123456789"
 _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
 _MIN_TOKENS = 4  # a prompt as token numbers; shorter lists of integers are figures
 _MAX_NODES = 200_000  # a body of more values says nothing that a person wrote; walking on would cost memory and seconds
@@ -212,7 +213,8 @@ class Walk:
                 if not in_media and isinstance(kind, str) and kind in _MEDIA and not depth and position.startswith("messages["):
                     self.opaque.append(Opaque(_MEDIA[kind], position))  # in a tool's result, say
                 entries = [(child, *self.key(key, ordinal, position)) for ordinal, (key, child) in enumerate(value.items())]
-                stack.extend(reversed(entries))
+                if not ("7" in value and self.typed_array(value, position)):
+                    stack.extend(reversed(entries))
             elif isinstance(value, (list, tuple)):
                 if not self.sequence(value, position):
                     stack.extend((value[index], f"{position}[{index}]", None) for index in range(len(value) - 1, -1, -1))
@@ -272,6 +274,9 @@ class Walk:
     def sequence(self, values: list[Any] | tuple[Any, ...], position: str) -> bool:
         """Take a list of nothing but texts or integers down, which may be bytes; False where it is neither."""
         first = values[0] if values else None
+        if type(first) in _NUMBERS and _is_integral(values):
+            values = [int(value) for value in values]
+            first = values[0]
         if isinstance(first, str) and len(values) > 1 and all(isinstance(value, str) for value in values):
             parts = tuple(self.take(text, f"{position}[{index}]") for index, text in enumerate(values) if text)
             self.chars += sum(map(len, values)) + 2 * len(values)
@@ -289,10 +294,18 @@ class Walk:
             return True
         return False
 
+    def typed_array(self, entries: dict[str, Any], position: str) -> bool:
+        """Take bytes down that stand under their numbers, as JavaScript writes them; False where they are none."""
+        values = list(entries.values())
+        is_one = all(type(value) is int and 0 <= value < _BYTE for value in values) and list(entries) == [str(index) for index in range(len(values))]
+        return is_one and self.sequence(values, position)
+
     def bytes(self, raw: bytes, position: str) -> None:
-        """Take small integers down: as bytes, and as tokens of one character. Where they could be a prompt and are no text, they are opaque."""
+        """Take small integers down: as bytes, as digits, and as tokens of one character. Where they could be a prompt and are no text, they are opaque."""
         text = raw.decode("utf-8", "replace")
         self.take(text, position)
+        if max(raw) < len(_DIGITS):
+            self.take("".join(map(_DIGITS.__getitem__, raw)), position)
         if self.reads_tokens:
             self.take(bytes((token + _FIRST_TOKEN) % _BYTE for token in raw).decode("latin-1"), position)
             if not text.isprintable():
@@ -330,6 +343,12 @@ class Walk:
         self.joins.extend(Join(tuple(parts)) for parts in chains)
         pairs = {pair: None for parts in chains for pair in pairwise(parts)} if len(everything) > 2 else {}
         self.joins.extend(Join(pair, meet=True) for pair in pairs)
+
+
+def _is_integral(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Say whether some of these numbers are floats, and all of them integers."""
+    kinds = set(map(type, values))
+    return float in kinds and kinds <= _NUMBERS and all(value == value // 1 for value in values)
 
 
 def _spelled(value: object) -> str:

@@ -195,7 +195,8 @@ async def test_no_combination_leaks(lab: Lab, evidence: Evidence, fault: str) ->
 
 async def test_what_is_public_does_arrive_from_every_position(lab: Lab, evidence: Evidence) -> None:
     """The control: a gateway that calls nobody, or positions that are no longer sent, would pass everything above."""
-    changed = {"over two messages", "over two parts", "escaped tool call arguments", "unknown part"}  # cut, escaped twice; of an unknown type: confidential
+    # Cut, escaped twice; of an unknown type: confidential.
+    changed = {*(position for position in POSITIONS if position.startswith("over two")), "escaped tool call arguments", "unknown part"}
     whole = {position: f"An ordinary sentence, number {number}." for number, position in enumerate(POSITIONS) if position not in changed}
 
     answers = [await lab.post(POSITIONS[position](text)) for position, text in whole.items()]

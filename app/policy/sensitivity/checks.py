@@ -20,8 +20,10 @@ GROUPED_CARD = (
     r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d{4}([ -])\d{4}\3\d{5}"
     r"|\d{4}([ -])(?:\d{8}\4\d{4}|\d{4}\4\d{8})|\d{8}([ -])\d{4}\5\d{4}|\d{13,19})"
 )
+_LAST_THREE = re.compile(r"([ -])(\d{3})(?!\d)")  # what follows the four groups of a card with 19 digits
 _GROUPED_CARD = re.compile(GROUPED_CARD)
 _CARD_CUE = re.compile(r"(?i)\b(?:card|visa|master|amex|credit|debit|maestro|jcb|discover|diners|kart|carte|tarjeta|carta)\w*[^\n]{0,40}$")
+_TAXPAYER = re.compile(r"5\d|6[0-5]|7\d|8[0-8]|9[0-24-9]")  # groups of the numbers that the IRS gives those who have no social security number
 _SSN_CUE = re.compile(r"(?i)\bssn\b|social security")
 _VERSION_CUE = re.compile(r"(?i)(?:\bv|\bversion|\bver|\brelease|\bbuild|\bsection|\bupgrade|\brev|chapter|==|>=|<=|~=|@|(?<!:/)/)[ .:=]*$")
 _REGIONS = ("GB", "DE", "FR", "IT", "ES", "NL", "AU", "IN", "JP", "PL", "SE", "BE", "CH", "AT", "BR", "PT", "MX", "IE", "NZ", "ZA")
@@ -79,6 +81,9 @@ def card(match: re.Match[str]) -> Tier | None:
     number = digits(raw)
     if len(set(number)) < 2 or not _CARD_RANGES.match(number):
         return None
+    last = _LAST_THREE.match(after(match, 4)) if raw.count(match[1] or "\n") == 3 else None
+    if last is not None and match[1] == last[1] and luhn.is_valid(number + last[2]):
+        return Tier.LIKELY
     cued = _CARD_CUE.search(before(match, 60)) is not None
     grouped = _GROUPED_CARD.fullmatch(raw) is not None
     if luhn.is_valid(number) and (cued or grouped):
@@ -104,7 +109,9 @@ def bank_account(match: re.Match[str]) -> Tier | None:
 def social_security(match: re.Match[str]) -> Tier | None:
     """Check a US social security number: areas, groups and serials that the administration never issues are none."""
     area, group, serial = match["area"], match["group"], match["serial"]
-    if area in {"000", "666"} or area[0] == "9" or group == "00" or serial == "0000":
+    if area[0] == "9":
+        return Tier.LIKELY if _TAXPAYER.match(group) and serial != "0000" else None
+    if area in {"000", "666"} or group == "00" or serial == "0000":
         return None
     return Tier.HARD if match["sep"] == "-" or _SSN_CUE.search(before(match, 40)) else Tier.LIKELY
 

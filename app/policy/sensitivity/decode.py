@@ -1,7 +1,7 @@
-"""Decoding: what a text says once its URL-, JSON-, HTML- or mail-encoding is taken off. Linear in the text, and run only around what a trigger hit.
+"""Decoding: what a text says once its URL-, JSON-, HTML-, Markdown- or mail-encoding is taken off. Linear in the text, and run only around what a trigger hit.
 
-Sources: RFC 3986 (percent), the WHATWG URL standard (forms), RFC 8259 and ECMA-262 (backslashes), the HTML standard (character references), RFC 2045
-(quoted-printable), RFC 2152 (UTF-7).
+Sources: RFC 3986 (percent), the WHATWG URL standard (forms), RFC 8259 and ECMA-262 (backslashes), the HTML standard (character references), CommonMark
+(backslashes before punctuation), RFC 2045 (quoted-printable), RFC 2152 (UTF-7).
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import html
 import re
 from urllib.parse import unquote
 
-ESCAPE_TRIGGER = r"%[0-9a-f]{2}|\\u(?:[0-9a-f]{4}|\{[0-9a-f])|\\U000|\\x(?:[0-9a-f]{2}|\{[0-9a-f])|\\[0-3][0-7]{2}|&#[0-9x]|&[a-z]{2,8};"
+ESCAPE_TRIGGER = (
+    r"%[0-9a-f]{2}|\\u(?:[0-9a-f]{4}|\{[0-9a-f])|\\U000|\\x(?:[0-9a-f]{2}|\{[0-9a-f])|\\[0-3][0-7]{2}|&#[0-9x]|&[a-z]{2,8};"
+    r"|[a-z0-9]\\[ _.@:+-]\\?[a-z0-9]"
+)
 QUOTED_TRIGGER = r"(?:=[0-9A-F]{2}){2}|[A-Za-z0-9]=40[A-Za-z0-9]|[A-Za-z0-9.@-]=\r?\n[A-Za-z0-9.@-]"
 FORM_TRIGGER = r"=[A-Za-z0-9%._-]{1,40}\+[A-Za-z0-9%]"
 UTF7_TRIGGER = r"\+A[A-Za-z0-9+/]{2}"
 
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[ux]\{([0-9A-Fa-f]{1,8})\}|U([0-9A-Fa-f]{8})|([0-3][0-7]{2})|([nrt\"'/\\]))")
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[ux]\{([0-9A-Fa-f]{1,8})\}|U([0-9A-Fa-f]{8})|([0-3][0-7]{2})|([nrt !-/:-@\[-`{-~]))")
 _ENTITY = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z]{2,8};)")
 _QUOTED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 _SOFT_BREAK = re.compile(r"(?<![=\s])=[ \t]*\r?\n")
@@ -26,7 +29,7 @@ _LAST_CODE = 0x10FFFF
 
 
 def escapes(text: str) -> str | None:
-    """Return the text without its URL, JSON and HTML escapes; None where it has none. It is never longer."""
+    """Return the text without its URL, JSON, HTML and Markdown escapes; None where it has none. It is never longer."""
     plain = text
     if "%" in plain and _PERCENT.search(plain):
         plain = unquote(plain, errors="replace")

@@ -162,6 +162,15 @@ PATTERNS = (
         ahead=24,
         caseless=True,
     ),
+    Pattern(
+        "mac_address",
+        r"[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}",
+        re.compile(r"(?i)(?<![\w.:-])(?=[0-9.]*[a-f])(?=[a-f.]*[0-9])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![\w:-]|\.\w)"),
+        mac_address,
+        behind=24,
+        ahead=24,
+        caseless=True,
+    ),
     Pattern("wallet", r"\b[13][1-9A-HJ-NP-Za-km-z]{25,34}\b", re.compile(r"(?<![\w+])[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![\w+])"), base58_wallet),
     Pattern("wallet", r"\b(?:bc1[a-z0-9]{25}|0x[a-f0-9]{40})", re.compile(r"\b(?:bc1[a-z0-9]{25,62}|0x[a-fA-F0-9]{40})\b"), wallet, caseless=True),
     Pattern(

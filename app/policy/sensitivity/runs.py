@@ -1,4 +1,4 @@
-"""Runs: what long words of base64 and hex, and rows of character codes, say. Linear in the text, and run only where a trigger hit.
+"""Runs: what long words of base64 and hex, and rows of character codes and of digits, say. Linear in the text, and run only where a trigger hit.
 
 Sources: RFC 4648 (base64, base64url, base16), RFC 2045 (lines).
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 
 from app.policy.sensitivity import checks
 
 BLOB_CHARS = 20
 BLOB_TRIGGER = r"(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}"  # once for each run: its end is BLOB_CHARS after the run's start
-CODES_TRIGGER = r"(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}){7}(?:0x)?[0-9a-f]{2}|(?:1?[0-9]{2}[ ,:;-]{1,2}){7}[0-9]{2}|(?:[01]{8}[ ,:;-]{0,2}){7}[01]{8}"
+CODES_TRIGGER = (
+    r"(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}){7}(?:0x)?[0-9a-f]{2}|(?:1?[0-9]{2}[ ,:;-]{1,2}){7}[0-9]{2}|(?:[01]{8}[ ,:;-]{0,2}){7}[01]{8}"
+    r"|(?:[\"'][0-9]{1,6}\\?[\"']: ?[0-9]{1,3},\s*\\?){7}[\"'][0-9]"
+    r"|(?:^|[^0-9,\s\"'\\.])\s*\\?[\"']?(?:[0-9](?:\.0|\\?[\"'])?,\s*(?:\\?[\"'])?){11}[0-9]"  # once for each row
+)
 CODES_CHARS = 96  # code points that the longest of these hits takes up
 # RFC 7468, RFC 4880: the head of a public key or of a certificate, and what follows up to its body.
 _PUBLIC = re.compile(r"-----BEGIN [A-Z0-9 ]{0,20}(?:PUBLIC KEY(?: BLOCK)?|CERTIFICATE)-----(?:\s{1,4}[A-Za-z-]{1,20}: [^\0\n]{0,100}){0,5}\s{0,4}\Z")
@@ -45,7 +49,11 @@ _RANDOM_BITS = 5.2  # of each character: base64 of what is compressed or encrypt
 _HEX_CODES = re.compile(r"(?i)(?<![0-9a-z])(?:(?:0x)?[0-9a-f]{2}[ ,:;-]{1,2}\s?){7,}(?:0x)?[0-9a-f]{2}(?![0-9a-z])")
 _DECIMAL_CODES = re.compile(r"(?<![\d.])(?:1?\d{2}[ ,:;-]{1,2}\s?){7,}1?\d{2}(?![\d.])")
 _BINARY_CODES = re.compile(r"(?<!\d)(?:[01]{8}[ ,:;-]{0,2}\s?){7,}[01]{8}(?!\d)")
+_KEYED_CODES = re.compile(r"(?:[\"']\d{1,6}\\?[\"']:\s?\d{1,3},\s{0,9}\\?){7,}[\"']\d{1,6}\\?[\"']:\s?\d{1,3}")  # JSON of a typed array of JavaScript
+_DIGITS = re.compile(r"(?<![\w.])(?:\d(?:\.0|\\?[\"'])?,\s{0,9}(?:\\?[\"'])?){11,}\d(?:\.0)?(?![\w.])")
+_DIGIT = re.compile(r"(\d)(?:\.0)?")
 _CODES = (
+    (_KEYED_CODES, re.compile(r":\s?(\d+)"), 10),
     (_HEX_CODES, re.compile(r"(?i)(?:0x)?([0-9a-f]{2})"), 16),
     (_DECIMAL_CODES, re.compile(r"\d+"), 10),
     (_BINARY_CODES, re.compile(r"[01]{8}"), 2),
@@ -79,10 +87,11 @@ def blob(text: str, start: int, end: int) -> Run | None:
 
 
 def codes(text: str) -> str | None:
-    """Return what rows of character codes (hex, decimal or binary) say; None where they say nothing."""
+    """Return what rows of character codes (hex, decimal or binary) and of single digits say; None where they say nothing."""
     rows = ((match[0], code, base) for row, code, base in _CODES for match in row.finditer(text))
     said = (_readable(bytes(number for number in (int(found, base) for found in code.findall(row)) if number <= _BYTE)) for row, code, base in rows)
-    return "\n".join(plain for plain in said if plain) or None
+    digits = ("".join(_DIGIT.findall(match[0])) for match in _DIGITS.finditer(text))
+    return "\n".join(plain for plain in chain(said, digits) if plain) or None
 
 
 def _is_opaque(run: str) -> bool:

@@ -12,10 +12,12 @@ from app.policy.sensitivity.pattern import Pattern
 _PLACEHOLDER = re.compile(r"(?i)x{5}|\*{3}|\.\.\.|example|your[-_]|placeholder|0{12}|1{12}|a{12}|redacted|abc123|123xyz|#{5}|my-(?:bot-)?token|_here")
 _LONG_CHARS = 100  # in a longer one such a run may be chance
 _FILE = re.compile(r"(?i)\.(?:png|jpe?g|gif|svg|js|css|ico|woff2?)\b")
+_APART = "(?<![A-Za-z0-9])(?<![A-Za-z0-9][_-])"
 _MIN_ENTROPY_BITS = 3.0  # of the characters after the prefix: words and fillers are below it, random hex of 20 and more above
 
 TOKENS = {
-    "openai": r"sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|sk-[A-Za-z0-9]{32,}",
+    "openai": r"sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}",
+    "openai_old": r"sk-[A-Za-z0-9]{32,}",
     "anthropic": r"sk-ant-[a-z0-9]{3,10}-[A-Za-z0-9_-]{20,}",
     "openrouter": r"sk-or-v1-[a-f0-9]{64}",
     "langfuse": r"sk-lf-[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}",
@@ -145,6 +147,13 @@ TOKENS = {
     "stytch": r"secret-(?:live|test)-[A-Za-z0-9_=-]{36,}",
 }
 
+# What no word ends in: such a token is one behind letters too (`key_sk-proj-...`).
+_UNLIKE_WORDS = """
+openai anthropic openrouter langfuse groq nvidia hugging_face together pinecone langsmith aws_access_key google_api digitalocean planetscale databricks
+github gitlab bitbucket atlassian slack shopify npm pypi rubygems sentry new_relic linear postman
+"""
+_GLUED = frozenset(_UNLIKE_WORDS.split())
+
 
 def token(match: re.Match[str]) -> Tier | None:
     """Check a token: fillers and examples of documentation are none."""
@@ -156,8 +165,6 @@ def token(match: re.Match[str]) -> Tier | None:
 
 
 PATTERNS = tuple(
-    Pattern(
-        "api_key", rf"(?:{expression})", re.compile(rf"(?<![A-Za-z0-9])(?<![A-Za-z0-9][_-])(?:{expression})(?![A-Za-z0-9_~-])"), token, behind=320, ahead=320
-    )
-    for expression in TOKENS.values()
+    Pattern("api_key", rf"(?:{expression})", re.compile(rf"{'' if name in _GLUED else _APART}(?:{expression})(?![A-Za-z0-9_~-])"), token, behind=320, ahead=320)
+    for name, expression in TOKENS.items()
 )

@@ -134,6 +134,29 @@ def test_a_list_of_small_integers_is_read_as_tokens_of_one_character_too() -> No
     assert collected.unscannable == ("tokens",)
 
 
+@pytest.mark.parametrize("kinds", [(int, int), (float, float), (int, float), (float, int)])
+def test_a_list_of_digits_is_read_as_a_number_too(kinds: tuple[type, type]) -> None:
+    collected = collect({"data": [kinds[index % 2](digit) for index, digit in enumerate("4111111111111111")]})
+
+    assert "4111111111111111" in {scalar.text for scalar in collected.scalars}
+
+
+@pytest.mark.parametrize("value", [4.5, float("nan"), float("inf"), True, "4"])
+def test_a_list_with_anything_else_is_none(value: object) -> None:
+    assert "411111111" not in {scalar.text for scalar in collect({"data": [4.0, 1, 1, 1, 1, 1, 1, 1, 1, value]}).scalars}
+
+
+def test_bytes_under_their_numbers_are_read_as_bytes_too() -> None:
+    collected = collect({"data": {str(index): code for index, code in enumerate(b"jane@acme.test")}})
+
+    assert "jane@acme.test" in {scalar.text for scalar in collected.scalars}
+
+
+@pytest.mark.parametrize("last", [{"x": 1}, {"8": 256}, {"8": -1}, {"8": True}, {"8": 1.0}])
+def test_small_integers_under_other_keys_are_figures(last: dict[str, Any]) -> None:
+    assert collect({"data": {str(index): 106 for index in range(8)} | last}).unscannable == ()
+
+
 def test_integers_in_a_schema_are_no_tokens() -> None:
     assert collect({"tools": [{"enum": [1, 2, 3, 4, 5, 6, 7, 8, 9]}]}).unscannable == ()
 

@@ -24,6 +24,8 @@ SAID = "mail jane.roe@acme.io about it"
         r"mail jane.roe\U00000040acme.io about it",
         r"mail jane.roe\100acme.io about it",
         "mail jane.roe&#64acme.io about it",
+        r"mail jane\.roe\@acme\.io about it",
+        r"mail\ jane.roe@acme.io\ about it",
         "mail jane.roe&#x40;acme.io about&#32it",
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 
 import pytest
@@ -146,3 +147,31 @@ def test_rows_of_other_numbers_say_nothing(text: str) -> None:
 
 def test_what_a_run_says_is_not_shown() -> None:
     assert "words" not in repr(Run("words", 5))
+
+
+TYPED = {str(index): code for index, code in enumerate(SAID.encode())}
+
+
+@pytest.mark.parametrize("row", [json.dumps(TYPED), json.dumps(TYPED, separators=(",", ":")), json.dumps(TYPED, indent=4), json.dumps(json.dumps(TYPED))])
+def test_bytes_under_their_numbers_are_read(row: str) -> None:
+    assert codes(f"x {row} y") == SAID
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        json.dumps(list("4111111111111111")),
+        json.dumps([float(digit) for digit in "4111111111111111"]),
+        json.dumps(list(map(int, "4111111111111111"))),
+        json.dumps(list("4111111111111111"), indent=4),
+        json.dumps(json.dumps(list("4111111111111111"))),
+        str(list("4111111111111111")),
+    ],
+)
+def test_digits_in_a_list_are_read_as_a_number(row: str) -> None:
+    assert codes(f"x {row} y") == "4111111111111111"
+
+
+@pytest.mark.parametrize("row", ["4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1", "4.5," + "1.5," * 12, "1.4,1,1,1,1,1,1,1,1,1,1,1"])
+def test_other_figures_in_a_list_are_none(row: str) -> None:
+    assert codes(row) is None

@@ -166,6 +166,19 @@ def test_a_secret_is_told_by_its_key(scanner: Scanner) -> None:
     assert scanner.scan(collected.scalars, collected.joins) == (Finding("secret", Tier.HARD, "metadata.{0}", 0, 11),)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (r"4111\ 1111\ 1111\ 1111", "payment_card"),
+        (r"jane\_roe\@acme\.io", "email"),
+        (str([float(digit) for digit in "4111111111111111"]), "payment_card"),
+        (str({str(index): code for index, code in enumerate(b"jane.roe@acme.io")}), "email"),
+    ],
+)
+def test_what_is_written_for_markdown_or_as_a_list_is_found(scanner: Scanner, text: str, kind: str) -> None:
+    assert [(finding.kind, finding.tier) for finding in scanner.scan([Scalar("p", text)])] == [(kind, Tier.HARD)]
+
+
 def test_a_value_that_is_cut_is_found_and_a_name_that_is_not_one_is_not(scanner: Scanner) -> None:
     cut = [Scalar("a", "see jane.roe@ac"), Scalar("b", "me.io")]
     chance = [Scalar("a", "thanks to Sarah "), Scalar("b", "Johnson Street is closed")]
@@ -300,6 +313,10 @@ HOSTILE = {
     "versions": "9.8.7.6 ",
     "defaults": "password=${A:-b1c2d3} ",
     "bits": "01000001 ",
+    "digits": '"4", ',
+    "typed arrays": '"1": 65, ',
+    "markdown": "a\\_",
+    "fences": "```\n",
 }
 
 

@@ -75,3 +75,13 @@ def test_fillers_and_look_alikes_are_none(spot: Callable[[str], set[tuple[str, s
 
 def test_there_are_tokens_of_more_than_sixty_services() -> None:
     assert len(TOKENS) > 60
+
+
+@pytest.mark.parametrize("before", ["key_", "key-", "key", "KEY2"])
+@pytest.mark.parametrize("token", ["sk-proj-Zq7Rt2Lw9Xk4Vb6NZq7Rt2Lw9Xk4", "ghp_Zq7Rt2Lw9Xk4Vb6NZq7Rt2Lw9Xk4Vb6NZq7R"])
+def test_a_token_that_no_word_ends_in_is_found_behind_letters(spot: Callable[[str], set[tuple[str, str, str]]], before: str, token: str) -> None:
+    assert ("api_key", "hard", token) in spot(f"see {before}{token} here")
+
+
+def test_a_token_that_a_word_may_end_in_is_not(spot: Callable[[str], set[tuple[str, str, str]]]) -> None:
+    assert spot("see desk-Zq7Rt2Lw9Xk4Vb6NZq7Rt2Lw9Xk4Vb6N here") == set()
