@@ -313,7 +313,7 @@ HOSTILE = {
     "versions": "9.8.7.6 ",
     "defaults": "password=${A:-b1c2d3} ",
     "bits": "01000001 ",
-    "digits": '"4", ',
+    "digits in a list": '"4", ',
     "typed arrays": '"1": 65, ',
     "markdown": "a\\_",
     "fences": "```\n",
