@@ -91,7 +91,7 @@ class _Loosening:
     def _typed(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         kind = schema.get("type", "object" if "properties" in schema else None)
         if isinstance(kind, list) and kind:
-            return self._any_of([{**schema, "type": each} for each in kind], depth)
+            return self._any_of([{**schema, "type": each} for each in dict.fromkeys(map(str, kind))], depth)  # each once, or it grows with every level
         if kind == "object":
             return self._object(schema, depth)
         if kind == "array":

@@ -178,3 +178,14 @@ def test_a_grammar_can_be_made_of_it_and_what_the_callers_schema_allows_it_allow
 
     assert is_grammatical(held)
     jsonschema.Draft202012Validator(held).validate({"name": "f", "arguments": instance(takes)})
+
+
+@pytest.mark.parametrize("kinds", [["object"] * 8, [["object"]] * 8])
+def test_a_type_that_is_named_many_times_counts_once(kinds: list[Any]) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(30):
+        schema = {"type": kinds, "properties": {"a": schema}, "required": ["a"]}
+
+    held, _ = held_to(schema)
+
+    assert len(str(held)) < 5000
