@@ -255,8 +255,8 @@ class Walk:
             return False
         if "\\" in text or not text.isascii() or "\x7f" in text:  # folding may move what stands in it
             return True
-        quoted = islice(_QUOTED.finditer(text), self.nodes_left + 1)
-        spans = [match.span(1) for match in quoted if match[2] is None and match[1]]
+        quoted = _QUOTED.finditer(text)
+        spans = [match.span(1) for match in islice(quoted, self.nodes_left) if match[2] is None and match[1]]
         self.nodes_left -= len(spans)
         self.argued.extend((index, span) for span in spans)
         if next(quoted, None) is not None:
@@ -281,6 +281,8 @@ class Walk:
             parts = tuple(self.take(text, f"{position}[{index}]") for index, text in enumerate(values) if text)
             self.chars += sum(map(len, values)) + 2 * len(values)
             self.joins.append(Join(parts))
+            if self.in_call and ".arguments" in position:
+                self.argued.extend((part, _WHOLE) for part in parts if type(self.scalars[part].text) is str)
             return True
         if type(first) is int and all(type(value) is int for value in values):
             if len(values) >= _MIN_BYTES and min(values) >= 0 and max(values) < _BYTE:

@@ -284,6 +284,8 @@ def argued(body: dict[str, Any]) -> list[list[str]]:
         called('{"a": "one"}', '{"b": "two", "c": "three"}'),
         called({"a": "one", "n": 12345678, "b": ["two", "", {"c": "three"}]}),
         called(r'{"a\n": "one", "n": 12345678, "b": ["two", {"c": "three"}]}'),
+        called({"a": ["one", "", "two"], "b": "three"}),
+        called(r'{"a\n": [12, "one", "two"], "b": [1, 2], "c": "three"}'),
         called('{"\u00e4": "one", "b": "two"}', {"c": "three"}),
         called('{"a": "one", "b\x7f": "two"}', "three"),
         {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": '{"a": "one", "b": "two", "c": "three"}'}}]},
@@ -306,9 +308,9 @@ def test_a_schema_gives_a_function_nothing() -> None:
 
 
 def test_more_texts_than_are_walked_cannot_be_scanned_where_a_function_is_given_them() -> None:
-    body = called('["' + '","'.join("a" * 200_001) + '"]', '{"a": "b"}')
+    body = called('["' + '","'.join("a" * 200_001) + '"]')
 
-    assert collect(body).unscannable == ("structure",)
+    assert [part.position for part in collect(body).opaque] == ["messages[0].tool_calls[0].function.arguments"]
 
 
 @pytest.mark.parametrize(
