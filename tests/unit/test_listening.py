@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -53,3 +54,23 @@ def test_asyncios_own_loop_needs_one_door(monkeypatch: pytest.MonkeyPatch) -> No
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert doors(listener) == [listener]
+
+
+def test_a_socket_that_others_serve_from_stays_as_they_have_it() -> None:
+    seen: list[bool] = []
+
+    class HandedOver(socket.socket):
+        def dup(self) -> HandedOver:
+            made = super().dup()
+            seen.append(os.get_blocking(self.fileno()))
+            return made
+
+    with socket.create_server(("127.0.0.1", 0)) as served:
+        served.setblocking(False)
+        with HandedOver(fileno=os.dup(served.fileno())) as handed_over:
+            copies = doors(handed_over)
+
+            assert len(copies) == len(seen) + 1 > 1
+            assert not any(seen)
+            for copy in copies[1:]:
+                copy.close()
