@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import yaml
 
 from app.config.faults import Fault
+from app.config.yaml_words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 # An alias (`*x`) is walked again each time it stands somewhere, so that a few lines can name millions of nodes.
 _MAX_NODES: Final = 50_000
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_QUOTED = re.compile(r"""'[^'<]{2,}'|"[^"<]{2,}\"""")  # what PyYAML repeats of the file: a password that begins with * is an alias to it
 _NULL: Final = "tag:yaml.org,2002:null"
 _PLAIN_TAGS: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value", "map", "seq"))
 
@@ -64,8 +64,8 @@ def parse_yaml(content: bytes, file: str, env: Mapping[str, str], faults: list[F
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        faults.append(Fault(file, mark.line + 1 if mark else 1, f"this is not YAML: {_QUOTED.sub('(a word)', exc.problem or exc.context or '')}"))
+        line, sentence = in_words(exc)
+        faults.append(Fault(file, line, f"this is not YAML: {sentence}"))
         return None
     except yaml.reader.ReaderError as exc:
         faults.append(Fault(file, text.count("\n", 0, exc.position) + 1, "this is not YAML: it holds a control character"))
