@@ -179,8 +179,14 @@ def _announce(settings: Settings, assembled: Assembled) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.api_keys else ""
     body = """'{"model": "auto", "messages": [{"role": "user", "content": "Say hello."}]}'"""
-    say(f"Serving on http://{host}:{settings.port} (API description at /docs). Try:")
-    say(f"  curl -i http://{host}:{settings.port}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
+    url = f"http://{host}:{settings.port}"
+    if settings.api_keys:  # no browser sends one to /docs
+        say(f"Serving on {url}. Its API's description:")
+        say(f"  curl{key} {url}/openapi.json")
+        say("Try:")
+    else:
+        say(f"Serving on {url} (API description at /docs). Try:")
+    say(f"  curl -i {url}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
 
 
 def _exit_status() -> int:

@@ -52,9 +52,9 @@ async def _http(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 -- likewise
     error: GatewayError
     if exc.status_code == 405:
-        error = MethodNotAllowedError("This path is not served by this method; what there is, is listed at /docs.")
+        error = MethodNotAllowedError("This path is not served by this method; what there is, is listed at /openapi.json.")
     elif exc.status_code == 404:
-        error = NotFoundError("Unknown request URL. The gateway serves /v1/chat/completions and /v1/models; all of it is listed at /docs.", code="unknown_url")
+        error = NotFoundError("Unknown request URL. The gateway serves /v1/chat/completions, /v1/models and what /openapi.json lists.", code="unknown_url")
     else:
         error = InvalidRequestError("The request cannot be served as it stands.", code="invalid_request")
     error.status = exc.status_code

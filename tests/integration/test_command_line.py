@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.__main__ import _announce
+from app.config.settings import load_settings
+from app.loading import load
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -95,6 +99,19 @@ def test_serve_says_what_is_active_and_answers_the_line_it_prints(tmp_path: Path
     assert re.search(r"inactive +gpt-4o-mini +OPENAI_API_KEY is not set", printed)
     assert f"curl -i {url}/v1/chat/completions" in printed
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("keys", ["", "owner:a-long-enough-key"])
+def test_what_a_browser_cannot_open_is_not_offered_to_one(keys: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GATEWAY_API_KEYS", keys)
+    loaded = load(ROOT / "config/gateway.yaml", {})
+
+    _announce(load_settings(dotenv=Path("none.env"), port=8000), loaded.assembled)
+    said = capsys.readouterr().err
+
+    assert ("/docs" in said) is not bool(keys)
+    assert ("  curl -H 'Authorization: Bearer YOUR_KEY' http://127.0.0.1:8000/openapi.json\n" in said) is bool(keys)
+    assert "a-long-enough-key" not in said
 
 
 def test_two_workers_share_the_port_the_secret_and_the_metrics(tmp_path: Path) -> None:
