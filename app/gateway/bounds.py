@@ -16,7 +16,7 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the plan's first deployment is asked, and no other."""
+    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the deployment that is named is asked, or else the plan's first, and no other."""
 
     timeout_s: float | None = None
     no_fallback: bool = False

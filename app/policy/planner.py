@@ -37,6 +37,7 @@ class _Target(NamedTuple):
     pool: Pool
     source: str
     require: frozenset[Capability] = _NOTHING
+    is_named: bool = False  # a deployment that the caller named
 
 
 class _Kept(NamedTuple):
@@ -51,15 +52,16 @@ def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapsho
 
     Raises ModelNotFoundError, NotAllowedError (a rule that rejects), LabelNotClearedError, InvalidRequestError (a capability that nothing has),
     ContextExceededError, or UnavailableError when nothing that may serve the request is active. Where all of it rests, the plan holds what rests, soonest
-    first: whether to wait is decided where it is asked.
+    first: whether to wait is decided where it is asked. A deployment that is named with `no_fallback` is all that its plan holds, whether it rests or not.
     """
     target = _select(table, facts, asked, snapshot)
-    key = (target.rule, target.source, facts.label, facts.needs)
+    alone = asked.no_fallback and target.is_named
+    key = (target.rule, target.source, facts.label, facts.needs, alone)
     if not snapshot.resting:
         kept: _Kept | None = table.memo.get(key)
         if kept is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) <= kept.room:
             return kept.plan
-    builder = _Builder(table, facts, asked.model, snapshot, target.require)
+    builder = _Builder(table, facts, asked.model, snapshot, target.require, alone)
     plan = builder.build(target)
     if builder.is_common and not snapshot.resting and is_fixed(target.pool) and all(is_fixed(table.pools[name]) for name in _others(table)):
         if len(table.memo) >= _MAX_KEPT:
@@ -117,7 +119,9 @@ def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, 
         lacking = refuse_lacking(members, facts, model)
         if lacking is not None:
             raise lacking
-        return _Target("model", pool, f"pool {model}" if pool.name else f"{model}, named by the caller")
+        return _Target("model", pool, f"pool {model}" if pool.name else f"{model}, named by the caller", is_named=not pool.name)
+    if asked.no_fallback and not pool.name:
+        raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request, and X-No-Fallback forbids any other.", param="model")
     if table.on_conflict is OnConflict.REJECT:
         raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request: ask for `auto`.", param="model")
     if LOCAL in table.pools:
@@ -132,13 +136,17 @@ def _others(table: RoutingTable) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Builder:
-    """One plan in the making. `room` is the smallest window of all that could serve but for its length; `is_common` says that length kept nothing out."""
+    """One plan in the making. `room` is the smallest window of all that could serve but for its length; `is_common` says that length kept nothing out.
+
+    `alone`: only the target may serve, whatever else the table has.
+    """
 
     table: RoutingTable
     facts: Facts
     model: str
     snapshot: Snapshot
     require: frozenset[Capability]
+    alone: bool = False
     room: float = math.inf
     is_common: bool = True
     resting: list[tuple[float, Attempt]] = field(default_factory=list)
@@ -149,13 +157,13 @@ class _Builder:
         excluded: dict[str, str] = {}
         chosen = self._add(target.pool, target.source, attempts, excluded)
         overlong = not self.is_common
-        long = table.pools.get(LONG)
+        long = None if self.alone else table.pools.get(LONG)
         longer: dict[str, Attempt] = {}
         if long is not None:
             self._add(long, f"pool {LONG}", longer, {})
             if overlong:
                 attempts = attempts | {name: attempt for name, attempt in longer.items() if name not in attempts}
-        if table.fallback is not None:
+        if table.fallback is not None and not self.alone:
             self._add(table.pools[table.fallback], f"fallback {table.fallback}", attempts, excluded)
         if not attempts:
             attempts = {attempt.deployment.name: attempt for _, attempt in sorted(self.resting, key=itemgetter(0))}

@@ -107,6 +107,22 @@ async def test_without_fallback_no_second_host_hears_anything(
     assert (other.connections, local.connections) == (0, 0)
 
 
+async def test_without_fallback_a_named_model_that_rests_is_503_and_no_other_host_hears_anything(
+    http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator, local: OpenAISimulator
+) -> None:
+    cloud.fault = "status-500"
+    with serve(tmp_path, config(cloud, other, local, more="attempts: {retries: 0}\n    fallback: local"), cache_ttl=0) as gateway:
+        answers = [await ask(http, gateway, chat() | {"model": "first"}, X_No_Fallback="true") for _ in range(5)]
+        dry = await (await http.post(f"{gateway.url}/v1/route", json=chat() | {"model": "first"}, headers={"x-no-fallback": "true"})).json()
+        secret, refused = await ask(http, gateway, chat("4111 1111 1111 1111") | {"model": "first"}, X_No_Fallback="true")
+
+    assert [response.status for response, _ in answers] == [502, 502, 502, 503, 503]
+    assert 1 <= int(answers[-1][0].headers["retry-after"]) <= 5
+    assert [attempt["deployment"] for attempt in dry["plan"]["attempts"]] == ["first"]
+    assert (secret.status, refused["error"]["code"]) == (403, "label_not_cleared")
+    assert (len(cloud.requests), other.connections, local.connections) == (3, 0, 0)
+
+
 # Retries.
 
 

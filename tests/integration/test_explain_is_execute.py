@@ -115,7 +115,7 @@ def bodies() -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
             body["tools"] = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
         if rng.random() < 0.2:
             body["n"] = 2
-        headers = {}
+        headers = {"x-no-fallback": "true"} if rng.random() < 0.2 else {}
         if rng.random() < 0.3:
             headers["x-gateway-tags"] = rng.choice(["draft", "trial", "other, draft"])
         if rng.random() < 0.2:

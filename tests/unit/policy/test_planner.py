@@ -236,6 +236,42 @@ def test_a_caller_who_forbids_fallback_is_served_by_the_first_or_by_nobody() -> 
     assert plan.if_context_exceeded == ()
 
 
+@pytest.mark.parametrize("model", ["auto", "cheap"])
+def test_a_caller_who_forbids_fallback_gets_the_first_of_a_pool_that_does_not_rest(model: str) -> None:
+    plan = decide(TABLE, facts(), {"model": model, "messages": []}, Asked(model, no_fallback=True), Snapshot(resting={"mini": 5.0}))
+
+    assert [attempt.deployment.name for attempt in plan.attempts] == ["big"]
+
+
+def test_a_named_model_that_rests_is_all_that_is_left_without_fallback() -> None:
+    plan = decide(TABLE, facts(), {"model": "mini", "messages": []}, Asked("mini", no_fallback=True), Snapshot(resting={"mini": 5.0}))
+
+    assert [(attempt.deployment.name, attempt.reason) for attempt in plan.attempts] == [
+        ("mini", "mini, named by the caller: rests for 5 s, and nothing else is left")
+    ]
+    assert (plan.excluded, plan.if_context_exceeded) == ((), ())
+
+
+def test_a_named_model_is_alone_only_where_its_caller_says_so() -> None:
+    for alone, served in [(False, ["mini", "llama"]), (True, ["mini"]), (False, ["mini", "llama"])]:
+        plan = make_plan(TABLE, facts(), Asked("mini", no_fallback=alone), Snapshot())
+
+        assert [attempt.deployment.name for attempt in plan.attempts] == served
+
+
+def test_a_named_model_that_is_not_cleared_is_refused_without_fallback() -> None:
+    with pytest.raises(LabelNotClearedError, match="X-No-Fallback") as caught:
+        make_plan(TABLE, facts(Label.CONFIDENTIAL), Asked("big", no_fallback=True), Snapshot())
+
+    assert (caught.value.status, caught.value.code) == (403, "label_not_cleared")
+    assert make_plan(TABLE, facts(Label.CONFIDENTIAL), Asked("cheap", no_fallback=True), Snapshot()).rule == "not_cleared"
+
+
+def test_a_prompt_too_long_for_a_named_model_goes_to_no_other_without_fallback() -> None:
+    with pytest.raises(ContextExceededError, match="1000"):
+        make_plan(TABLE, facts(prompt_tokens=50_000), Asked("mini", no_fallback=True), Snapshot())
+
+
 TAGGED = Condition(tags=frozenset({"x"}))
 
 
