@@ -14,6 +14,7 @@ import orjson
 
 from app.domain import Capability, Failure
 from app.errors import UpstreamError
+from app.providers.translate.references import grows_too_far
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,6 +114,8 @@ class _Reading:
             refuse(self.limits, f"{where}.function.name", "must be 1 to 64 letters, digits, underscores or hyphens")
         fields = {key: copied(function[key]) for key in ("name", "description", "parameters") if function.get(key) is not None}
         fields.setdefault("parameters", {"type": "object", "properties": {}})
+        if isinstance(fields["parameters"], dict):
+            self._bound(f"{where}.function.parameters", fields["parameters"])
         return {"type": "function", "function": fields}
 
     def tool_choice(self, params: dict[str, Any], value: Any) -> None:
@@ -133,7 +136,13 @@ class _Reading:
         self.need(Capability(kind), "response_format")
         if kind == "json_schema" and not isinstance((value.get("json_schema") or {}).get("schema"), dict):
             refuse(self.limits, "response_format.json_schema.schema", "must be an object")
+        if kind == "json_schema":
+            self._bound("response_format.json_schema.schema", value["json_schema"]["schema"])
         params["response_format"] = copied(value)
+
+    def _bound(self, where: str, schema: dict[str, Any]) -> None:
+        if grows_too_far(schema):
+            refuse(self.limits, where, "names its own definitions so often that it is too large to be translated")
 
     def several(self, params: dict[str, Any], value: Any) -> None:
         if value != 1:
