@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from app.assessing import check_scan
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One sound configuration. `version` is the first 12 digits of the SHA-256 of gateway.yaml's bytes, `loaded_at` Unix time.
+    """One sound configuration.
+
+    `version` is the first 12 digits of the SHA-256 of gateway.yaml's bytes, `loaded_at` Unix time, `settings` what `.env` says by then where it was read too.
 
     A supervisor reads it once and hands it to its workers, so that all of them serve the same, whatever becomes of the file.
     """
@@ -33,6 +35,7 @@ class Loaded:
     assembled: Assembled
     version: str
     loaded_at: float
+    settings: Settings | None = field(default=None, repr=False)
 
 
 def load(path: Path, env: Mapping[str, str]) -> Loaded:
@@ -47,7 +50,8 @@ def load(path: Path, env: Mapping[str, str]) -> Loaded:
 
 def load_anew(settings: Settings) -> Loaded:
     """Read the file once more, `.env` and the provider keys in it too. Raises ConfigError."""
-    return load(settings.gateway_config, {**settings.variables(), **environment(), **load_settings().variables()})
+    now = load_settings()
+    return replace(load(settings.gateway_config, {**settings.variables(), **environment(), **now.variables()}), settings=now)
 
 
 def _version(path: Path) -> str:

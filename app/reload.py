@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.assessing import assessor_of, second_opinion_of
-from app.config.faults import ConfigError
+from app.config.faults import ConfigError, alternatives
+from app.config.settings import waiting_for_a_restart
 from app.errors import UnavailableError
 from app.gateway.chat import ChatLimits
 from app.providers import translate
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from app.policy.assess import Assessor
     from app.providers.wire import Wire
 
-_SETTINGS_STAY = "settings of the environment and .env (all but what ${NAME} names and the providers' keys): restart for them"
 _EMBEDDER_STAYS = "search.embedder: the collection's vectors are the old one's; restart for another"
 _CLEARANCE_STAYS = "search.clearance: it is only lowered while serving; restart to raise it"
 
@@ -51,6 +51,7 @@ class Policy:
     assessor: Assessor
     limits: ChatLimits
     store_clearance: Label
+    waiting: tuple[str, ...] = ()  # settings of .env that have changed since this process read them
 
 
 def make_policy(settings: Settings, loaded: Loaded, store_clearance: Label) -> Policy:
@@ -65,7 +66,8 @@ def make_policy(settings: Settings, loaded: Loaded, store_clearance: Label) -> P
         cache_ttl_s=settings.cache_ttl,
         first_token_s=settings.first_token_timeout_s,
     )
-    return Policy(loaded, assessor_of(settings, loaded.file), limits, store_clearance)
+    waiting = waiting_for_a_restart(settings, loaded.settings) if loaded.settings is not None else ()
+    return Policy(loaded, assessor_of(settings, loaded.file), limits, store_clearance, tuple(waiting))
 
 
 def announce(policy: Policy) -> None:
@@ -133,7 +135,7 @@ class Reloader:
 
     def _kept(self, policy: Policy) -> list[str]:
         old, new = self._started.loaded, policy.loaded
-        kept = [_SETTINGS_STAY]
+        kept = [f"{alternatives(policy.waiting, quote=False, last='and')} of .env: restart for another value"] if policy.waiting else []
         if old.assembled.embedder != new.assembled.embedder or (old.file.search.embedder is None) != (new.file.search.embedder is None):
             kept.append(_EMBEDDER_STAYS)
         if policy.store_clearance > self._started.store_clearance:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _DOTENV = Path(".env")
 _ADMIN_KEY_CHARACTERS = 16
 _SECRET_CHARACTERS = 16
+_VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_BASE_URL")
 
 
 def _split(value: Any) -> Any:
@@ -168,6 +169,11 @@ def _check_admin_key(settings: Settings) -> None:
         raise ConfigError(f"ADMIN_API_KEY must be {_ADMIN_KEY_CHARACTERS} or more ASCII characters without a space, such as `openssl rand -hex 32` prints")
     if admin is not None and any(hmac.compare_digest(key.secret.get_secret_value().encode(), admin.encode()) for key in settings.api_keys):
         raise ConfigError("ADMIN_API_KEY is one of GATEWAY_API_KEYS too: make another, callers must not have it")
+
+
+def waiting_for_a_restart(served: Settings, now: Settings) -> list[str]:
+    """Return the settings that have another value `now`, but for those that a reload takes (variables of gateway.yaml)."""
+    return [name.upper() for name in Settings.model_fields if name.upper() not in _VARIABLES and getattr(served, name) != getattr(now, name)]
 
 
 def environment(dotenv: Path = _DOTENV) -> Mapping[str, str]:

@@ -230,10 +230,13 @@ async def test_what_stays_until_a_restart_is_said(gateway: GatewayServer, tmp_pa
 
     _, answer = await reload(gateway)
 
-    assert [sentence.partition(":")[0] for sentence in answer["not_reloaded"]] == [
-        "settings of the environment and .env (all but what ${NAME} names and the providers' keys)",
-        "search.embedder",
-    ]
+    assert [sentence.partition(":")[0] for sentence in answer["not_reloaded"]] == ["search.embedder"]
+
+
+async def test_an_unchanged_file_leaves_nothing_for_a_restart(gateway: GatewayServer) -> None:
+    status, answer = await reload(gateway)
+
+    assert (status, answer["not_reloaded"]) == (200, [])
 
 
 async def test_the_collections_clearance_is_lowered_and_not_raised(

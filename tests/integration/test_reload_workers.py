@@ -84,7 +84,9 @@ def test_a_request_to_one_worker_reloads_all_and_a_bad_file_none(tmp_path: Path,
     with serving(tmp_path, **settings(tmp_path, 2)) as (url, process, log):
         until(lambda: len(children(process.pid)) == 2, log)
         workers = children(process.pid)
+        unchanged = reload(url)
         write(tmp_path, upstream, "second")
+        (tmp_path / ".env").write_text("CACHE_TTL=7\nADMIN_API_KEY=which-the-environment-has-already\nOTHER=1\n")
         taken = reload(url)
         after = served(url)
         write(tmp_path, upstream, "third", more="colour: blue")
@@ -94,11 +96,13 @@ def test_a_request_to_one_worker_reloads_all_and_a_bad_file_none(tmp_path: Path,
             metrics = response.read().decode()
 
         assert (taken[0], taken[1]["workers"], taken[1]["replaced"]) == (200, 2, 0)
+        assert unchanged[1]["not_reloaded"] == []
+        assert taken[1]["not_reloaded"] == ["CACHE_TTL of .env: restart for another value"]
         assert after == {"auto second"}
         assert (refused[0], [fault["line"] for fault in refused[1]["faults"]]) == (400, [3])
         assert kept == {"auto second"}
         assert children(process.pid) == workers
-        assert 'sluice_reloads_total{outcome="taken"} 1.0' in metrics
+        assert 'sluice_reloads_total{outcome="taken"} 2.0' in metrics
         assert 'sluice_reloads_total{outcome="refused"} 1.0' in metrics
 
 

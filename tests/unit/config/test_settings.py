@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.config.faults import ConfigError
-from app.config.settings import environment, load_settings
+from app.config.settings import environment, load_settings, waiting_for_a_restart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,3 +177,11 @@ def test_a_secret_that_could_be_guessed_is_refused_and_not_repeated(bare_environ
         load_settings(dotenv=bare_environment / "none.env", gateway_secret="hush")
 
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_what_a_restart_alone_gives_is_named_and_what_a_reload_gives_is_not() -> None:
+    served = load_settings(cache_ttl=5, admin_api_key="k" * 16)
+
+    assert waiting_for_a_restart(served, load_settings(cache_ttl=5, admin_api_key="k" * 16, openai_api_key="sk-1", ollama_base_url="http://x")) == []
+    assert waiting_for_a_restart(served, load_settings(cache_ttl=6, admin_api_key="j" * 16, port=9000)) == ["ADMIN_API_KEY", "PORT", "CACHE_TTL"]
