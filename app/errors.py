@@ -229,7 +229,7 @@ _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})  # they decide the st
 
 
 class AttemptsFailedError(GatewayError):
-    """Every attempt of the plan failed; the message lists deployments and codes."""
+    """Every attempt of the plan failed; the message lists deployments and codes. `out_of_time` says whose time ran out, where that was it."""
 
     _BY_FAILURE: ClassVar[Mapping[Failure, tuple[int, str]]] = {
         Failure.TIMEOUT: (504, "upstream_timeout"),
@@ -241,14 +241,15 @@ class AttemptsFailedError(GatewayError):
         Failure.FULL: (503, "server_overloaded"),
     }
 
-    def __init__(self, tried: Sequence[tuple[str, UpstreamError]]) -> None:
+    def __init__(self, tried: Sequence[tuple[str, UpstreamError]], *, out_of_time: str = "") -> None:
         asked = [error for _, error in tried if error.failure not in _NOT_ASKED]
         last = asked[-1] if asked else min((error for _, error in tried), key=lambda error: error.retry_after_s or 0.0)  # the soonest of those that rest
         status, code = self._BY_FAILURE.get(last.failure, (502, "upstream_error"))
         if last.remedy is not None and last.tell_caller:
             status, code = 503, "upstream_unavailable"
         listed = ", ".join(f"{name} ({error.label})" for name, error in tried)
-        message = f"No deployment could answer. Tried: {listed}."
+        why = out_of_time if out_of_time and status == 504 else "No deployment could answer."
+        message = f"{why} Tried: {listed}."
         if last.remedy is not None and last.tell_caller:
             message += f" {last.remedy}"
         headers = {"retry-after": str(max(1, round(last.retry_after_s or 5)))} if status == 503 else {}

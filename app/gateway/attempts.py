@@ -19,6 +19,7 @@ from app.domain_attempts import FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, InvalidRequestError, UpstreamError
 from app.gateway.backoff import is_worth_another_call, wait_before_retry
 from app.gateway.beginning import Served, begin
+from app.gateway.bounds import UNBOUND, Bounds
 from app.gateway.deadlines import Deadlines
 from app.gateway.hedging import race
 from app.gateway.receipt import cost_usd
@@ -49,6 +50,7 @@ _CLASS_OF = {
 _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})
 
 _FAIR_S = 10.0  # a time-out sooner than this (or a quarter of LLM_TIMEOUT) says more of X-Timeout, or of a wait for a slot, than of the deployment
+_AT_ONCE_S = 0.005  # timers fire a little early
 _ANSWER_TOKENS = 500  # reserved for an answer whose length the caller does not bound, until its usage is known
 
 
@@ -57,7 +59,8 @@ class Walk:
     """One walk through a plan.
 
     `deadline` is of the event loop's clock, for everything; `first_token_s` bounds each call of a stream besides, `timeout_s` is what the operator allows a
-    request. `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random numbers in 0..1.
+    request and `bounds` what its caller does. `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random
+    numbers in 0..1.
     """
 
     plan: Plan
@@ -69,6 +72,7 @@ class Walk:
     deadlines: Deadlines = field(default_factory=Deadlines)
     first_token_s: float = math.inf
     timeout_s: float = math.inf
+    bounds: Bounds = UNBOUND
     draw: Callable[[], float] = random.random
     committed: bool = False
     attempts: int = 0  # upstream calls begun
@@ -142,8 +146,12 @@ class Walk:
             if not waiting:
                 raise _context_exceeded(error) from error
         if not waiting or not allowed or self.committed or self._left_s() <= 0:
-            raise AttemptsFailedError(self.tried) from error
+            raise AttemptsFailedError(self.tried, out_of_time=self.tell_limit() if self._left_s() <= _AT_ONCE_S else "") from error
         return waiting
+
+    def tell_limit(self) -> str:
+        """Return what a caller is told whose request has outlasted its deadline."""
+        return self.bounds.tell_reached(self.timeout_s)
 
     def _allows(self, error: UpstreamError) -> bool:
         """Say whether a failure may lead to another deployment: never after one that may have kept what it was sent (`store: true`)."""

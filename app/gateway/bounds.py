@@ -16,7 +16,7 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the deployment that is named is asked, or else the plan's first, and no other."""
+    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the named deployment is asked, or else the plan's first, and no other."""
 
     timeout_s: float | None = None
     no_fallback: bool = False
@@ -24,6 +24,12 @@ class Bounds:
     def timeout_below(self, limit_s: float) -> float:
         """Return the caller's time-out, or the operator's where that is shorter."""
         return limit_s if self.timeout_s is None else min(self.timeout_s, limit_s)
+
+    def tell_reached(self, limit_s: float) -> str:
+        """Return whose time it was that ran out, for the caller; `limit_s` is the operator's."""
+        if self.timeout_s is not None and self.timeout_s <= limit_s:
+            return f"The limit of {self.timeout_s:g} s (X-Timeout) was reached before the answer's end."
+        return f"The gateway's limit of {limit_s:g} s (LLM_TIMEOUT) was reached before the answer's end."
 
 
 UNBOUND = Bounds()

@@ -283,6 +283,7 @@ class ChatGateway:
             deadlines=self.deadlines,
             first_token_s=limits.first_token_s,
             timeout_s=limits.timeout_s,
+            bounds=request.bounds,
         )
 
 

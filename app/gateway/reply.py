@@ -244,7 +244,8 @@ class StreamReply(_Walked):
         ERRORS.labels(code).inc()
         self.receipt.ended = "cut"
         log.warning("stream_broken", deployment=name, code=error.label, failure=str(error.failure))
-        return error_event(GatewayError("The provider's stream broke off before its end: what was received is incomplete. Ask again.", code=code))
+        broken = "The provider's stream broke off before its end: what was received is incomplete. Ask again."
+        return error_event(GatewayError(self._walk.tell_limit() if self._late else broken, code=code))
 
     async def finish(self) -> None:
         """Account for what was streamed, store it where it is whole, and remember it where the conversation calls for that."""

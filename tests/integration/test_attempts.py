@@ -68,16 +68,21 @@ async def test_a_caller_can_lower_the_time_that_its_request_takes(
 
     assert 0.3 < time.monotonic() - start < 1.5
     assert (response.status, answer["error"]["code"]) == (504, "upstream_timeout")
+    assert answer["error"]["message"] == "The limit of 0.4 s (X-Timeout) was reached before the answer's end. Tried: first (timeout)."
 
 
-async def test_the_time_is_for_all_of_a_stream(http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator) -> None:
+@pytest.mark.parametrize(("bound", "limit"), [({"x-timeout": "0.5"}, "The limit of 0.5 s (X-Timeout)"), ({}, "The gateway's limit of 1 s (LLM_TIMEOUT)")])
+async def test_the_time_is_for_all_of_a_stream(
+    http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator, local: OpenAISimulator, bound: dict[str, str], limit: str
+) -> None:
     cloud.fault = "slow-stream-50.words-100"
-    start = time.monotonic()
+    with serve(tmp_path, config(cloud, other, local), llm_timeout=1, cache_ttl=0) as gateway:
+        start = time.monotonic()
+        response = await http.post(f"{gateway.url}/v1/chat/completions", json=chat(stream=True), headers=bound)
+        text = (await response.read()).decode()
 
-    response = await http.post(f"{gateway.url}/v1/chat/completions", json=chat(stream=True), headers={"x-timeout": "0.5"})
-    text = (await response.read()).decode()
-
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 2.5
+    assert f"{limit} was reached before the answer's end." in text
     assert '"content"' in text
     assert '"code":"upstream_timeout"' in text
     assert "[DONE]" not in text

@@ -6,6 +6,11 @@ from app.errors import InvalidRequestError
 from app.gateway.bounds import UNBOUND, Bounds, read_bounds
 
 
+@pytest.mark.parametrize(("timeout_s", "told"), [(None, "gateway's limit of 600 s (LLM_TIMEOUT)"), (900, "600 s (LLM_TIMEOUT)"), (2.5, "2.5 s (X-Timeout)")])
+def test_who_runs_out_of_time_is_told_whose_limit_it_was(timeout_s: float | None, told: str) -> None:
+    assert told in Bounds(timeout_s).tell_reached(600.0)
+
+
 def test_who_says_nothing_is_not_bound() -> None:
     assert read_bounds({"x-other": "1"}) is UNBOUND
     assert not UNBOUND.no_fallback
