@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -11,13 +10,12 @@ from starlette.exceptions import HTTPException
 
 from app.errors import GatewayError, InvalidRequestError, MethodNotAllowedError, NotFoundError
 from app.http_io import internal_error
+from app.routers.invalid import refusal
 from app.utils.json import dump_json
 from app.utils.monitoring import ERRORS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
-
-_PLAIN_NAME = re.compile("[a-zA-Z_]{1,40}")  # another key may hold a value
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -35,17 +33,7 @@ async def _gateway_error(_: Request, exc: Exception) -> Response:
 
 async def _invalid(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 -- likewise
-    first: dict[str, Any] = exc.errors()[0]
-    place = first["loc"][1:]  # behind FastAPI's word for where it was: body, query, path
-    param = "".join(f"[{part}]" if isinstance(part, int) else f".{_told(part)}" for part in place).removeprefix(".") or None
-    if first["type"] == "json_invalid":
-        return _answer(InvalidRequestError("We could not parse the JSON body of your request: it must be valid JSON.", code="invalid_json"), {})
-    message = f"Invalid '{param}': {first['msg']}." if param else f"Invalid request: {first['msg']}."
-    return _answer(InvalidRequestError(message, param=param, code=first["type"]), {})
-
-
-def _told(name: str) -> str:
-    return name if _PLAIN_NAME.fullmatch(name) else "{unknown}"
+    return _answer(refusal(exc.errors()[0]), {})
 
 
 async def _http(_: Request, exc: Exception) -> Response:
