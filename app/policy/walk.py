@@ -20,6 +20,7 @@ _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
 _MIN_TOKENS = 4  # a prompt as token numbers; shorter lists of integers are figures
 _MAX_NODES = 200_000  # a body of more values says nothing that a person wrote; walking on would cost memory and seconds
 _MAX_DEPTH = 3  # JSON in a text of JSON in a text of JSON: each is at most as long as what it stands in
+_MAX_FIGURES = 4  # a number that is cut; calls that are given more are given numbers of things, two of which are a card's by chance
 _PAYLOAD_CHARS = 256  # inside a media part, a longer run of base64 is the medium itself
 _MEDIA = {
     **dict.fromkeys(("image_url", "input_image", "image", "images"), "image"),
@@ -326,8 +327,10 @@ class Walk:
 
         So are the texts that calls give their functions.
         """
-        if len(self.argued) > 1:
-            parts, spans = zip(*self.argued, strict=True)
+        figures = {entry for entry in self.argued if self.scalars[entry[0]].text[slice(*entry[1])].isdigit()}
+        argued = [entry for entry in self.argued if entry not in figures] if len(figures) > _MAX_FIGURES else self.argued
+        if len(argued) > 1:
+            parts, spans = zip(*argued, strict=True)
             self.joins.append(Join(parts, spans=spans))
             if len(parts) > 2:
                 self.joins.append(Join(parts, meet=True, spans=spans))

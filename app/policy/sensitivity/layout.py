@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise, repeat
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,16 @@ class Layer:
     Of a long text only its two ends can be part of a value that is cut, so a join leaves out the middle.
     """
 
-    __slots__ = ("_joins", "_pieces", "_starts", "buffer", "texts")
+    __slots__ = ("_joins", "_pieces", "_sizes", "_starts", "buffer", "texts")
 
     def __init__(self, texts: Sequence[str], joins: Sequence[Join] = ()) -> None:
         self.texts = texts
         self._joins = joins
         self._pieces: dict[int, list[_Piece]] = {}  # by region: offset in the buffer, number of the text, offset in the text
         self._starts: list[int] = []
-        self.buffer = BREAK.join([*texts, *map(self._joined, joins)])
+        regions = [*texts, *map(self._joined, joins)]
+        self._sizes = list(map(len, regions))
+        self.buffer = BREAK.join(regions)
 
     def _joined(self, join: Join) -> str:
         texts = [self.texts[part] for part in join.parts]
@@ -43,24 +45,28 @@ class Layer:
         return "".join(map(_ends, texts))
 
     def _lay_out(self) -> None:
-        """Find where each region starts, and the pieces of the joins; needed only where something hit."""
-        at = 0
-        for string in self.texts:
-            self._starts.append(at)
-            at += len(string) + 1
-        for join in self._joins:
-            pieces = self._pieces[len(self._starts)] = []
-            self._starts.append(at)
-            for part, start, size in self._parts(join):
+        """Find where each region starts; needed only where something hit."""
+        self._starts = list(accumulate((size + 1 for size in self._sizes), initial=0))
+
+    def _pieces_of(self, region: int) -> list[_Piece]:
+        """Return the pieces of a join's region."""
+        pieces = self._pieces.get(region)
+        if pieces is None:
+            pieces = self._pieces[region] = []
+            at = self._starts[region]
+            for part, start, size in self._parts(self._joins[region - len(self.texts)]):
                 pieces.append((at, part, start))
                 at += size
-            at += 1
-        self._starts.append(at)
+        return pieces
 
     def _parts(self, join: Join) -> Iterator[_Piece]:
         """Yield the pieces of a join: the number of the text, where the piece starts in it, and what it takes up in the buffer."""
-        whole = repeat((0, None), len(join.parts))
-        places = [(part, *slice(*span).indices(len(self.texts[part]))[:2]) for part, span in zip(join.parts, join.spans or whole, strict=True)]
+        sizes = [len(self.texts[part]) for part in join.parts]
+        if join.spans:
+            spans = zip(join.parts, join.spans, sizes, strict=True)
+            places = [(part, start, size if end is None else end) for part, (start, end), size in spans]
+        else:
+            places = [(part, 0, size) for part, size in zip(join.parts, sizes, strict=True)]
         if join.meet:
             for left, ((first, start, end), (second, following, stop)) in zip(range(len(places) - 2, -1, -1), pairwise(places), strict=True):
                 size = min(end - start, _SEAM_CHARS)
@@ -97,9 +103,14 @@ class Layer:
         join = self.region(offset) - len(self.texts)
         return join >= 0 and not self._joins[join].between and not self._joins[join].near
 
+    def is_argued(self, offset: int) -> bool:
+        """Say whether an offset lies in stretches of texts that stand together: the arguments of calls, of which many are ids."""
+        join = self.region(offset) - len(self.texts)
+        return join >= 0 and bool(self._joins[join].spans)
+
     def cuts_word(self, start: int, end: int) -> bool:
         """Say whether a match has a word in it that is cut in two."""
-        buffer, pieces = self.buffer, self._pieces[self.region(start)]
+        buffer, pieces = self.buffer, self._pieces_of(self.region(start))
         low, high = (bisect_right(pieces, offset, key=itemgetter(0)) for offset in (start, end - 1))
         seams = (at for at, _, _ in pieces[low:high])
         return any(buffer[at - 1].isalnum() and buffer[at].isalnum() for at in seams)
@@ -111,9 +122,9 @@ class Layer:
         where its first text does.
         """
         region = self.region(start)
-        pieces = self._pieces.get(region)
-        if pieces is None:
+        if region < len(self.texts):
             return region, value - self._starts[region], value_end - self._starts[region]
+        pieces = self._pieces_of(region)
         first, last, holder = (bisect_right(pieces, offset, key=itemgetter(0)) - 1 for offset in (start, end - 1, value))
         if first == last:
             return None

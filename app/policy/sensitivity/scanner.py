@@ -145,7 +145,8 @@ class Scanner:
             if run is None:
                 continue
             done = run.end
-            place = layer.locate(begin, run.end, begin, run.end) if run.text is not None or run.hides else None
+            says = run.text is not None or (run.hides and not layer.is_argued(begin))
+            place = layer.locate(begin, run.end, begin, run.end) if says else None
             if place is None:
                 continue
             text = texts[place[0]].encoded(run.text or "", *place[1:])

@@ -301,6 +301,13 @@ def test_what_functions_are_given_is_joined_once_where_it_is_two_texts(body: dic
     assert argued(body) == joined
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_figures_that_functions_are_given_are_joined_where_they_are_few(many: bool) -> None:
+    ids = [f"4111{number}" for number in range(5 if many else 4)]
+
+    assert argued(called(*(f'{{"id": "{key}"}}' for key in ids), '{"a": "one", "b": "two"}'))[0] == [*(() if many else ids), "one", "two"]
+
+
 def test_a_schema_gives_a_function_nothing() -> None:
     body = {"tools": [{"function": {"name": "f", "parameters": {"properties": {"arguments": {"a": "one", "b": "two"}}}}}]}
 

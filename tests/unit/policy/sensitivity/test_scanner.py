@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import random
 import re
 import time
@@ -195,6 +196,14 @@ def test_a_value_that_is_cut_over_what_functions_are_given_is_found(scanner: Sca
     position = "messages[0].tool_calls[0].function.arguments"
 
     assert scanner.scan(collected.scalars, collected.joins) == (Finding("payment_card", Tier.HARD, position, 7, 16),)
+
+
+def test_ids_that_many_calls_are_given_hide_nothing(scanner: Scanner) -> None:
+    ids = [hashlib.sha256(bytes([number])).hexdigest()[:32] for number in range(80)]
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": f'{{"key_of_it": "{key}"}}'}} for key in ids]
+    collected = collect({"messages": [{"role": "assistant", "content": None, "tool_calls": calls}]})
+
+    assert scanner.scan(collected.scalars, collected.joins) == ()
 
 
 def test_a_name_is_found_where_a_word_of_it_is_cut(scanner: Scanner) -> None:
