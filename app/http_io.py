@@ -102,14 +102,14 @@ async def send_error(send: Send, error: GatewayError, headers: Iterable[Header] 
     """Answer with OpenAI's error body."""
     ERRORS.labels(error.count_label).inc()
     own = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    await send_json(send, error.status, error.body(), [*own, *headers])
+    await send_json(send, error.status, error.body(), [*own, *headers], error.count_label)
 
 
-async def send_json(send: Send, status: int, body: Any, headers: Iterable[Header] = ()) -> None:
-    """Answer with JSON; bytes are taken for JSON already."""
+async def send_json(send: Send, status: int, body: Any, headers: Iterable[Header] = (), error: str = "") -> None:
+    """Answer with JSON; bytes are taken for JSON already. `error` is what the access log says of it."""
     raw = body if isinstance(body, bytes) else dump_json(body)
     start = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.start", "status": status, "headers": start, **({"sluice_error": error} if error else {})})
     await send({"type": "http.response.body", "body": raw})
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from app import VERSION
 from app.admin import AdminGate
@@ -85,7 +86,7 @@ def build_app(parts: Parts, control: Control | None = None) -> ASGIApp:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
     if parts.guard.access.open and not settings.allow_anonymous:
         app = LoopbackGuard(app, settings.allowed_origins)
-    return RequestEdge(app, partial(_holds_content, parts.chat))
+    return RequestEdge(app, partial(_holds_content, parts.chat), api.state.paths)
 
 
 def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
@@ -127,6 +128,7 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
     for router in routers:
         api.include_router(router, responses={"4XX": {"model": ErrorResponse}})
     api.add_api_route(chat.PATH, refuse_method, methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    api.state.paths = {chat.PATH, *(route.path for router in routers for route in router.routes if isinstance(route, Route))}
     add_error_handlers(api)
     api.openapi = partial(describe, api, keyed=bool(parts.settings.api_keys))  # type: ignore[method-assign] # FastAPI's documented way to extend the description
     return api

@@ -46,12 +46,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class RequestEdge:
     """Gives each request its id, logs it when it is over, and answers 500 for what nobody else caught.
 
-    A caller's own id is taken over when it has the form of one and `holds_content` finds nothing in it: it goes to the log.
+    A caller's own id is taken over when it has the form of one and `holds_content` finds nothing in it: it goes to the log. `paths` are those that are
+    served, by which a request is called that a layer refuses before it is routed.
     """
 
-    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool]) -> None:
+    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool], paths: Collection[str] = ()) -> None:
         self._app = app
         self._holds_content = holds_content
+        self._paths = frozenset(paths)
         self._process = secrets.token_hex(8).encode()
         self._served = secrets.randbelow(1 << 32)  # so that an id does not say how many came before it
 
@@ -69,6 +71,8 @@ class RequestEdge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status >= 400 and "sluice_error" in message:
+                    fields["error"] = message["sluice_error"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
             await send(message)
 
@@ -87,8 +91,14 @@ class RequestEdge:
                 raise
             await send_error(send_with_id, internal_error(), scope.get("sluice_headers", ()))
         finally:
+            if "route" not in fields:
+                fields["route"] = self._route(scope)
             _account(scope, status or _CALLER_GONE, time.perf_counter() - start, fields)
             logging.request_id.reset(token)
+
+    def _route(self, scope: Scope) -> str:
+        template: str | None = getattr(scope.get("route"), "path", None)
+        return template or (scope["path"] if scope["path"] in self._paths else _UNROUTED)
 
     def _id(self, scope: Scope) -> bytes:
         for name, value in scope["headers"]:
@@ -217,8 +227,7 @@ class BodyLimit:
 
 
 def _account(scope: Scope, status: int, seconds: float, fields: dict[str, Any]) -> None:
-    template = getattr(scope.get("route"), "path", None) or _UNROUTED
-    route = fields.pop("route", template)
+    route = fields.pop("route")
     REQUESTS.labels(route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"

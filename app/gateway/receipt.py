@@ -15,7 +15,7 @@ Header = tuple[bytes, bytes]
 
 _Decided = tuple[str | None, Label | None, ComplexityTier | None, tuple[str, ...], str | None, str | None, CacheState | None, int | None, tuple[str, ...]]
 
-_LOGGED = ("rule", "arm", "deployment", "cache", "attempts", "cost_usd", "ended")
+_LOGGED = ("rule", "arm", "deployment", "cache", "attempts", "cost_usd", "ended", "error")
 
 _MAX_KEPT = 1024  # names of configuration, kinds, enums and counts: no content, and 1 MB at most
 _kept: dict[_Decided, tuple[Header, ...]] = {}
@@ -34,6 +34,7 @@ class Receipt:
     attempts: int | None = None
     dropped: tuple[str, ...] = ()
     ended: str | None = None  # `cut` or `failed`, for a stream that did not end well
+    error: str | None = None  # and what its last event says
     usage: Usage | None = None
     cost_usd: float | None = None
     queue_s: float | None = None  # for a slot, of the gateway or of a deployment

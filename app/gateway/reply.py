@@ -201,7 +201,7 @@ class StreamReply(_Walked):
             yield self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else error)
         except GatewayError as error:  # after the headers had left: nothing can be answered but this event
             ERRORS.labels(error.count_label).inc()
-            self.receipt.ended = "failed"
+            self.receipt.ended, self.receipt.error = "failed", error.count_label
             yield error_event(error)
         finally:
             timer.cancel()
@@ -242,7 +242,7 @@ class StreamReply(_Walked):
         code = "upstream_timeout" if error.failure is Failure.TIMEOUT else "upstream_error"
         ATTEMPTS.labels(name, "cut").inc()
         ERRORS.labels(code).inc()
-        self.receipt.ended = "cut"
+        self.receipt.ended, self.receipt.error = "cut", code
         log.warning("stream_broken", deployment=name, code=error.label, failure=str(error.failure))
         broken = "The provider's stream broke off before its end: what was received is incomplete. Ask again."
         return error_event(GatewayError(self._walk.tell_limit() if self._late else broken, code=code))

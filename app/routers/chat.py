@@ -136,6 +136,6 @@ async def _send(scope: Scope, reply: Reply, send: Send, limits: list[Header], pr
             raise
         error = shutting_down()  # only the server's end cancels otherwise
         ERRORS.labels(error.count_label).inc()
-        reply.receipt.ended = "failed"
+        reply.receipt.ended, reply.receipt.error = "failed", error.count_label
         await send({"type": "http.response.body", "body": error_event(error), "more_body": True})
     await send({"type": "http.response.body", "body": b""})

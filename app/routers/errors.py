@@ -26,17 +26,17 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _fault)  # answered here, raised on, and logged by middleware.RequestEdge
 
 
-async def _gateway_error(_: Request, exc: Exception) -> Response:
+async def _gateway_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, GatewayError)  # noqa: S101 -- it was registered for this class
-    return _answer(exc, dict(exc.headers))
+    return _answer(request, exc, dict(exc.headers))
 
 
-async def _invalid(_: Request, exc: Exception) -> Response:
+async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 -- likewise
-    return _answer(refusal(exc.errors()[0]), {})
+    return _answer(request, refusal(exc.errors()[0]), {})
 
 
-async def _http(_: Request, exc: Exception) -> Response:
+async def _http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 -- likewise
     error: GatewayError
     if exc.status_code == 405:
@@ -46,15 +46,16 @@ async def _http(_: Request, exc: Exception) -> Response:
     else:
         error = InvalidRequestError("The request cannot be served as it stands.", code="invalid_request")
     error.status = exc.status_code
-    return _answer(error, dict(exc.headers or {}))
+    return _answer(request, error, dict(exc.headers or {}))
 
 
-async def _fault(_: Request, __: Exception) -> Response:
-    return _answer(internal_error(), {})
+async def _fault(request: Request, __: Exception) -> Response:
+    return _answer(request, internal_error(), {})
 
 
-def _answer(error: GatewayError, headers: dict[str, str]) -> Response:
+def _answer(request: Request, error: GatewayError, headers: dict[str, str]) -> Response:
     ERRORS.labels(error.count_label).inc()
+    request.scope.get("sluice", {})["error"] = error.count_label
     return Response(dump_json(error.body()), status_code=error.status, headers=headers, media_type="application/json")
 
 

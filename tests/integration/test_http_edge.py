@@ -279,6 +279,39 @@ async def test_the_callers_name_is_in_the_access_log(http: aiohttp.ClientSession
     assert [(event["tenant"], event["request_id"]) for event in logged if event["event"] == "request"] == [("team", "mine-1")]
 
 
+async def test_a_refusal_is_in_the_access_log_with_its_route_and_code(
+    http: aiohttp.ClientSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], cloud: OpenAISimulator
+) -> None:
+    config = f"""
+    deployments: {{cloud: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k, clearance: confidential}}}}
+    pools: {{local: [cloud]}}
+    rules: [{{use: local}}]
+    """
+    cloud.fault = "status-400"
+    bearer = {"Authorization": "Bearer key-one"}
+    with serve(tmp_path, config, rate_limit_per_minute=5, gateway_api_keys="team:key-one") as gateway:
+        await http.post(f"{gateway.url}/v1/chat/completions", json=BODY)
+        for path, body in [("/v1/chat/completions", b"{"), ("/v1/chat/completions", json.dumps(BODY)), ("/nowhere-canary", b""), ("/search", b"{}")]:
+            await http.post(gateway.url + path, data=body, headers=bearer | {"Content-Type": "application/json"})
+        await http.post(f"{gateway.url}/v1/chat/completions", json=BODY, headers=bearer)
+        await http.get(f"{gateway.url}/v1/models", headers=bearer)
+        await http.get(f"{gateway.url}/nowhere-canary", headers=bearer)
+
+    out = capsys.readouterr().out
+    logged = [json.loads(line) for line in out.splitlines()]
+    assert [(event["route"], event["status"], event["error"]) for event in logged if event["event"] == "request"] == [
+        ("/v1/chat/completions", 401, "invalid_api_key"),
+        ("/v1/chat/completions", 400, "invalid_json"),
+        ("/v1/chat/completions", 400, "refused_by_provider"),
+        ("unrouted", 404, "unknown_url"),
+        ("/search", 400, "missing_required_parameter"),
+        ("/v1/chat/completions", 429, "rate_limit_exceeded"),
+        ("/v1/models", 429, "rate_limit_exceeded"),
+        ("unrouted", 429, "rate_limit_exceeded"),
+    ]
+    assert "canary" not in out
+
+
 async def test_a_provider_that_fails_shows_in_readiness(http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator) -> None:
     config = f"""
     deployments:
