@@ -81,6 +81,14 @@ class OnConflict(StrEnum):
     REJECT = "reject"
 
 
+class RestReason(StrEnum):
+    """Why a deployment begins to rest."""
+
+    FAILURES = "failures"
+    RETRY_AFTER = "retry_after"  # its provider said when to come back
+    REPLICA = "replica"  # another replica found it failing
+
+
 class Failure(StrEnum):
     """Why an attempt failed; it decides what comes next."""
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from app.domain import Failure
 from app.domain_attempts import UNLIMITED, AttemptPolicy
+from app.domain_enums import RestReason
 from app.errors import UpstreamError
 from app.gateway.allowance import Allowance
 from app.gateway.breaker import Breaker
+from app.utils.logging import get_logger
 from app.utils.monitoring import ATTEMPTS, BREAKER
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from app.domain import Deployment, Usage
     from app.gateway.ports import Rests
+
+log = get_logger("vitals")
 
 _MEMORY_S = 60.0  # a deployment that nobody has asked for so long may be well again
 _DECAY_S = 10.0  # of the EWMA: what was measured so long ago counts for a third
@@ -80,7 +84,7 @@ class Lease:
 class Vital:
     """The state of one deployment."""
 
-    __slots__ = ("_allowance", "_deployment", "_measured_at", "_ok", "_vitals", "breaker", "clock", "in_flight", "name", "remedy")
+    __slots__ = ("_allowance", "_deployment", "_measured_at", "_ok", "_rests", "_vitals", "breaker", "clock", "in_flight", "name", "remedy")
 
     def __init__(self, deployment: Deployment, vitals: Vitals) -> None:
         self.name = deployment.name
@@ -90,6 +94,7 @@ class Vital:
         self.breaker = Breaker(vitals.policy.breaker)
         self.remedy: tuple[str | None, bool] = (None, False)  # of the last failure, and whether a caller may read it
         self._vitals = vitals
+        self._rests = False  # as the log was told
         self._deployment = deployment
         self._allowance: Allowance | None = None
         self._measured_at = {True: 0.0, False: 0.0}
@@ -150,7 +155,7 @@ class Vital:
         self._ok.inc()
         self.breaker.succeeded(now, probe=probe)
         if probe:
-            BREAKER.labels(self.name).set(0)
+            self._note_back()
         self._vitals.note_well(self.name)
         self._measure(now, took_s, stream=stream)
 
@@ -162,30 +167,49 @@ class Vital:
         if failure in _OF_THE_REQUEST or (failure is Failure.TIMEOUT and not fair):
             if probe and failure in _ANSWERED:
                 self.breaker.succeeded(now, probe=True)
-                BREAKER.labels(self.name).set(0)
+                self._note_back()
             else:
                 self.breaker.released(probe=probe)
             return
         self.remedy = (error.remedy, error.tell_caller)
         opened = self.breaker.failed(now, probe=probe)
+        reason = RestReason.FAILURES
         if error.retry_after_s and failure in (Failure.RATE_LIMITED, Failure.UNAVAILABLE):
             self.breaker.rest(now, error.retry_after_s)
-            opened = True
+            opened, reason = True, RestReason.RETRY_AFTER
         if failure is not Failure.RATE_LIMITED:
             self._vitals.note_ill(self.name, now)
         if opened:
-            self._open(now)
+            self._open(now, reason)
 
     def cut(self) -> None:
         """Note an answer that was counted as one, and then broke off."""
         now = self.clock()
         if self.breaker.failed(now, probe=False):
-            self._open(now)
+            self._open(now, RestReason.FAILURES)
 
-    def _open(self, now: float) -> None:
+    def learn(self, seconds: float) -> None:
+        """Rest for so long as another replica says."""
+        now = self.clock()
+        self.breaker.rest(now, seconds)
+        self._note_rest(now, RestReason.REPLICA)
+
+    def _open(self, now: float, reason: RestReason) -> None:
+        self._note_rest(now, reason)
+        self._vitals.tell(self.name, self.breaker.rests_s(now))
+
+    def _note_rest(self, now: float, reason: RestReason) -> None:
         BREAKER.labels(self.name).set(1)
         self._vitals.watch(self)
-        self._vitals.tell(self.name, self.breaker.rests_s(now))
+        if not self._rests:
+            self._rests = True
+            log.warning("deployment_rests", deployment=self.name, until_s=round(self.breaker.rests_s(now), 1), reason=str(reason))
+
+    def _note_back(self) -> None:
+        BREAKER.labels(self.name).set(0)
+        if self._rests:
+            self._rests = False
+            log.info("deployment_back", deployment=self.name)
 
     def _measure(self, now: float, took_s: float, *, stream: bool) -> None:
         """Keep a peak EWMA: it follows a slower answer at once, and faster ones as time passes (Finagle's balancer of that name)."""
@@ -253,10 +277,7 @@ class Vitals:
 
     def learn(self, deployment: Deployment, seconds: float) -> None:
         """Let a deployment rest that another replica found failing."""
-        vital = self.of(deployment)
-        vital.breaker.rest(self.clock(), seconds)
-        BREAKER.labels(vital.name).set(1)
-        self.watch(vital)
+        self.of(deployment).learn(seconds)
 
     def tell(self, name: str, seconds: float) -> None:
         """Tell the other replicas."""

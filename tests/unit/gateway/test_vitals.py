@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -219,6 +220,33 @@ def test_what_another_replica_found_is_taken_over(vitals: Vitals) -> None:
     vitals.learn(A, 9)
 
     assert vitals.resting() == {"a": 9}
+
+
+def test_the_log_says_once_that_a_deployment_rests_and_once_that_it_is_back(vitals: Vitals, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    def logged() -> list[tuple[object, ...]]:
+        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [(event["event"], event["deployment"], event.get("until_s"), event.get("reason")) for event in events]
+
+    fail(vitals, times=3)
+    clock.now += 6
+    fail(vitals)  # the probe: it rests on
+    clock.now += 11
+    answer(vitals)
+    answer(vitals)
+
+    assert logged() == [("deployment_rests", "a", 5.0, "failures"), ("deployment_back", "a", None, None)]
+
+    fail(vitals, Failure.RATE_LIMITED, retry_after_s=30.0)
+    clock.now += 31
+    fail(vitals, Failure.REJECTED)
+    vitals.learn(A, 7.0)
+    vitals.learn(A, 9.0)
+
+    assert logged() == [
+        ("deployment_rests", "a", 30.0, "retry_after"),
+        ("deployment_back", "a", None, None),
+        ("deployment_rests", "a", 7.0, "replica"),
+    ]
 
 
 def test_those_in_flight_are_counted_until_their_answer_is_read(vitals: Vitals) -> None:
