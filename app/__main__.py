@@ -21,6 +21,7 @@ from app.cli.arguments import parse
 from app.cli.terminal import say
 from app.config.faults import ConfigError
 from app.config.settings import environment, load_settings
+from app.config.slips import slips
 from app.http_protocol import HeldHttpProtocol
 from app.listening import doors
 from app.utils import net
@@ -171,7 +172,7 @@ def _announce(settings: Settings, assembled: Assembled) -> None:
         say(f"  active    {deployment.name:18} {what}, cleared for {deployment.clearance}")
     for name, why in table.inactive.items():
         say(f"  inactive  {name:18} {why}")
-    for warning in assembled.warnings:
+    for warning in (*assembled.warnings, *slips(settings)):
         say(f"  warning   {warning}")
     if not settings.api_keys:
         open_to = "ANYBODY WHO REACHES THIS PORT (ALLOW_ANONYMOUS)" if settings.allow_anonymous else "this machine only"

@@ -14,6 +14,7 @@ from app.config.check import as_json, report
 from app.config.faults import ConfigError
 from app.config.problems import doubts, problems
 from app.config.settings import environment, load_settings
+from app.config.slips import slips
 from app.providers.build import build
 from app.providers.catalog import load_catalog
 from app.providers.deployments import load_configuration
@@ -49,7 +50,7 @@ def _check(settings: Settings, *, probe: bool, in_json: bool) -> int:
     check_scan(file)
     known = {name: build(spec, file, catalog).known for name, spec in file.deployments.items()}
     wrong = problems(file, known)
-    unsure = doubts(file, known, [key.name for key in settings.api_keys])
+    unsure = [*doubts(file, known, [key.name for key in settings.api_keys]), *slips(settings)]
     probed = asyncio.run(_probe(settings, assembled)) if probe else None
     if in_json:
         told = as_json(file, assembled, known, wrong)

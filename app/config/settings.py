@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DOTENV = Path(".env")
+logging.getLogger("dotenv.main").disabled = True  # it tells of a line that it cannot read at every reading, without the file; slips.py does
 _ADMIN_KEY_CHARACTERS = 16
 _SECRET_CHARACTERS = 16
 _VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_BASE_URL")

@@ -114,6 +114,18 @@ def test_what_a_browser_cannot_open_is_not_offered_to_one(keys: str, monkeypatch
     assert "a-long-enough-key" not in said
 
 
+def test_slips_in_the_settings_are_told_once_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("this is no setting\nPROT=9000\nGATEWAY_API_KEYS=short\n")
+    loaded = load(ROOT / "config/gateway.yaml", {})
+
+    _announce(load_settings(gateway_config=ROOT / "config/gateway.yaml"), loaded.assembled)
+    said = [line.split()[1] for line in capsys.readouterr().err.splitlines() if line.startswith("  warning")]
+
+    assert said[-3:] == [".env:1:", ".env:2:", "GATEWAY_API_KEYS:"]
+    assert len([place for place in said if "env" in place]) == 2
+
+
 def test_two_workers_share_the_port_the_secret_and_the_metrics(tmp_path: Path) -> None:
     with serving(tmp_path, WORKERS="2") as (url, _, log):
         statuses = {post(url, BODY)[0] for _ in range(20)}

@@ -55,6 +55,17 @@ def test_a_sound_configuration_is_zero(capsys: pytest.CaptureFixture[str]) -> No
     assert "ollama_chat/llama3.1" in out
 
 
+def test_a_slip_in_the_dotenv_file_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("gateway.yaml").write_text(SOUND)
+    Path(".env").write_text("CACHE_TLL=5\n")
+
+    told, (status, out, err) = json.loads(run(capsys, "--json")[1]), run(capsys)
+
+    assert (status, err) == (0, "")
+    assert told["warnings"][-1:] == [".env:1: CACHE_TLL is no setting; did you mean CACHE_TTL?"]
+    assert told["warnings"][-1] in out
+
+
 def test_a_configuration_that_cannot_be_served_is_two(capsys: pytest.CaptureFixture[str]) -> None:
     Path("gateway.yaml").write_text("deployments: {}\npols: {}\n")
 
