@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.domain import Attempt, Deployment, Excluded, Label, LaneName, OnConflict, Plan
 from app.domain_routing import LOCAL, LONG, Choice, Pool
-from app.errors import LabelNotClearedError, UnavailableError
+from app.errors import InvalidRequestError, LabelNotClearedError, UnavailableError
 from app.policy.confidential import check_fields, check_urls
 from app.policy.pools import is_fixed, order
 from app.policy.ready import ready
-from app.policy.refusals import is_too_long, not_found, nothing_left, refuse_lacking, refuse_rule, tell_length
+from app.policy.refusals import blame_modalities, is_too_long, not_found, nothing_left, refuse_lacking, refuse_rule, tell_length
 from app.policy.rules import first_match
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapsho
 
 def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: Asked, snapshot: Snapshot) -> Plan:
     """Return the plan for a request. Raises what `make_plan` raises, and InvalidRequestError for what a confidential request may not carry."""
-    plan = make_plan(table, facts, asked, snapshot)
+    try:
+        plan = make_plan(table, facts, asked, snapshot)
+    except InvalidRequestError as error:
+        blame_modalities(error, body)
+        raise
     if asked.no_fallback:
         plan = replace(plan, attempts=plan.attempts[:1], if_context_exceeded=(), hedge=False)
     if facts.label >= Label.CONFIDENTIAL:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.domain import Capability, Label
 from app.errors import ContextExceededError, GatewayError, InvalidRequestError, ModelNotFoundError, NotAllowedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from app.domain import Deployment, Facts
     from app.domain_routing import RoutingTable, Rule
 
 _PARAM = {Capability.IMAGES: "messages", Capability.AUDIO: "messages", Capability.FILES: "messages"}
 _PARAM |= {Capability.JSON_OBJECT: "response_format", Capability.JSON_SCHEMA: "response_format"}
+
+_UNSUPPORTED = "unsupported_parameter"
 
 # An estimate of tokens leans upwards: half of it is a bound from below. Exact counts need none.
 _ESTIMATE_OVER = 2
@@ -71,11 +73,18 @@ def nothing_left(table: RoutingTable, facts: Facts, model: str, tried: Iterable[
             words = ", ".join(sorted(require))
             message = f"No active deployment that may serve this {facts.label} request has what its rule requires ({words})."
             return UnavailableError(message, code="no_deployment", headers={"x-should-retry": "false"})
-        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request (model {_asked(facts, model)}) supports", _why(facts))
+        named = f" (model '{model}')" if facts.label < Label.CONFIDENTIAL else ""
+        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request{named} supports", _why(facts))
     missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items())
     subject = f"No active deployment is cleared for a {facts.label} request" if facts.label > Label.PUBLIC else "No deployment is active for this request"
     hint = f" Inactive: {missing}." if missing else ""
     return UnavailableError(f"{subject}.{hint}{_why(facts)}", code="no_deployment", headers={"x-should-retry": "false"})
+
+
+def blame_modalities(error: InvalidRequestError, body: Mapping[str, Any]) -> None:
+    """Name the field that asks for a spoken answer, where a refusal of audio names the messages: a plan knows the need alone."""
+    if error.code == _UNSUPPORTED and error.param == "messages" and f"'{Capability.AUDIO}'" in error.message and "audio" in (body.get("modalities") or ()):
+        error.param = "modalities"
 
 
 def _asked(facts: Facts, model: str) -> str:
@@ -98,7 +107,7 @@ def _context_exceeded(deployment: Deployment, facts: Facts) -> ContextExceededEr
 
 def _lacking(need: Capability, subject: str, why: str = "") -> InvalidRequestError:
     message = f"{subject} '{need}': leave it out, or ask for another model.{why}"
-    return InvalidRequestError(message, param=_PARAM.get(need, str(need)), code="unsupported_parameter")
+    return InvalidRequestError(message, param=_PARAM.get(need, str(need)), code=_UNSUPPORTED)
 
 
 def _why(facts: Facts) -> str:

@@ -272,6 +272,34 @@ def test_a_prompt_too_long_for_a_named_model_goes_to_no_other_without_fallback()
         make_plan(TABLE, facts(prompt_tokens=50_000), Asked("mini", no_fallback=True), Snapshot())
 
 
+@pytest.mark.parametrize(
+    ("body", "needs", "param"),
+    [
+        ({"modalities": ["text", "audio"]}, {Capability.AUDIO}, "modalities"),
+        ({"modalities": ["text"]}, {Capability.AUDIO}, "messages"),
+        ({}, {Capability.AUDIO}, "messages"),
+        ({"modalities": ["text", "audio"]}, {Capability.IMAGES}, "messages"),
+        ({"modalities": ["text", "audio"]}, {Capability.TOOLS}, "tools"),
+    ],
+)
+@pytest.mark.parametrize("model", ["auto", "llama"])
+def test_a_spoken_answer_that_nothing_gives_is_refused_by_the_field_that_asks_for_it(
+    body: dict[str, object], needs: set[Capability], param: str, model: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        decide(table({"local": [LOCAL]}), facts(needs=frozenset(needs)), {"messages": []} | body, Asked(model), Snapshot())
+
+    assert caught.value.param == param
+
+
+def test_a_refusal_names_the_model_unless_the_request_is_confidential() -> None:
+    for label, told in [(Label.PUBLIC, "public request (model 'auto') supports 'n'"), (Label.CONFIDENTIAL, "confidential request supports 'n'")]:
+        with pytest.raises(InvalidRequestError) as caught:
+            make_plan(table({"local": [LOCAL]}), facts(label, needs=frozenset({Capability.N})), Asked("auto"), Snapshot())
+
+        assert told in caught.value.message
+
+
 TAGGED = Condition(tags=frozenset({"x"}))
 
 
