@@ -1,7 +1,7 @@
 """The error tree, with what each error is on the wire: OpenAI's body, so that every SDK raises its own exception class.
 
 GatewayError                     status  type                      code
-├── InvalidRequestError          400     invalid_request_error     (as given)
+├── InvalidRequestError          400 [1] invalid_request_error     (as given)
 │   ├── BodyTooLargeError        413     invalid_request_error     request_too_large
 │   ├── MediaTypeError           415     invalid_request_error     unsupported_media_type
 │   ├── HeadTooLargeError        431     invalid_request_error     request_head_too_large
@@ -20,6 +20,8 @@ GatewayError                     status  type                      code
 │   └── OverloadedError          503     server_error              server_overloaded
 ├── UpstreamError                (one attempt; the walker turns it into one of those around it)
 └── AttemptsFailedError          502-504 server_error              upstream_error, upstream_unavailable, upstream_timeout, server_overloaded
+
+[1] 422 where a provider said so.
 
 A message is a sentence for the caller that says what to do next. It never holds the text of another exception, and a caller's values only where the
 caller sent them in the same request.

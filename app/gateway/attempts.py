@@ -50,6 +50,7 @@ _CLASS_OF = {
 _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})
 
 _FAIR_S = 10.0  # a time-out sooner than this (or a quarter of LLM_TIMEOUT) says more of X-Timeout, or of a wait for a slot, than of the deployment
+_UNPROCESSABLE = 422  # OpenAI's SDKs have a class of their own for it, and none for the other refusals
 _AT_ONCE_S = 0.005  # timers fire a little early
 _ANSWER_TOKENS = 500  # reserved for an answer whose length the caller does not bound, until its usage is known
 
@@ -309,7 +310,11 @@ async def _sleep(seconds: float) -> None:
 
 def _caller_fault(error: UpstreamError) -> InvalidRequestError:
     message = error.provider_text or "The provider refused the request without saying why."
-    return InvalidRequestError(message, code=error.provider_code, param=error.param, count_label="refused_by_provider")
+    code = error.provider_code or ("content_filter" if error.failure is Failure.CONTENT_REFUSED else "invalid_request")
+    fault = InvalidRequestError(message, code=code, param=error.param, count_label="refused_by_provider")
+    if error.upstream_status == _UNPROCESSABLE:
+        fault.status = _UNPROCESSABLE
+    return fault
 
 
 def _context_exceeded(error: UpstreamError) -> ContextExceededError:

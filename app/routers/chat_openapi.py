@@ -68,6 +68,7 @@ CHAT_OPERATION: dict[str, Any] = {
                 (404, "No such model."),
                 (413, "The body is over MAX_BODY_BYTES."),
                 (415, "The body is not JSON."),
+                (422, "A provider refused the request with this status."),
                 (429, "Over the gateway's limit; see Retry-After."),
                 (502, "Every deployment failed."),
                 (503, "No deployment could be reached."),

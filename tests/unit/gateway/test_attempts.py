@@ -460,6 +460,22 @@ async def test_a_stream_has_its_own_time_to_the_first_token() -> None:
     assert [call.timeout_s for call in lane.calls] == [0.05, 0.05]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UpstreamError(Failure.REJECTED, upstream_status=422, provider_code="theirs"), (422, "theirs")),
+        (UpstreamError(Failure.REJECTED, upstream_status=413), (400, "invalid_request")),
+        (UpstreamError(Failure.REJECTED), (400, "invalid_request")),
+        (UpstreamError(Failure.CONTENT_REFUSED), (400, "content_filter")),
+    ],
+)
+async def test_a_refusal_has_a_code_whether_its_provider_gave_one_or_not(error: UpstreamError, told: tuple[int, str]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        await walk(FakeLane({"a": error}), "a").run()
+
+    assert (caught.value.status, caught.value.code, caught.value.count_label) == (*told, "refused_by_provider")
+
+
 async def test_a_cancelled_call_is_accounted_for_by_estimate() -> None:
     walking = walk(FakeLane({}), "a")
     walking.call = replace(walking.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=40))
