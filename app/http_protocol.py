@@ -22,8 +22,6 @@ from app.utils.monitoring import ERRORS, REQUESTS
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 MAX_HEAD_BYTES = 64 * 1024  # URL and headers; nginx and Node allow 16 to 32 KiB
 
 # A client that is refused while it sends would lose the answer to a TCP reset: what it sends on is read and thrown away for so long.
@@ -37,7 +35,6 @@ _MIN_PROGRESS_BYTES = 16 * 1024
 
 _INVALID = InvalidRequestError("This is not valid HTTP/1.1: the request was not read.", code="invalid_http")
 
-_CLOSE = (b"connection", b"close")
 # What nearly every request asks for is not taken apart each time.
 _HOT_URL = b"/v1/chat/completions"
 _HOT = (_HOT_URL.decode(), _HOT_URL, b"")
@@ -268,10 +265,9 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._watch_writing()
 
 
-def _make_last(cycle: RequestResponseCycle) -> None:
-    """End the connection after this answer, and say so in it where its head has not left."""
+def _make_last(cycle: HeldCycle) -> None:
+    """End the connection after this answer, which says so where its head has not left."""
     cycle.keep_alive = False
-    cycle.default_headers = [*cycle.default_headers, _CLOSE]
 
 
 def _split(url: bytes) -> tuple[str, bytes, bytes]:

@@ -30,7 +30,7 @@ from app.reload import on_hangup
 from app.routers import admin, chat, documents, health, models, route, search
 from app.routers.description import describe
 from app.routers.errors import add_error_handlers, refuse_method
-from app.shutdown import Drain
+from app.shutdown import Drain, telling_of_the_cut
 from app.supervisor import Control
 from app.utils import logging, net
 
@@ -103,7 +103,7 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
         if control is not None:
             control.listen()
         try:
-            with drain.watching(), on_hangup(reload):
+            with drain.watching(), on_hangup(reload), telling_of_the_cut():
                 yield {"drain": drain}  # for http_protocol, which uvicorn hands it to
         finally:
             if control is not None:

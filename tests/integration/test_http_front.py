@@ -246,4 +246,7 @@ async def test_at_the_servers_end_streams_end_in_an_error_event_and_what_waits_i
     assert b"[DONE]" not in rest
     assert (status, body["error"]["code"], headers["retry-after"]) == (503, "shutting_down", "1")
     assert headers["x-gateway-label"] == "public"
+    events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert [event["requests"] for event in events if event["event"] == "shutdown_grace_over"] == [2]
+    assert "library_log" not in {event["event"] for event in events}
     assert "Traceback" not in log.read_text()

@@ -26,6 +26,7 @@ class Echo:
     def __init__(self) -> None:
         self.served = 0
         self.answer = b""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
         self.gone = 0
         self.held = asyncio.Event()
         self.held.set()
@@ -39,7 +40,7 @@ class Echo:
         self.served += 1
         await self.held.wait()
         body = self.answer or json.dumps([scope["path"], [[name.decode(), value.decode()] for name, value in scope["headers"]]]).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body)), *self.headers]})
         await send({"type": "http.response.body", "body": body})
         await receive()
 
@@ -324,6 +325,21 @@ async def test_an_answer_under_way_is_the_connections_last_when_the_server_ends(
         status, _, _ = await answer_of(reader)
         assert status == 200
         assert await end_of(reader) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("own", [(), ((b"connection", b"close"),)], ids=["the protocol alone", "the answer too"])
+async def test_the_servers_end_is_told_once_in_an_answer(own: tuple[tuple[bytes, bytes], ...]) -> None:
+    app = Echo()
+    app.headers = own
+    async with serving(app) as (state, connect):
+        reader, writer = await connect()
+        await until(lambda: state.connections)
+        for connection in list(state.connections):
+            connection.shutdown()
+        writer.write(GET)
+
+        assert (await end_of(reader)).count(b"connection: close\r\n") == 1
         writer.close()
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 import signal
 import threading
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.shutdown import Drain
+from app.shutdown import Drain, telling_of_the_cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,3 +100,22 @@ def test_a_server_in_another_thread_is_left_alone(heard: list[int]) -> None:
 
     assert seen == [before]
     assert heard == []
+
+
+def test_what_the_server_ends_is_counted_in_our_words_and_its_other_lines_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    passed: list[str] = []
+    server = logging.getLogger("uvicorn.error")
+    handler = logging.Handler()
+    handler.emit = lambda record: passed.append(record.getMessage())  # type: ignore[method-assign]
+    server.addHandler(handler)
+    try:
+        with telling_of_the_cut():
+            server.error("Cancel %s running task(s), timeout graceful shutdown exceeded", 3)
+            server.error("another")
+        server.error("Cancel %s running task(s)", 4)
+    finally:
+        server.removeHandler(handler)
+
+    assert passed == ["another", "Cancel 4 running task(s)"]
+    [event] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (event["event"], event["requests"]) == ("shutdown_grace_over", 3)
