@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request
 
 
+# OpenAI's paths that are not served, and what to do instead.
+_ELSEWHERE = {
+    "/v1/responses": 'The Responses API is not served: use /v1/chat/completions (with openai-agents: set_default_openai_api("chat_completions")).',
+    "/v1/completions": "The older completions are not served: use /v1/chat/completions, with the prompt as a user message.",
+    "/v1/embeddings": "Embeddings are not served: of OpenAI's paths use /v1/chat/completions and /v1/models.",
+}
+_BARE = frozenset({"/chat/completions", "/responses", "/completions", "/embeddings", "/models"})  # what clients add to a base_url
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Turn the gateway's own errors, FastAPI's 422 and starlette's 404 and 405 into OpenAI's body."""
     app.add_exception_handler(GatewayError, _gateway_error)
@@ -42,11 +51,19 @@ async def _http(request: Request, exc: Exception) -> Response:
     if exc.status_code == 405:
         error = MethodNotAllowedError("This path is not served by this method; what there is, is listed at /openapi.json.")
     elif exc.status_code == 404:
-        error = NotFoundError("Unknown request URL. The gateway serves /v1/chat/completions, /v1/models and what /openapi.json lists.", code="unknown_url")
+        error = NotFoundError(f"Unknown request URL. {_instead(request.scope['path'])}", code="unknown_url")
     else:
         error = InvalidRequestError("The request cannot be served as it stands.", code="invalid_request")
     error.status = exc.status_code
     return _answer(request, error, dict(exc.headers or {}))
+
+
+def _instead(path: str) -> str:
+    """Return what to do in place of a path that is not served; nothing of the path is repeated."""
+    if path in _BARE:
+        return "End the client's base_url in /v1: the gateway serves /v1/chat/completions and /v1/models."
+    served = "The gateway serves /v1/chat/completions, /v1/models and what /openapi.json lists."
+    return next((advice for name, advice in _ELSEWHERE.items() if path == name or path.startswith(f"{name}/")), served)
 
 
 async def _fault(request: Request, __: Exception) -> Response:

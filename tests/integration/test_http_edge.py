@@ -312,6 +312,27 @@ async def test_a_refusal_is_in_the_access_log_with_its_route_and_code(
     assert "canary" not in out
 
 
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/v1/responses", 'use /v1/chat/completions (with openai-agents: set_default_openai_api("chat_completions"))'),
+        ("/v1/responses/resp_canary", "use /v1/chat/completions"),
+        ("/v1/completions", "use /v1/chat/completions"),
+        ("/v1/embeddings", "use /v1/chat/completions"),
+        ("/chat/completions", "End the client's base_url in /v1"),
+        ("/models", "End the client's base_url in /v1"),
+        ("/v1/canary", "what /openapi.json lists"),
+    ],
+)
+async def test_a_path_that_is_not_served_is_404_and_says_what_is(http: aiohttp.ClientSession, demo: GatewayServer, path: str, advice: str) -> None:
+    response = await http.post(demo.url + path, json=BODY)
+    error = await error_of(response)
+
+    assert (response.status, error["code"]) == (404, "unknown_url")
+    assert advice in error["message"]
+    assert "canary" not in error["message"]
+
+
 async def test_a_provider_that_fails_shows_in_readiness(http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator) -> None:
     config = f"""
     deployments:
