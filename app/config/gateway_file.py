@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Final
 
 from app.config.attempts import read_attempts
@@ -19,7 +20,7 @@ from app.config.yaml_tree import Table, parse_yaml
 from app.domain import OnConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from app.config.rules import RuleSpec
@@ -80,30 +81,43 @@ def read_gateway_file(path: Path, env: Mapping[str, str]) -> tuple[GatewayFile |
         env=env,
         is_whole=is_whole,
     )
-    faults += _unknown_names(file)
+    faults += _unknown_names(file, _lost(root, {*deployments, *pools}))
     faults += opinion_faults(file)
     faults += _rule_faults(file, all_rules=all_rules)
     return file, faults
 
 
-def _unknown_names(file: GatewayFile) -> Iterable[Fault]:
+def _lost(root: Table, known: Collection[str]) -> list[str]:
+    """Return the names that stand in the file and could not be read, which is told where they stand; a misspelt section's are among them."""
+    tables = [node for key, (_, node) in root.entries.items() if (key in {"deployments", "pools"} or key not in _SECTIONS) and isinstance(node, Table)]
+    return [name for table in tables for name in table.entries if name not in known]
+
+
+def _unknown_names(file: GatewayFile, lost: Collection[str]) -> Iterable[Fault]:
+    """Say which names are of nothing, but for those that may mean what was lost."""
     for pool in file.pools.values():
         for member in pool.members:
+            if member.name in file.deployments or _near(member.name, lost):
+                continue
             if member.name in file.pools:
                 yield file.fault(member.line, f'"{member.name}" is a pool; a pool lists deployments')
-            elif member.name not in file.deployments:
+            else:
                 yield file.fault(member.line, f'the pool {pool.name} names an unknown deployment "{member.name}"{suggestion(member.name, file.deployments)}')
     targets = [*file.pools, *file.deployments]
     for spec in file.rules:
-        if spec.rule.reject is None and spec.rule.use not in targets:
+        if spec.rule.reject is None and spec.rule.use not in targets and not _near(spec.rule.use, lost):
             yield file.fault(spec.use_line, f'use names an unknown pool or deployment "{spec.rule.use}"{suggestion(spec.rule.use, targets)}')
-    if file.fallback is not None and file.fallback.name not in file.pools:
+    if file.fallback is not None and file.fallback.name not in file.pools and not _near(file.fallback.name, lost):
         hint = "; write a pool that holds it" if file.fallback.name in file.deployments else suggestion(file.fallback.name, file.pools)
         yield file.fault(file.fallback.line, f'fallback names an unknown pool "{file.fallback.name}"{hint}')
     embedder = file.search.embedder
-    if embedder is not None and embedder.name not in file.deployments:
+    if embedder is not None and embedder.name not in file.deployments and not _near(embedder.name, lost):
         hint = suggestion(embedder.name, [*file.deployments, "builtin"])
         yield file.fault(embedder.line, f'embedder names an unknown deployment "{embedder.name}"{hint}')
+
+
+def _near(name: str, lost: Collection[str]) -> bool:
+    return bool(difflib.get_close_matches(name, lost, n=1))
 
 
 def _rule_faults(file: GatewayFile, *, all_rules: bool) -> Iterable[Fault]:

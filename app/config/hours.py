@@ -8,7 +8,6 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from app.config.faults import suggestion
 from app.config.reading import echo
 from app.domain_routing import DAY_MINUTES, Hours
 
@@ -74,7 +73,7 @@ def _day(reader: Reader, node: Node, what: str) -> int | None:
     word = text.lower()[:3] if text.lower() in {*DAYS, *_LONG} else ""
     if word:
         return DAYS.index(word)
-    reader.fault(node.line, f"{what} is not known{echo(text)}{suggestion(text.lower(), DAYS)}")
+    reader.unknown(node, what, text, DAYS)
     return None
 
 

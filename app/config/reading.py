@@ -111,7 +111,7 @@ class Reader:
         try:
             return Label.parse(text)
         except ValueError:
-            self.fault(node.line, f"{what} is not known{echo(text)}; expected public, internal or confidential")
+            self.fault(node.line, f"{what}{echo(text, ': ')} is not known; expected public, internal or confidential")
             return None
 
     def choice(self, node: Node, what: str, kind: type[_Choice]) -> _Choice | None:
@@ -120,9 +120,13 @@ class Reader:
         if text is None:
             return None
         if text.lower() not in {member.value for member in kind}:
-            self.fault(node.line, f"{what} is not known{echo(text)}{suggestion(text.lower(), [member.value for member in kind])}")
+            self.unknown(node, what, text, [member.value for member in kind])
             return None
         return kind(text.lower())
+
+    def unknown(self, node: Node, what: str, text: str, words: Iterable[str]) -> None:
+        """Refuse a word that is none of `words`."""
+        self.fault(node.line, f"{what}{echo(text, ': ')} is not known{suggestion(text.lower(), words)}")
 
     def one_or_more(self, node: Node, what: str, read: Callable[[Node, str], _Value | None]) -> tuple[_Value, ...]:
         """Read a value, or a list of at least one; what cannot be read is left out."""
@@ -163,9 +167,9 @@ def missing_variables(node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for child in nodes for name in missing_variables(child)))
 
 
-def echo(text: str) -> str:
+def echo(text: str, before: str = " ") -> str:
     """Return ` "text"` where it is short enough to be a slip of the pen, and no secret in the wrong place."""
-    return f' "{text}"' if len(text) <= _MAX_ECHO and text.isprintable() else ""
+    return f'{before}"{text}"' if len(text) <= _MAX_ECHO and text.isprintable() else ""
 
 
 def _kind(node: Node) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.config.faults import suggestion
 from app.config.hours import HOUR_KEYS, describe_hours, read_hours
-from app.config.reading import echo
 from app.domain import Capability, ComplexityTier, Label
 from app.domain_routing import TAG, Condition, Rule
 
@@ -61,7 +59,7 @@ def _hints(reader: Reader, node: Node, what: str) -> frozenset[Any] | None:
         text = reader.text(item, name)
         if text is None or text.lower() in words:
             return text and text.lower()
-        reader.fault(item.line, f"{name} is not known{echo(text)}{suggestion(text.lower(), words)}")
+        reader.unknown(item, name, text, words)
         return None
 
     return frozenset(reader.one_or_more(node, what, read)) or None

@@ -68,7 +68,7 @@ def test_an_empty_mapping_says_what_is_missing(faults: Callable[..., list[str]])
         ("use: cheap", "use: cheep", '9: use names an unknown pool or deployment "cheep"; did you mean "cheap"?'),
         ("fallback: local", "fallback: locl", '10: fallback names an unknown pool "locl"; did you mean "local"?'),
         ("fallback: local", "fallback: b", '10: fallback names an unknown pool "b"; write a pool that holds it'),
-        ("fallback: local", "on_conflict: maybe", '10: on_conflict is not known "maybe"; expected reject or reroute'),
+        ("fallback: local", "on_conflict: maybe", '10: on_conflict: "maybe" is not known; expected reject or reroute'),
         ("fallback: local", "search: {embedder: built}", '10: embedder names an unknown deployment "built"; did you mean "builtin"?'),
     ],
 )
@@ -130,7 +130,22 @@ def test_rules_that_cover_everything_need_no_last_one(load: Callable[..., Gatewa
 def test_every_fault_is_told_at_once(faults: Callable[..., list[str]]) -> None:
     text = GOOD.replace("openai/a", "a").replace("[b]", "[c]").replace("fallback: local", "fallback: x\nscan: {allow: [y]}\nodd: 1")
 
-    assert [int(fault.partition(":")[0]) for fault in faults(text)] == [2, 5, 6, 10, 11, 12]
+    assert [int(fault.partition(":")[0]) for fault in faults(text)] == [2, 6, 10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("  cheap:", "  -cheap:", 5),  # the rule and the fallback that mean it are not to blame
+        ("  local:", "  b:", 6),
+        ("pools:", "pols:", 4),
+        ("openai/b", "b", 3),
+    ],
+)
+def test_of_one_bad_name_the_first_cause_alone_is_told(faults: Callable[..., list[str]], old: str, new: str, line: int) -> None:
+    text = GOOD.replace(old, new, 1).replace("local", "b") if new == "  b:" else GOOD.replace(old, new, 1)
+
+    assert [int(fault.partition(":")[0]) for fault in faults(text)] == [line]
 
 
 def test_what_can_be_read_of_a_wrong_file_is_kept_for_further_checks(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_times_are_read(load: Callable[..., GatewayFile], when: str, hours: Hour
         ("{days: mon, zone: Europe/Berlim}", 'zone is no time zone of this machine "Europe/Berlim"; write a name such as Europe/Berlin, or UTC'),
         ("{days: mon, zone: ../etc}", 'zone is no time zone of this machine "../etc"; write a name such as Europe/Berlin, or UTC'),
         ("{days: mon, zone: [UTC]}", "zone must be one value, not a list"),
-        ("{days: monn, zone: UTC}", 'days is not known "monn"; did you mean "mon"?'),
+        ("{days: monn, zone: UTC}", 'days: "monn" is not known; did you mean "mon"?'),
         ("{days: [[mon]], zone: UTC}", "days must be one value, not a list"),
         ("{hours: 8-18, zone: UTC}", 'hours must be a range of the day such as "08:00-18:00", or "22:00-06:00" past midnight'),
         ("{hours: '08:00-08:00', zone: UTC}", 'hours must be a range of the day such as "08:00-18:00", or "22:00-06:00" past midnight'),

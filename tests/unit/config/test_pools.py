@@ -60,7 +60,7 @@ def test_an_experiment_has_arms_and_keeps_a_conversation_in_its_own(load: Callab
         ("[a, a]", '"a" stands twice in the pool p; leave one out'),
         ("{members: [a, {use: a, share: 1%}]}", '"a" stands twice in the pool p; leave one out'),
         ("{members: [a], chose: weighted}", 'unknown key "chose" in the pool p; did you mean "choose"?'),
-        ("{members: [a], choose: cheap}", 'choose is not known "cheap"; did you mean "cheapest"?'),
+        ("{members: [a], choose: cheap}", 'choose: "cheap" is not known; did you mean "cheapest"?'),
         ("{members: [a, {weight: 2}]}", "a member of the pool p needs `use`: the name of a deployment"),
         ("{members: [a, {use: b, wait: 2}]}", 'unknown key "wait" in a member of the pool p; did you mean "weight"?'),
         ("{members: [a, {use: b, weight: -1}]}", "weight must be a number of at least 0"),

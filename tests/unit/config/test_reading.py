@@ -67,7 +67,7 @@ def test_a_value_is_read_as_what_it_is_for(method: str, text: str, value: Any) -
         ("number", "inf", "it must be a number of at least 0"),
         ("number", "many", "it must be a number of at least 0"),
         ("boolean", "maybe", "it must be true or false"),
-        ("label", "secret", 'it is not known "secret"; expected public, internal or confidential'),
+        ("label", "secret", 'it: "secret" is not known; expected public, internal or confidential'),
     ],
 )
 def test_what_cannot_be_read_is_none_and_a_fault_that_says_what_would_be_right(method: str, text: str, sentence: str) -> None:
@@ -100,7 +100,7 @@ def test_a_word_that_is_nearly_one_of_an_enumeration_is_answered_with_it() -> No
     reader = _reader()
 
     assert reader.choice(_node("complx"), "it", ComplexityTier) is None
-    assert _said(reader) == ['it is not known "complx"; did you mean "complex"?']
+    assert _said(reader) == ['it: "complx" is not known; did you mean "complex"?']
 
 
 def test_one_value_stands_for_a_list_of_one() -> None:

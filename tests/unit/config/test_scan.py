@@ -51,8 +51,8 @@ def test_every_key_is_read(load: Callable[..., GatewayFile], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{default: secret}", "default is not known"),
-        ("{labels: {weak: secret}}", "the label of weak is not known"),
+        ("{default: secret}", 'default: "secret" is not known'),
+        ("{labels: {weak: secret}}", 'the label of weak: "secret" is not known'),
         ("{labels: {'no good': public}}", "a key of labels must be a kind"),
         ("{allow_values: [x]}", "an entry of allow_values must have 2 to 200 characters"),
         ("{allow_values: ['']}", "is empty"),
@@ -60,7 +60,7 @@ def test_every_key_is_read(load: Callable[..., GatewayFile], tmp_path: Path) -> 
         ("{allow_domains: ['']}", "is empty"),
         ("{patterns: [{kind: a}]}", "needs `kind` and `regex`"),
         ("{patterns: [{kind: A, regex: a}]}", "kind must be a kind such as"),
-        ("{patterns: [{kind: a, regex: a, tier: sure}]}", "tier is not known"),
+        ("{patterns: [{kind: a, regex: a, tier: sure}]}", 'tier: "sure" is not known'),
         ("{words: {a: {}}}", "must be a list, or {file: NAME}"),
         ("{words: {A: [word]}}", "a key of words must be a kind"),
         ("{words: {a: {file: missing.txt}}}", "cannot be read (No such file"),

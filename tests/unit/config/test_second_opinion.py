@@ -114,7 +114,7 @@ def test_whom_a_label_reaches_holds_the_second_opinion(load: Callable[..., Gatew
         ("url: '${NER_URL}'", "NER_URL is not set"),
         (f"{URL}, labels: [confidential]", "names confidential, above which there is nothing"),
         (f"{URL}, labels: []", "is an empty list"),
-        (f"{URL}, labels: secret", "labels is not known"),
+        (f"{URL}, labels: secret", 'labels: "secret" is not known'),
         (f"{URL}, kinds: {{PERSON: sure}}", "is not known"),
         (f"{URL}, kinds: {{'a b': hard}}", "a key of kinds must be an entity"),
         ("deployment: home, kinds: {PERSON: ignore}", "leaves nothing to be found"),

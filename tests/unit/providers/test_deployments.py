@@ -132,7 +132,7 @@ def test_nothing_is_said_of_the_closure_of_rules_that_cannot_be_read(refusal: Ca
     said = refusal(TWO.replace("label: confidential", "label: secret"), KEY="sk")
 
     assert len(said.splitlines()) == 1
-    assert "label is not known" in said
+    assert 'label: "secret" is not known' in said
 
 
 def test_a_file_that_is_read_already_can_be_assembled(tmp_path: Path, catalog: Catalog) -> None:
