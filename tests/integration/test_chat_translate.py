@@ -193,3 +193,25 @@ async def test_an_ollama_that_cannot_answer_names_the_command(http: aiohttp.Clie
 
     assert response.status == 503
     assert command in answer["error"]["message"]
+
+
+async def test_anthropic_hears_nothing_that_nobody_wrote(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    calling = [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call_1", "content": "found"}]
+    with AnthropicSimulator(tag="anthropic") as provider:
+        config = f"""
+        deployments:
+          only: {{{DEPLOYMENTS["anthropic"].format(fault="")}, api_base: "{provider.url}", clearance: confidential}}
+        pools: {{local: [only]}}
+        rules: [{{use: local}}]
+        """
+        with serve(tmp_path, config, cache_ttl=0) as gateway:
+            hello = {"role": "user", "content": "Look it up."}
+            served, answer = await ask(http, gateway, {"model": "auto", "messages": [hello, *calling], "tools": [TOOL]})
+            refused, error = await ask(http, gateway, {"model": "auto", "messages": [{"role": "user", "content": ""}]})
+        sent = [request.body for request in provider.requests]
+
+    assert served.status == 200, answer
+    assert (refused.status, error["error"]["param"]) == (400, "messages[0].content")
+    assert len(sent) == 1
+    assert b"sanitised" not in sent[0]

@@ -222,15 +222,24 @@ def _wrong(body: Mapping[str, Any]) -> str | None:
     extra = sorted(body.keys() - _FIELDS)
     if extra:
         return f"{extra[0]}: Extra inputs are not permitted"
-    for i, message in enumerate(body["messages"]):
-        if not isinstance(message, dict) or message.get("role") not in {"user", "assistant"}:
-            return f"messages.{i}.role: Input should be 'user' or 'assistant'"
-        if not message.get("content"):
-            return f"messages.{i}: all messages must have non-empty content except for the optional final assistant message"
+    faults = (_wrong_message(f"messages.{i}", message) for i, message in enumerate(body["messages"]))
+    fault = next((each for each in faults if each is not None), None)
+    if fault is not None:
+        return fault
     forced = (body.get("tool_choice") or {}).get("type") in {"any", "tool"}
     if forced and (body.get("thinking") or {}).get("type") == "enabled":
         return "Thinking may not be enabled when tool_choice forces tool use."
     return _unanswered_call(body["messages"])
+
+
+def _wrong_message(where: str, message: Any) -> str | None:
+    if not isinstance(message, dict) or message.get("role") not in {"user", "assistant"}:
+        return f"{where}.role: Input should be 'user' or 'assistant'"
+    if not message.get("content"):
+        return f"{where}: all messages must have non-empty content except for the optional final assistant message"
+    if not all(text.strip() for text in texts(message["content"])):
+        return "messages: text content blocks must contain non-whitespace text"
+    return None
 
 
 def _unanswered_call(messages: Sequence[Mapping[str, Any]]) -> str | None:

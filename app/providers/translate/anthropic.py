@@ -15,6 +15,7 @@ from litellm.llms.anthropic.chat.transformation import AnthropicConfig
 from litellm.types.utils import ModelResponse
 
 from app.providers.translate import facts
+from app.providers.translate.blanks import without_blanks
 from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
 from app.providers.translate.pieces import Piece, Spoken, ToolPiece, piece_of, usage
 from app.providers.translate.schema_tool import Choice, choice_last, choice_of, downgraded
@@ -55,6 +56,7 @@ class AnthropicDialect:
     def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
         """Translate a request."""
         model, params = self._deployment.model, dict(wanted.params)
+        messages = without_blanks(wanted.messages, self.limits)
         dropped = yield_thinking(wanted, params)
         if "max_tokens" not in params and "max_completion_tokens" not in params and self._deployment.max_output_tokens is not None:
             params["max_tokens"] = self._deployment.max_output_tokens
@@ -65,7 +67,7 @@ class AnthropicDialect:
         headers = self._config.validate_environment(
             headers={},
             model=model,
-            messages=wanted.messages,
+            messages=messages,
             optional_params=mapped,
             litellm_params=internal,
             api_key=self._deployment.api_key or _NO_KEY,
@@ -73,7 +75,7 @@ class AnthropicDialect:
         )
         for name in INTERNAL_PARAMS:
             mapped.pop(name, None)
-        data = self._config.transform_request(model=model, messages=wanted.messages, optional_params=mapped, litellm_params=internal, headers=headers)
+        data = self._config.transform_request(model=model, messages=messages, optional_params=mapped, litellm_params=internal, headers=headers)
         data["stream"] = stream
         return Outgoing(self._path, self._wire_headers(headers), dump_json(data), schema_tool=schema_tool, dropped=frozenset(dropped))
 
