@@ -67,15 +67,15 @@ class Drain:
 def telling_of_the_cut() -> Iterator[None]:
     """Say in an event of ours how many requests uvicorn ends when SHUTDOWN_GRACE_S is over; its own line would be one without its text."""
     logger = getLogger("uvicorn.error")
-    logger.addFilter(_told_otherwise)
+
+    def told_otherwise(record: LogRecord) -> bool:
+        if not str(record.msg).startswith("Cancel %s running task(s)"):
+            return True
+        log.warning("shutdown_grace_over", requests=int(record.getMessage().split()[1]))
+        return False
+
+    logger.addFilter(told_otherwise)  # one of its own: another server of this process takes away no more than it brought
     try:
         yield
     finally:
-        logger.removeFilter(_told_otherwise)
-
-
-def _told_otherwise(record: LogRecord) -> bool:
-    if not str(record.msg).startswith("Cancel %s running task(s)"):
-        return True
-    log.warning("shutdown_grace_over", requests=int(record.getMessage().split()[1]))
-    return False
+        logger.removeFilter(told_otherwise)

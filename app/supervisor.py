@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _PREPARE_S = 60.0  # a first deployment of a dialect imports LiteLLM, an operator's patterns are compiled: seconds on a busy machine
 _COMMIT_S = 10.0
+_START_S = 60.0  # until then one that does not serve yet is held to be starting, not to hang
 
 log = logging.get_logger("supervisor")
 
@@ -141,6 +142,7 @@ class Worker(Process):
         self._loaded = loaded
         self._serve = serve
         self.serving = False
+        self._begun = time.monotonic()
         super().__init__(config, sockets)
 
     def target(self, sockets: list[socket] | None = None) -> None:
@@ -161,6 +163,12 @@ class Worker(Process):
         said: tuple[Any, ...] = self.pipe.recv()
         self.serving = self.serving or said[0] == "serving"
         return said
+
+    def is_well(self, within_s: float) -> bool:
+        """Say whether the process is there and answers, or is still starting."""
+        if not self.serving and time.monotonic() < self._begun + _START_S:
+            return self.is_running()
+        return self.is_alive(within_s)
 
     def is_running(self) -> bool:
         """Say whether the process is there, in whatever state."""
@@ -201,7 +209,7 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace workers that died or hang; one that cannot start stops all, for the others could not be replaced either."""
         for place, worker in enumerate(self.workers):
-            if self.should_exit.is_set() or worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+            if self.should_exit.is_set() or worker.is_well(self.config.timeout_worker_healthcheck):
                 continue
             worker.end()
             if worker.exitcode == STARTUP_FAILURE:

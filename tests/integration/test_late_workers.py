@@ -95,6 +95,22 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_a_worker_that_does_not_answer_is_replaced_but_not_while_it_starts(supervising: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    starting, hanging = supervising.workers
+    starting.serving = False
+    for worker in (starting, hanging):
+        monkeypatch.setattr(worker, "is_alive", lambda _: False)  # as where nothing answers in time
+
+    supervising.keep_subprocess_alive()
+    kept, replacing = supervising.workers
+    starting._begun -= 3600
+    supervising.keep_subprocess_alive()
+
+    assert kept is starting
+    assert replacing is not hanging
+    assert supervising.workers[0] is not starting
+
+
 def test_a_worker_that_is_late_at_the_commit_is_killed_and_replaced_by_one_of_the_new_configuration(supervising: Supervisor) -> None:
     before = {worker.pid for worker in supervising.workers}
     asked = [supervising.workers[0]]
