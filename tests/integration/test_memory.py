@@ -40,7 +40,10 @@ class Provider:
             server.close()
             for writer in self._calls:
                 writer.transport.abort()
-            await asyncio.gather(*filter(None, self._calls.values()))
+            await self.end_of_calls()
+
+    async def end_of_calls(self) -> None:
+        await asyncio.gather(*filter(None, self._calls.values()))
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._calls[writer] = asyncio.current_task()
@@ -100,6 +103,7 @@ async def test_callers_that_do_not_read_are_no_buffers(gateway: tuple[int, int, 
         reader, writer = await ask(port, "Say a lot.", stream=True)
         await reader.readuntil(b"data: ")  # what the first request loads stays
         writer.transport.abort()
+        await provider.end_of_calls()
         provider.sent.clear()
         before = resident(pid)
         callers = [await ask(port, "Say a lot.", stream=True) for _ in range(READERS)]
