@@ -87,6 +87,7 @@ UNMIRRORED = {
     "app/policy/complexity_words.py": "a table; tests of complexity read it",
     "app/routers/chat_openapi.py": "a table; tests/integration reads the description that it is part of",
     "app/gateway/body_rules.py": "the rules of test_body.py",
+    "app/gateway/request.py": "values; what reads and carries them is tested",
     "app/dependencies.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/middleware.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/models.py": "shapes of answers: tests/integration/test_http_edge.py reads them",

@@ -5,64 +5,41 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
-from app.gateway.bounds import UNBOUND, Bounds
 from app.gateway.cache_control import CacheControl
 from app.gateway.cache_key import PlanIds, cache_key
 from app.gateway.deadlines import Deadlines
 from app.gateway.decided import Decision, Decisions
 from app.gateway.flights import Flights
+from app.gateway.reading import Reading
 from app.gateway.reply import Reply, StreamReply, WholeReply
+from app.gateway.request import Terms
 from app.gateway.scores import Scores
 from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
-from app.policy.counting import may_take_long
-from app.policy.opinion import sheet_of
 from app.policy.planner import decide
-from app.policy.taint import is_lasting
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from app.domain import Asked, Facts, Hints, LaneName, Plan, Snapshot, Tenant
+    from app.domain import Asked, Facts, LaneName, Plan, Snapshot, Tenant
     from app.domain_routing import RoutingTable
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt
+    from app.gateway.request import ChatRequest
     from app.gateway.scans import Scans
     from app.gateway.second_opinion import SecondOpinion
     from app.gateway.stored import StoredAnswer
-    from app.gateway.taint import Carried, Conversations
+    from app.gateway.taint import Conversations
     from app.policy.assess import Assessor
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-# Above this parsing and scanning take milliseconds, and leave the event loop.
-SCAN_INLINE_BYTES = 64 * 1024
-
 _PLAIN = CacheControl()
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A chat request as the router has read it; `body` is parsed, checked, and without the gateway's own fields."""
-
-    body: dict[str, Any] = field(repr=False)
-    size_bytes: int
-    tenant: Tenant
-    hints: Hints
-    cache_control: CacheControl
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    tags: frozenset[str] = field(default=frozenset(), repr=False)
-    bounds: Bounds = UNBOUND
-    name: bytes | None = None  # by which it is known again (Decisions), where its bytes alone decide over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +52,6 @@ class ChatLimits:
     commit_s: float = 10.0
     cache_ttl_s: float = 300.0
     first_token_s: float = 120.0
-
-
-class Terms(NamedTuple):
-    """What decides over a request and is replaced by a reload: read once a request, so that no decision mixes two configurations."""
-
-    table: RoutingTable
-    assessor: Assessor
-    second_opinion: SecondOpinion | None
 
 
 @dataclass(slots=True)
@@ -117,8 +86,9 @@ class ChatGateway:
         terms = self.terms
         stream = bool(request.body.get("stream"))
         snapshot = self.snapshot(terms, request)
-        facts, conversation = await self._assess(terms, request, snapshot, receipt)
-        plan = await self.weigh(terms, request, facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
+        reading = self.reading(terms, request)
+        facts, conversation = await self._assess(reading, snapshot, receipt)
+        plan = await reading.weigh(facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
         receipt.arm = plan.arm or None
         self._note_route(receipt, facts, plan.rule, terms.assessor)
         key = self._cache_key(request, facts, plan)
@@ -132,10 +102,8 @@ class ChatGateway:
         walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
-        if stream:
-            reply = await _begun(StreamReply(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about), self.limits.commit_s)
-        else:
-            reply = await _begun(WholeReply(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about), self.limits.commit_s)
+        kind = StreamReply if stream else WholeReply
+        reply = await _begun(kind(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about), self.limits.commit_s)
         if snapshot.conversation and walk.current is not None:
             self.stays.note(snapshot.conversation, walk.current.name)
         if plan.arm:
@@ -172,61 +140,21 @@ class ChatGateway:
         cuts = self.scores.moving_cuts(terms.assessor.scale)
         return take_snapshot(terms.table, self.vitals, self.stays, self.secret, request.tenant, request.body, cuts)
 
-    async def assess(self, terms: Terms, request: ChatRequest, snapshot: Snapshot) -> Facts:
-        """Return what is known of a request, its forwarded headers and what it carries on included; a long one is scanned off the event loop."""
-        return await self._facts(terms, request, snapshot, await self._recall(terms, request))
+    def reading(self, terms: Terms, request: ChatRequest) -> Reading:
+        """Return what reads a request before anything is decided over it."""
+        return Reading(request, terms, self.scans, self.conversations, self.limits.timeout_s)
 
-    async def weigh(self, terms: Terms, request: ChatRequest, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Decide by the facts of a request: off the event loop where a long text may have to be counted, or a vocabulary loaded."""
-        if not may_take_long(terms.table, facts):
-            return decide(*args, **kwargs)
-
-        def decided() -> T:
-            with facts.measures.loading():
-                return decide(*args, **kwargs)
-
-        return await self.scans.run(request.tenant.key_id, request.size_bytes, decided)
-
-    async def _assess(self, terms: Terms, request: ChatRequest, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
+    @staticmethod
+    async def _assess(reading: Reading, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        conversation = await self._recall(terms, request)
-        receipt.facts = facts = await self._facts(terms, request, snapshot, conversation)
-        if conversation is not None and is_lasting(facts, request.hints, conversation.earlier, terms.assessor.label_of):
-            await conversation.keep(partial(self._carried, terms, request))
+        conversation = await reading.recall()
+        receipt.facts = facts = await reading.facts(conversation, snapshot.cuts)
+        if conversation is not None:
+            await reading.keep(conversation, facts)
         receipt.assess_s = time.perf_counter() - start
         for kind in facts.kinds:
             FINDINGS.labels(kind).inc()
         return facts, conversation
-
-    async def _facts(self, terms: Terms, request: ChatRequest, snapshot: Snapshot, conversation: Conversation | None) -> Facts:
-        going_out = _going_out(request) if request.headers else request.body
-        earlier = NOTHING if conversation is None else conversation.earlier
-        opinion = terms.second_opinion
-        start = 0.0 if opinion is None else time.perf_counter()
-        facts = await self._read(request, terms.assessor.assess, going_out, request.hints, earlier, snapshot.cuts)
-        if opinion is None or not opinion.is_asked_for(facts):
-            return facts
-        sheet = await self._read(request, sheet_of, going_out)
-        left_s = request.bounds.timeout_below(self.limits.timeout_s) - (time.perf_counter() - start)
-        return await opinion.revise(facts, sheet, request.tenant.key_id, terms.assessor.label_of, left_s)
-
-    async def _recall(self, terms: Terms, request: ChatRequest) -> Conversation | None:
-        """Return what is remembered of the turns before this one; None where nothing ever is."""
-        if self.conversations is None:
-            return None
-        conversation = Conversation(self.conversations, request.tenant)
-        await conversation.recall(partial(self._carried, terms, request))
-        return conversation
-
-    async def _carried(self, terms: Terms, request: ChatRequest) -> Carried:
-        assert self.conversations is not None  # noqa: S101 -- who calls has made a conversation of it
-        return await self._read(request, self.conversations.carried, request.tenant, request.body, tuple(terms.table.deployments.values()))
-
-    async def _read(self, request: ChatRequest, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Read a request: a long one off the event loop."""
-        if request.size_bytes <= SCAN_INLINE_BYTES:
-            return read(*args, **kwargs)
-        return await self.scans.run(request.tenant.key_id, request.size_bytes, read, *args, **kwargs)
 
     def _cache_key(self, request: ChatRequest, facts: Facts, plan: Plan) -> bytes | None:
         """Return the key under which the answer may be stored, or None: a confidential answer never is, nor one that the provider is asked to keep."""
@@ -285,12 +213,6 @@ class ChatGateway:
             timeout_s=limits.timeout_s,
             bounds=request.bounds,
         )
-
-
-def _going_out(request: ChatRequest) -> dict[str, Any]:
-    """Return all that may leave. A header stands beside a field of its name and not in its place, for then nobody would have read the field."""
-    body = request.body
-    return {**body, **{name: [body[name], value] if name in body else value for name, value in request.headers}}
 
 
 def _replayed(receipt: Receipt, stored: StoredAnswer, *, stream: bool) -> Reply:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.domain import Hints
-from app.gateway.chat import SCAN_INLINE_BYTES
+from app.gateway.reading import SCAN_INLINE_BYTES
 from app.policy.opinion import UNAVAILABLE, sheet_of, unread
 
 if TYPE_CHECKING:

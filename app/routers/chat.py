@@ -10,9 +10,10 @@ from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
 from app.gateway.bounds import read_bounds
 from app.gateway.cache_control import parse_cache_control
-from app.gateway.chat import SCAN_INLINE_BYTES, ChatRequest
 from app.gateway.hints import read_hints, read_tags
+from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.receipt import Receipt
+from app.gateway.request import ChatRequest
 from app.gateway.streaming import error_event
 from app.http_io import CallerGoneError, Presence, is_whole, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
 from app.utils.monitoring import ERRORS, IN_FLIGHT

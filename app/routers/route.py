@@ -22,5 +22,6 @@ async def explain_route(request: Request, caller: Caller) -> dict[str, Any]:
     chat = request.app.state.chat
     terms = chat.terms
     asked, snapshot = chat.ask(terms, chat_request), chat.snapshot(terms, chat_request)
-    facts = await chat.assess(terms, chat_request, snapshot)
-    return to_wire(await chat.weigh(terms, chat_request, facts, explain, terms.table, facts, chat_request.body, asked, snapshot))
+    reading = chat.reading(terms, chat_request)
+    facts = await reading.facts(await reading.recall(), snapshot.cuts)
+    return to_wire(await reading.weigh(facts, explain, terms.table, facts, chat_request.body, asked, snapshot))

@@ -181,7 +181,8 @@ async def test_the_dry_run_and_the_real_run_agree_byte_for_byte(name: str, tmp_p
         taken = snapshot(rng)
         monkeypatch.setattr(chat_module, "take_snapshot", lambda *_, taken=taken: taken)
         request = read_request(dump_json(body), headers, Tenant("ann", "key:ann"))
-        explanation = explain(table, await gateway.assess(gateway.terms, request, taken), request.body, gateway.ask(gateway.terms, request), taken)
+        reading = gateway.reading(gateway.terms, request)
+        explanation = explain(table, await reading.facts(await reading.recall(), taken.cuts), request.body, gateway.ask(gateway.terms, request), taken)
         receipt = Receipt()
         real.clear()
         try:

@@ -23,7 +23,7 @@ from tests.unit.gateway.test_attempts import FakeLane, whole
 from tests.unit.policy.table import deployment, table
 
 if TYPE_CHECKING:
-    from app.gateway.chat import ChatRequest
+    from app.gateway.request import ChatRequest
 
 SCALE = Scale(target=Target(0.3, 0.05, 0.95, window=100))
 TABLE = table(
@@ -59,7 +59,9 @@ async def explained(gateway: ChatGateway, text: str, snapshot: Snapshot | None =
     request = asking(text)
     terms = gateway.terms
     taken = gateway.snapshot(terms, request) if snapshot is None else snapshot
-    return to_wire(explain(TABLE, await gateway.assess(terms, request, taken), request.body, gateway.ask(terms, request), taken))
+    reading = gateway.reading(terms, request)
+    facts = await reading.facts(await reading.recall(), taken.cuts)
+    return to_wire(explain(TABLE, facts, request.body, gateway.ask(terms, request), taken))
 
 
 @pytest.mark.parametrize(("others", "pool"), [("Say hello.", "strong"), (HARD, "cheap")])

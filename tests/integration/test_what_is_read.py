@@ -27,7 +27,7 @@ from tests.unit.policy.table import deployment, table
 if TYPE_CHECKING:
     from app.domain import Deployment
     from app.domain_routing import RoutingTable
-    from app.gateway.chat import ChatRequest
+    from app.gateway.request import ChatRequest
 
 MINI = deployment("gpt-4o-mini", context_window=128_000)
 SMALL = deployment("gpt-4o", context_window=60)
@@ -128,7 +128,8 @@ async def test_an_explanation_says_what_the_real_path_does_not_read(name: str, v
     terms = gateway.terms
     taken = gateway.snapshot(terms, request)
 
-    explanation = explain(case.table, await gateway.assess(terms, request, taken), request.body, gateway.ask(terms, request), taken)
+    reading = gateway.reading(terms, request)
+    explanation = explain(case.table, await reading.facts(await reading.recall(), taken.cuts), request.body, gateway.ask(terms, request), taken)
 
     assert (read["scores"], read["counts"]) == (case.scores, case.counts)
     assert ("complexity" in explanation.not_read, "prompt_tokens" in explanation.not_read) == (not case.scores, not case.counts)

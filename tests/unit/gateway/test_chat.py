@@ -13,8 +13,9 @@ from app.domain_routing import Condition
 from app.errors import GatewayError
 from app.gateway.bounds import Bounds
 from app.gateway.cache_control import CacheControl, parse_cache_control
-from app.gateway.chat import ChatGateway, ChatLimits, ChatRequest
+from app.gateway.chat import ChatGateway, ChatLimits
 from app.gateway.receipt import Receipt
+from app.gateway.request import ChatRequest
 from app.gateway.scans import Scans
 from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from app.policy.complexity import SCALE

@@ -9,8 +9,9 @@ import pytest
 from app.domain import Facts, Failure, Finding, Label, Tier
 from app.domain_opinion import Spotted
 from app.errors import OverloadedError, UpstreamError
-from app.gateway.chat import SCAN_INLINE_BYTES, ChatGateway, ChatLimits
+from app.gateway.chat import ChatGateway, ChatLimits
 from app.gateway.labelling import Labeller
+from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.scans import Scans
 from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from tests.unit.policy.table import table

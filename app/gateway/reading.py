@@ -1,0 +1,91 @@
+"""What is read of a chat request before anything is decided: what earlier turns left, what the scanner finds, a second opinion, exact counts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from app.gateway.taint import NOTHING, Conversation
+from app.policy.counting import may_take_long
+from app.policy.opinion import sheet_of
+from app.policy.taint import is_lasting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.domain import Cuts, Facts
+    from app.gateway.request import ChatRequest, Terms
+    from app.gateway.scans import Scans
+    from app.gateway.taint import Carried, Conversations
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Above this parsing and scanning take milliseconds, and leave the event loop.
+SCAN_INLINE_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Reading:
+    """Reads one request by `terms`; a long one off the event loop, in its tenant's turn. `limit_s` is the time that the operator allows a request."""
+
+    request: ChatRequest
+    terms: Terms
+    scans: Scans
+    conversations: Conversations | None
+    limit_s: float
+
+    async def recall(self) -> Conversation | None:
+        """Return what is remembered of the turns before this one; None where nothing ever is."""
+        if self.conversations is None:
+            return None
+        conversation = Conversation(self.conversations, self.request.tenant)
+        await conversation.recall(self._carried)
+        return conversation
+
+    async def facts(self, conversation: Conversation | None, cuts: Cuts | None) -> Facts:
+        """Return what is known of the request, its forwarded headers and what it carries on included."""
+        request, terms = self.request, self.terms
+        going_out = _going_out(request) if request.headers else request.body
+        earlier = NOTHING if conversation is None else conversation.earlier
+        opinion = terms.second_opinion
+        start = 0.0 if opinion is None else time.perf_counter()
+        facts = await self._read(terms.assessor.assess, going_out, request.hints, earlier, cuts)
+        if opinion is None or not opinion.is_asked_for(facts):
+            return facts
+        sheet = await self._read(sheet_of, going_out)
+        left_s = request.bounds.timeout_below(self.limit_s) - (time.perf_counter() - start)
+        return await opinion.revise(facts, sheet, request.tenant.key_id, terms.assessor.label_of, left_s)
+
+    async def keep(self, conversation: Conversation, facts: Facts) -> None:
+        """Remember the request, where what makes it confidential lasts beyond it."""
+        if is_lasting(facts, self.request.hints, conversation.earlier, self.terms.assessor.label_of):
+            await conversation.keep(self._carried)
+
+    async def weigh(self, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Decide by the facts: off the event loop where a long text may have to be counted, or a vocabulary loaded."""
+        if not may_take_long(self.terms.table, facts):
+            return decide(*args, **kwargs)
+
+        def decided() -> T:
+            with facts.measures.loading():
+                return decide(*args, **kwargs)
+
+        return await self.scans.run(self.request.tenant.key_id, self.request.size_bytes, decided)
+
+    async def _carried(self) -> Carried:
+        assert self.conversations is not None  # noqa: S101 -- who calls has made a conversation of it
+        request = self.request
+        return await self._read(self.conversations.carried, request.tenant, request.body, tuple(self.terms.table.deployments.values()))
+
+    async def _read(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self.request.size_bytes <= SCAN_INLINE_BYTES:
+            return read(*args, **kwargs)
+        return await self.scans.run(self.request.tenant.key_id, self.request.size_bytes, read, *args, **kwargs)
+
+
+def _going_out(request: ChatRequest) -> dict[str, Any]:
+    """Return all that may leave. A header stands beside a field of its name and not in its place, for then nobody would have read the field."""
+    body = request.body
+    return {**body, **{name: [body[name], value] if name in body else value for name, value in request.headers}}
