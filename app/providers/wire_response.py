@@ -53,13 +53,14 @@ class WireResponse:
     Whoever holds it reads the body to its end or calls `close`.
     """
 
-    __slots__ = ("_failure", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "headers", "status")
+    __slots__ = ("_failure", "_first_by", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "headers", "status")
 
     def __init__(self, line: Line, *, idle_s: float, max_body_bytes: int) -> None:
         self.status = 0  # until the head is there
         self.headers: Mapping[str, str] = {}
         self._line: Line | None = line  # None once the message is whole, has failed or was given up
         self._idle_s = idle_s
+        self._first_by = 0.0  # of the loop's clock
         self._max_body_bytes = max_body_bytes
         self._parts: list[bytes] = []
         self._size = 0
@@ -103,16 +104,21 @@ class WireResponse:
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Yield the body's bytes as they arrive, decompressed, cut anywhere, never empty.
 
-        Raises UpstreamError: TIMEOUT when nothing arrives for `idle_s`, BROKEN when the body is cut or ill-encoded. A stream is not held in memory, so only
+        Raises UpstreamError: TIMEOUT when nothing arrives for `idle_s`, BROKEN when the body is cut or ill-encoded. The first chunk has as long as the head
+        had, where that is longer: many servers send the head at once and then load a model, or read a long prompt. A stream is not held in memory, so only
         a compressed one is bounded (by `max_body_bytes`).
         """
         self._wants = _CHUNK
+        by = self._first_by
         try:
             decoder = decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
             while self._parts or self._line is not None:
                 if self._line is not None and not self._parts:
-                    await self._wait(self._line, self._line.loop.time() + self._idle_s)
-                elif decoder is None:
+                    await self._wait(self._line, max(by, self._line.loop.time() + self._idle_s))
+                by = 0.0
+                if not self._parts:
+                    continue
+                if decoder is None:
                     yield self._take()
                 else:
                     for piece in decoder.decode(self._take()):
@@ -131,6 +137,7 @@ class WireResponse:
 
     async def wait_for_head(self, deadline: float) -> None:
         """Return when `status` and `headers` are there. Raises UpstreamError."""
+        self._first_by = deadline
         if self._line is not None:
             await self._wait(self._line, deadline)
         if self.status == 0 and self._failure is not None:

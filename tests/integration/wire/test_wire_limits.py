@@ -76,6 +76,42 @@ async def test_a_body_that_stops_is_a_time_out_and_the_server_sees_the_end(strea
         assert (caught.value.failure, got) == (Failure.TIMEOUT, [])
 
 
+async def test_a_first_chunk_may_take_as_long_as_the_head_and_those_after_it_as_long_as_between_two() -> None:
+    async def script(session: Session) -> None:
+        await session.request()
+        await session.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        await asyncio.sleep(4 * SHORT_S)
+        await session.send(b"half")
+        await session.until_closed()
+
+    async with serving(script) as peer, wire_to(peer.address) as wire, asyncio.timeout(DEADLINE_S):
+        response = await ask(wire, peer.address, idle_s=SHORT_S)
+        chunks = response.chunks()
+        first = await anext(chunks)
+        told = time.monotonic()
+        with pytest.raises(UpstreamError) as caught:
+            await anext(chunks)
+
+        assert (first, caught.value.failure) == (b"half", Failure.TIMEOUT)
+        assert time.monotonic() - told < PROMPT_S
+
+
+async def test_a_head_without_a_body_is_given_up_after_the_heads_time() -> None:
+    async def script(session: Session) -> None:
+        await session.request()
+        await session.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        await session.until_closed()
+
+    async with serving(script) as peer, wire_to(peer.address) as wire, asyncio.timeout(DEADLINE_S):
+        begun = time.monotonic()
+        response = await ask(wire, peer.address, timeout_s=4 * SHORT_S, idle_s=SHORT_S)
+        with pytest.raises(UpstreamError) as caught:
+            await anext(response.chunks())
+
+        assert caught.value.failure is Failure.TIMEOUT
+        assert time.monotonic() - begun >= 4 * SHORT_S - 0.01
+
+
 async def test_a_connection_that_is_not_accepted_is_a_time_out_of_which_nothing_was_sent() -> None:
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
