@@ -126,6 +126,8 @@ class Reloader:
         self._chat.table = policy.loaded.assembled.table
         self._chat.assessor = policy.assessor
         self._chat.limits = policy.limits
+        if self._chat.second_opinion is not None:
+            self._chat.second_opinion.retire()
         opinion = policy.loaded.assembled.second_opinion
         self._chat.second_opinion = second_opinion_of(policy.loaded.file, opinion, self._wire, self._chat.secret, policy.limits.connect_s)
         self._store.clearance = min(policy.store_clearance, self._started.store_clearance)

@@ -40,7 +40,11 @@ class Scans:
             OVERLOADED.labels(_QUEUE).inc()
             raise OverloadedError("The gateway has more long requests to scan than it can: try again in 5 s.", headers={"retry-after": "5"}) from None
         context = contextvars.copy_context()  # so that what is logged there carries the request's id
-        future = self._pool.submit(partial(context.run, work, *args, **kwargs))
+        try:
+            future = self._pool.submit(partial(context.run, work, *args, **kwargs))
+        except BaseException:
+            self._slots.give(tenant)
+            raise
         future.add_done_callback(_returning(self._slots, tenant, asyncio.get_running_loop()))
         return await asyncio.wrap_future(future)
 

@@ -46,7 +46,7 @@ class OpinionLimits:
 
 @dataclass(slots=True)
 class SecondOpinion:
-    """Asks `reader`, tenants taking turns. A reload makes a new one.
+    """Asks `reader`, tenants taking turns. A reload makes a new one, and retires this.
 
     What was found in a text is remembered for its tenant under a keyed hash, so that a dry run and the request after it, and a request that is sent again,
     are told the same.
@@ -57,6 +57,7 @@ class SecondOpinion:
     secret: bytes = field(repr=False)
     left: LeftAlone = NOTHING_LEFT
     status: str = "ok"
+    _serves: bool = field(default=True, init=False)
     _slots: Slots = field(init=False, repr=False)
     _known: dict[bytes, tuple[Spotted, ...]] = field(default_factory=dict, init=False, repr=False)
 
@@ -64,6 +65,10 @@ class SecondOpinion:
         """Begin well."""
         self._slots = Slots(self.limits.concurrency, places=_PLACES, sharing=True)
         DEGRADED.labels(_PART).set(0)
+
+    def retire(self) -> None:
+        """Let the metric alone from now on, which is another's: those who wait for an answer here are told as before."""
+        self._serves = False
 
     def is_asked_for(self, facts: Facts) -> bool:
         """Say whether a request of these facts is read a second time."""
@@ -126,4 +131,5 @@ class SecondOpinion:
 
     def _set_status(self, status: str) -> None:
         self.status = status
-        DEGRADED.labels(_PART).set(status != "ok")
+        if self._serves:
+            DEGRADED.labels(_PART).set(status != "ok")

@@ -58,7 +58,9 @@ class LeftAlone:
     def holds(self, text: str, spotted: Sequence[Spotted]) -> list[bool]:
         """Say of each whether it lies within an allowed value, or is an address at an allowed domain."""
         spans = [match.span() for match in self.values.finditer(text)] if self.values is not None else []
-        return [any(start <= each.start and each.end <= end for start, end in spans) or self._is_home(text[each.start : each.end]) for each in spotted]
+        starts = [start for start, _ in spans]
+        ends = [0, *(end for _, end in spans)]  # of the last value that begins before: values do not overlap
+        return [each.start < each.end <= ends[bisect_right(starts, each.start)] or self._is_home(text[each.start : each.end]) for each in spotted]
 
     def _is_home(self, found: str) -> bool:
         address = found.strip().lower()

@@ -39,6 +39,7 @@ _HEADERS: Final = FixedHeaders([("content-type", "application/json"), ("accept",
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024  # an entity takes some 150 bytes; more would hold up the event loop
 _MAX_TOKENS: Final = 1024  # of a chat model's answer: one that is cut says nothing
 _MAX_SPOTTED: Final = 10_000
+_MAX_QUOTES: Final = 300  # more than those tokens can say; each is looked for in the text, on the event loop
 _SPACES: Final = re.compile(r"\s+")
 
 _PROMPT: Final = (
@@ -144,7 +145,7 @@ class ModelReader:
             answer.close()
         said = _parsed(_content(_parsed(raw)))
         listed = said.get("findings") if isinstance(said, dict) else None
-        if not isinstance(listed, list) or len(listed) > _MAX_SPOTTED:
+        if not isinstance(listed, list) or len(listed) > _MAX_QUOTES:
             raise _malformed("an object with a list of findings")
         return tuple(spotted for item in listed for spotted in self._quoted(item, text))
 

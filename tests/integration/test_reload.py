@@ -271,13 +271,17 @@ async def test_a_second_opinion_begins_and_ends_with_a_reload(gateway: GatewaySe
         write(tmp_path, config(first, second, more=f'scan: {{second_opinion: {{url: "{reader.base_url}"}}}}'))
         await reload(gateway)
         read = await route(gateway)
+        replaced = gateway.parts.chat.second_opinion
         write(tmp_path, config(first, second))
         await reload(gateway)
         after = await route(gateway)
+        assert replaced is not None
+        replaced._set_status("failing")  # by a request that has waited since then
 
         assert before[0] == 200
         assert (read["label"], after["label"]) == ("confidential", "public")
         assert len(reader.texts) == 1
+        assert REGISTRY.get_sample_value("sluice_degraded", {"part": "second_opinion"}) == 0
 
 
 async def route(gateway: GatewayServer) -> Any:

@@ -85,6 +85,17 @@ async def test_a_caller_that_leaves_frees_the_thread_only_when_it_is_free(pool: 
     assert await waiting == "b"
 
 
+async def test_work_that_no_thread_takes_leaves_its_slot() -> None:
+    closed = ThreadPoolExecutor(1)
+    closed.shutdown()
+    scans = Scans(closed, 1)
+
+    with pytest.raises(RuntimeError):
+        await scans.run("a", 100, lambda: None)
+
+    assert scans._slots.taken == 0
+
+
 def test_a_scan_that_outlives_its_loop_is_no_fault(pool: ThreadPoolExecutor) -> None:
     scans, held, begun = Scans(pool, 1), threading.Event(), threading.Event()
 

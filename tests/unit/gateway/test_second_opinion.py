@@ -127,6 +127,18 @@ async def test_a_failure_is_not_remembered_and_an_answer_ends_it() -> None:
     assert DEGRADED.labels("second_opinion")._value.get() == 0
 
 
+@pytest.mark.parametrize("outcome", [UpstreamError(Failure.BROKEN), ()])
+async def test_one_that_a_reload_replaced_says_nothing_more_in_the_metric(outcome: Any) -> None:
+    old = opinion(Reader(outcome))
+    old.retire()
+    DEGRADED.labels("second_opinion").set(2)
+
+    await asked(old)
+
+    assert DEGRADED.labels("second_opinion")._value.get() == 2
+    assert (old.status == "ok") == (outcome == ())
+
+
 @pytest.mark.parametrize(("own", "requests"), [(0.01, 60.0), (60.0, 0.01)])
 async def test_one_that_hangs_is_given_up_within_its_own_time_and_the_requests(own: float, requests: float) -> None:
     reader = Reader()

@@ -79,6 +79,35 @@ def test_what_only_looks_like_it_is_found(quote: str) -> None:
     assert len(findings_of(sheet, [spotted(quote, sheet.text)], LeftAlone.of(["help@acme.io"], ["home.example"]))) == 1
 
 
+@pytest.mark.parametrize("text", ["help@acme.io and whoever else", "whoever else, and help@acme.io"])
+def test_a_quotation_that_stands_nowhere_is_found_also_where_a_text_begins_with_what_is_left_alone(text: str) -> None:
+    sheet = sheet_of(body(text))
+
+    assert len(findings_of(sheet, [Spotted("person", Tier.LIKELY, 0, 0)], LeftAlone.of(["help@acme.io"], []))) == 1
+
+
+def test_a_value_that_is_left_alone_leaves_what_goes_beyond_it() -> None:
+    sheet = sheet_of(body("ann, bob and ann again"))
+    left = LeftAlone.of(["ann", "bob"], [])
+    spans = [(0, 3), (5, 8), (0, 8), (4, 8), (13, 16), (13, 17), (9, 12)]
+
+    assert [finding.start for finding in findings_of(sheet, [Spotted("person", Tier.LIKELY, *span) for span in spans], left)] == [0, 4, 13, 9]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=20),
+    st.text("ab ", min_size=50, max_size=50),
+    st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=3),
+)
+def test_what_is_left_alone_lies_within_a_value(places: list[tuple[int, int]], text: str, values: list[str]) -> None:
+    left = LeftAlone.of(values, [])
+    assert left.values is not None
+    spans = [match.span() for match in left.values.finditer(text)]
+    found = [Spotted("person", Tier.LIKELY, start, start + size) for start, size in places]
+
+    assert left.holds(text, found) == [any(start <= each.start and each.end <= end for start, end in spans) for each in found]
+
+
 @pytest.mark.parametrize("quote", ["Jane Doe, jane@home.example", "Jane:jane@home.example", "iban DE89370400440532013000@home.example"])
 def test_what_stands_beside_an_address_that_is_left_alone_is_found(quote: str) -> None:
     sheet = sheet_of(body(f"This is {quote}"))

@@ -149,6 +149,14 @@ async def test_a_quotation_that_does_not_stand_there_counts_too() -> None:
     assert await quoted({"kind": "PERSON", "quote": "John"}) == (Spotted("person", Tier.LIKELY, 0, 0),)
 
 
+async def test_more_quotations_than_it_has_tokens_for_are_no_answer() -> None:
+    finding = {"kind": "PERSON", "quote": "Jane"}
+
+    assert await quoted(*[finding] * 300)
+    with pytest.raises(UpstreamError):
+        await quoted(*[finding] * 301)
+
+
 async def test_a_kind_that_it_made_up_is_likely() -> None:
     assert await quoted({"kind": "Jane Doe", "quote": "Jane"}) == (Spotted("entity", Tier.LIKELY, 0, 4),)
 
