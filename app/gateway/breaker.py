@@ -54,12 +54,13 @@ class Breaker:
         self._probed = True
         return True
 
-    def succeeded(self, now: float, *, probe: bool) -> None:
-        """Note a call that was served."""
-        self._in_row = 0
+    def succeeded(self, now: float, *, probe: bool) -> int:
+        """Note a call that was served; return how many failures in a row it ends, for `cut`."""
+        ended, self._in_row = self._in_row, 0
         self._count(now)
         if probe:
             self._close()
+        return ended
 
     def failed(self, now: float, *, probe: bool) -> bool:
         """Note a call that failed; say whether that opened it."""
@@ -73,6 +74,12 @@ class Breaker:
         self._rest_s = min(max(self._rest_s * 2, self.policy.cooldown_s), self.policy.longest_s)
         self._until = now + self._rest_s
         return True
+
+    def cut(self, now: float, ended: int) -> bool:
+        """Note that a call broke off which was taken for served at its first token, and `ended` a row then; say whether that opened it."""
+        self._in_row = max(self._in_row, ended)
+        self._calls -= 1  # it is counted already
+        return self.failed(now, probe=False)
 
     def released(self, *, probe: bool) -> None:
         """Note a call that said nothing of the deployment."""

@@ -39,12 +39,13 @@ _NOBODY: dict[str, float] = {}
 class Lease:
     """One call to a deployment, from before it is made until its answer is read or given up: `end` in every case."""
 
-    __slots__ = ("_ended", "_reserved", "_vital", "probe", "started", "waited_s")
+    __slots__ = ("_ended", "_ended_row", "_reserved", "_vital", "probe", "started", "waited_s")
 
     def __init__(self, vital: Vital, reserved: int, *, probe: bool, started: float) -> None:
         self._vital = vital
         self._reserved = reserved
         self._ended = False
+        self._ended_row = 0  # failures in a row that this answer ended
         self.probe = probe
         self.started = started
         self.waited_s = 0.0  # of the time since, in a line of the gateway's own
@@ -54,7 +55,7 @@ class Lease:
         vital = self._vital
         now = vital.clock()
         took = now - self.started
-        vital.answered(now, took, stream=stream, probe=self.probe)
+        self._ended_row = vital.answered(now, took, stream=stream, probe=self.probe)
         self.probe = False
         return took
 
@@ -65,7 +66,7 @@ class Lease:
 
     def cut(self) -> None:
         """Note that a stream broke off after its first token."""
-        self._vital.cut()
+        self._vital.cut(self._ended_row)
 
     def end(self, usage: Usage | None = None, *, served: bool = True) -> None:
         """Settle what was reserved against what was used; without a count the reservation stands if anything was `served`. Idempotent."""
@@ -150,14 +151,15 @@ class Vital:
         if self._allowance is not None:
             self._allowance.settle(unused, self.clock())
 
-    def answered(self, now: float, took_s: float, *, stream: bool, probe: bool) -> None:
-        """Note an answer and how long it took."""
+    def answered(self, now: float, took_s: float, *, stream: bool, probe: bool) -> int:
+        """Note an answer and how long it took; return how many failures in a row it ends."""
         self._ok.inc()
-        self.breaker.succeeded(now, probe=probe)
+        ended = self.breaker.succeeded(now, probe=probe)
         if probe:
             self._note_back()
         self._vitals.note_well(self.name)
         self._measure(now, took_s, stream=stream)
+        return ended
 
     def failed(self, error: UpstreamError, *, probe: bool, fair: bool) -> None:
         """Note a failure."""
@@ -182,10 +184,10 @@ class Vital:
         if opened:
             self._open(now, reason)
 
-    def cut(self) -> None:
-        """Note an answer that was counted as one, and then broke off."""
+    def cut(self, ended: int) -> None:
+        """Note an answer that was counted as one, when it `ended` a row of failures, and then broke off."""
         now = self.clock()
-        if self.breaker.failed(now, probe=False):
+        if self.breaker.cut(now, ended):
             self._open(now, RestReason.FAILURES)
 
     def learn(self, seconds: float) -> None:

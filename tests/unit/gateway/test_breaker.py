@@ -50,6 +50,28 @@ def test_a_rate_of_failures_opens_it_once_there_are_enough_calls() -> None:
     assert breaker.failed(5, probe=False)
 
 
+def test_three_answers_in_a_row_that_break_off_open_it() -> None:
+    breaker = Breaker(POLICY)
+
+    assert [breaker.cut(turn, breaker.succeeded(turn, probe=False)) for turn in range(3)] == [False, False, True]
+
+
+def test_an_answer_that_breaks_off_counts_once() -> None:
+    breaker = Breaker(BreakerPolicy(failures=100, rate=0.6, calls=10))
+    for _ in range(4):
+        breaker.succeeded(0, probe=False)
+
+    assert [breaker.cut(0, breaker.succeeded(0, probe=False)) for _ in range(6)] == [False] * 5 + [True]
+
+
+def test_a_probe_that_breaks_off_opens_it_again() -> None:
+    breaker = opened()
+    assert breaker.probe(6)
+
+    assert breaker.cut(7, breaker.succeeded(6, probe=True))
+    assert breaker.rests_s(7) == 5
+
+
 def test_failures_older_than_the_window_do_not_count() -> None:
     breaker = Breaker(POLICY)
     for _ in range(4):
