@@ -55,11 +55,12 @@ class Room:
         return Seat(slots, call.tenant, first=first, waited_s=waited_s)
 
     def _slots_of(self, call: Call) -> Slots:
-        """Return the deployment's slots; those of another number, from before a reload, go with the last that holds one."""
-        name, limit = call.deployment.name, call.deployment.slots or 1
+        """Return the deployment's slots, of which none is kept where nothing confidential goes; those from before a reload go with the last that holds one."""
+        deployment = call.deployment
+        name, limit = deployment.name, deployment.slots or 1
+        reserved = max(1, limit // _RESERVED_SHARE) if limit > 1 and deployment.clearance is Label.CONFIDENTIAL else 0
         slots = self._slots.get(name)
-        if slots is None or slots.limit != limit:
-            reserved = max(1, limit // _RESERVED_SHARE) if limit > 1 else 0
+        if slots is None or (slots.limit, slots.reserved) != (limit, reserved):
             slots = self._slots[name] = Slots(limit, places=self._places, reserved=reserved, sharing=True)
         return slots
 

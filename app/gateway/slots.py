@@ -102,6 +102,7 @@ class Slots:
 
     def __init__(self, limit: int, *, places: int, reserved: int = 0, sharing: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
+        self.reserved = reserved
         self._limit_of_others = max(1, limit - reserved)
         self.places = places
         self._sharing = sharing

@@ -89,6 +89,17 @@ async def test_ordinary_requests_leave_slots_for_confidential_ones() -> None:
     assert not caught.value.sent
 
 
+async def test_no_slot_is_kept_where_nothing_confidential_goes_nor_after_a_reload_that_says_so() -> None:
+    served = lane(room=Room(places=0))
+    cloud = replace(HOME, clearance=Label.INTERNAL)
+    held = [await served.open(call(label=Label.PUBLIC))]
+
+    held += [await served.open(call(label=Label.PUBLIC, deployment=cloud)) for _ in range(2)]
+
+    with pytest.raises(UpstreamError):
+        await served.open(call(label=Label.PUBLIC, deployment=cloud))
+
+
 async def test_confidential_requests_go_before_ordinary_ones() -> None:
     served, order = lane(), list[Label]()
     held = [await served.open(call()), await served.open(call())]
