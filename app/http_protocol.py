@@ -7,7 +7,8 @@ end and for a caller to read.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, cast
+from collections import deque
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import httptools
@@ -39,6 +40,8 @@ _INVALID = InvalidRequestError("This is not valid HTTP/1.1: the request was not 
 _HOT_URL = b"/v1/chat/completions"
 _HOT = (_HOT_URL.decode(), _HOT_URL, b"")
 
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
 _TIMER_SLACK_S = 0.001  # uvloop's timers have whole milliseconds
 
 log = get_logger("access")
@@ -51,6 +54,9 @@ class _Ignored(list[tuple[bytes, bytes]]):
         """Keep nothing."""
 
 
+_IGNORED = _Ignored()
+
+
 class HeldHttpProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -60,7 +66,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
 
     head_s = 30.0
 
-    cycle: HeldCycle
+    cycle: HeldCycle  # type: ignore[assignment] # in place of uvicorn's
 
     def __init__(self, *args: Any, write_idle_s: float = 60.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,6 +82,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
         self._ending = False
         self._idle_since: float | None = None  # None while a request is served
+        self._waiting: deque[HeldCycle] = deque()  # requests that came before the one before was answered, the newest first
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin; the first head's time runs from here."""
@@ -88,8 +95,14 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self.resume_writing()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
-        super().connection_lost(exc)
+        self.connections.discard(self)
         cycle = self.cycle
+        if cycle is not None:
+            cycle.disconnected = not cycle.response_complete
+            cycle.wake()
+        if exc is None:
+            self.transport.close()
+        self.parser = None
         if cycle is not None and cycle.on_gone is not None:
             cycle.on_gone()
 
@@ -99,9 +112,21 @@ class HeldHttpProtocol(HttpToolsProtocol):
             return
         self._fed = len(data)
         self._held += self._fed
-        super().data_received(data)
+        self._idle_since = None
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()  # which no browser asks an API for: what follows is not read
         if self._held:
             self._bound_what_waits()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def on_headers_complete(self) -> None:
         """Freeze the head and begin its request."""
@@ -115,23 +140,19 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._begin_request()
         if self._ending or (self._drain is not None and self._drain.begun):
             _make_last(self.cycle)
-        self.headers = _Ignored()
+        self.headers = _IGNORED
 
     def on_body(self, body: bytes) -> None:
         """Hand on a part of the body."""
         self._held = 0
-        super().on_body(body)
+        self.cycle.feed(body)
 
     def on_message_complete(self) -> None:
         """End a request, and say in its scope that reading its body does not wait."""
         self._held = 0
         self._in_body = False
-        self.scope["sluice_whole"] = True  # type: ignore[typeddict-unknown-key] # the gateway's own key
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's own words
-        """Answer what could not be parsed."""
-        self._refuse(self._refusal)
+        self.cycle.scope["sluice_whole"] = True
+        self.cycle.end()
 
     def pause_writing(self) -> None:
         """Hold the sender, and look from time to time whether the caller reads at all."""
@@ -159,8 +180,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._waiting:
+            self._serve(self._waiting.pop())
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -185,24 +206,39 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
-    def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
-
     def _begin_request(self) -> None:
-        """Complete the scope (ASGI's HTTP specification), and serve the request, or keep it until the one before it is answered."""
-        parser, scope = self.parser, cast("dict[str, Any]", self.scope)
+        """Make the scope (ASGI's HTTP specification), and serve the request, or keep it until the one before it is answered."""
+        parser = self.parser
         version = parser.get_http_version()
-        scope["http_version"] = version
-        scope["method"] = parser.get_method().decode("ascii")
-        scope["path"], scope["raw_path"], scope["query_string"] = _HOT if self.url == _HOT_URL else _split(self.url)
-        self._idle_since = None
+        path, raw_path, query = _HOT if self.url == _HOT_URL else _split(self.url)
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "scheme": self.scheme,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": self.app_state.copy(),
+        }
         before = self.cycle
-        self.cycle = scope["sluice_cycle"] = HeldCycle(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._serve(cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self._waiting.appendleft(cycle)
+
+    def _serve(self, cycle: HeldCycle) -> None:
+        task = self.loop.create_task(self.app(cycle.scope, cycle.receive, cycle.send))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(cycle.ended)
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -235,7 +271,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete and not self._in_body:
             cycle.keep_alive = False  # that answer ends the connection
             return
-        if self._in_body and (cycle.response_started or self.pipeline):
+        if self._in_body and (cycle.response_started or self._waiting):
             self.transport.close()
             return
         request_id = "req_" + secrets.token_hex(12)

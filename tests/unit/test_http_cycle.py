@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,18 +24,14 @@ class Transport:
 
 def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = True) -> tuple[HeldCycle, list[str]]:
     ended: list[str] = []
-    log = logging.getLogger("test")
     protocol = SimpleNamespace(
-        scope={"type": "http", "method": method},
         transport=transport,
         flow=FlowControl(cast("asyncio.Transport", transport)),
-        logger=log,
-        access_logger=log,
         server_state=SimpleNamespace(default_headers=[(b"date", b"today")]),
         expect_100_continue=False,
         on_response_complete=lambda: ended.append("ended"),
     )
-    return HeldCycle(cast("Any", protocol), keep_alive=keep_alive), ended
+    return HeldCycle(cast("Any", protocol), {"type": "http", "method": method}, keep_alive=keep_alive), ended
 
 
 def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
@@ -150,11 +145,11 @@ async def test_an_answer_in_one_message_leaves_in_one_write() -> None:
 
 async def test_a_whole_body_is_taken_once_without_asking() -> None:
     cycle, _ = cycle_of(Transport())
-    cycle.body, cycle.more_body = bytearray(b"all"), False
-    cycle.message_event.set()
+    cycle.feed(b"a")
+    cycle.feed(b"ll")
+    cycle.end()
 
-    assert cycle.take_body() == b"all"
-    assert (bytes(cycle.body), cycle.message_event.is_set()) == (b"", False)
+    assert [cycle.take_body(), cycle.take_body()] == [b"all", b""]
 
 
 @pytest.mark.parametrize("state", ["more_body", "disconnected", "response_complete", "waiting_for_100_continue"])

@@ -185,7 +185,7 @@ async def test_a_head_that_drips_is_not_given_more_time(echo: Echo, monkeypatch:
                 if reader.at_eof():
                     break
 
-        assert reader.at_eof()
+        assert reader.at_eof() or reader.exception() is not None  # reset, where a byte came after the end
         writer.close()
 
 
