@@ -31,8 +31,8 @@ _WORD = re.compile(r"[A-Za-z0-9]")
 _REACH = 512  # code points before its end in which a match's start is looked for
 _MAX_SEARCHES = 2_000  # in one layer, some 20 us each; further matches are told by their last character
 _GAP_CHARS = 8  # of white space between two words of a phrase
-_AT = re.compile(r" ?(?:\(at\)|\[at\]|\bat\b) ?")
-_DOT = re.compile(r" ?(?:\(dot\)|\[dot\]|\bdot\b) ?")
+_AT = re.compile(r" ?(?:\(at\)|\[at\]|\{at\}|\bat\b) ?")
+_DOT = re.compile(r" ?(?:\(dot\)|\[dot\]|\{dot\}|\bdot\b) ?")
 
 
 @dataclass(frozen=True, slots=True)

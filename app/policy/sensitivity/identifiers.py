@@ -22,6 +22,8 @@ _ROLE = re.compile(
 _FILLER = re.compile(r"(?i)(?:abc|xyz|foo|bar|baz|test|user|([a-z])\1*)@(?:abc|xyz|foo|bar|baz|test|([a-z])\2*)\.[a-z]{2,3}")
 _MACHINE = re.compile(r"(?i)\.gserviceaccount\.com$|@users\.noreply\.github\.com$|@[\d.]+[a-z-]*$|^git@|@\d+x\.")
 
+_DOT = r"(?: ?(?:\(dot\)|\[dot\]|\{dot\}|\bdot\b) ?|\.)"
+_AT_OR_DOT = re.compile(r"(?i) ?(?:[(\[{](?:at|(dot))[)\]}]|(\bdot\b)) ?")
 _APART = r"[ .\t\r\n_/|-]{1,4}"  # what stands between the groups of a number in lines, cells and columns
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -30,7 +32,15 @@ _WALLET_BITS = 200
 
 def email(match: re.Match[str]) -> Tier | None:
     """Check an e-mail address: a file name is none, and one that RFC 2606 keeps for examples is only a hint, or none where it names no person either."""
-    text = match[0]
+    return _address(match[0])
+
+
+def bracketed_email(match: re.Match[str]) -> Tier | None:
+    """Check an e-mail address whose sign, and dots perhaps, are words in brackets."""
+    return _address(_AT_OR_DOT.sub(lambda sign: "." if sign[1] or sign[2] else "@", match[0]))
+
+
+def _address(text: str) -> Tier | None:
     if text.rpartition(".")[2].lower() in _FILE_ENDINGS or _MACHINE.search(text) or _FILLER.fullmatch(text):
         return None
     reserved = _RESERVED_HOST.search(text) is not None
@@ -84,9 +94,23 @@ PATTERNS = (
         caseless=True,
     ),
     Pattern(
+        "email",
+        r"\w ?[(\[{]at[)\]}] ?\w",
+        re.compile(
+            r"(?i)(?<![\w.%+-])[a-z0-9_%+-][a-z0-9._%+-]{0,63} ?(?:\(at\)|\[at\]|\{at\}) ?"
+            rf"(?:[a-z0-9][a-z0-9-]{{0,62}}{_DOT}){{1,4}}[a-z]{{2,24}}(?![a-z0-9])"
+        ),
+        bracketed_email,
+        behind=80,
+        ahead=260,
+        caseless=True,
+    ),
+    Pattern(
         "payment_card",
         r"\b\d(?:[ -]?\d){11}",
-        re.compile(rf"(?<!\d)(?<!\d[._/-])(?:{checks.GROUPED_CARD}|\d(?:[ -]?\d){{11,18}})(?!\d|\.\d)"),
+        re.compile(
+            rf"(?<!\d)(?<!\d[._/-])(?:{checks.GROUPED_CARD}|\d(?:[ -]?\d){{11,18}})(?!\d|\.(?!0{{1,2}}(?!\d))\d)"
+        ),  # 4111111111111111.0 is what a table makes of one
         checks.card,
         behind=60,
         ahead=60,
