@@ -16,6 +16,7 @@ _SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
 _BYTE = 256
 _FIRST_TOKEN = ord("!")  # the character of token 0 in OpenAI's vocabularies (tiktoken), which the other printable ones follow
 _DIGITS = "0123456789"
+_EXPONENT = re.compile(r"(?<![\w.])(?=[\d.]{8})\d{1,40}(?:\.\d{1,40})?[eE]\+?\d{1,2}(?![\w.])")  # as some programs write whole numbers
 _MIN_BYTES = 8  # a shorter run of small integers is a list of numbers
 _MIN_TOKENS = 4  # a prompt as token numbers; shorter lists of integers are figures
 _MAX_NODES = 200_000  # a body of more values says nothing that a person wrote; walking on would cost memory and seconds
@@ -250,6 +251,12 @@ class Walk:
 
         Numbers are left out: by chance two figures in a row are a card's number.
         """
+        for written in _EXPONENT.finditer(text):
+            self.nodes_left -= 1
+            if self.nodes_left < 0:
+                self.opaque.append(Opaque("structure", self.scalars[index].position))
+                return False
+            self.number(_spelled(float(written[0])), self.scalars[index].position, None)
         if text.lstrip()[:1] not in {"{", "["}:
             if type(text) is str:
                 self.argued.append((index, _WHOLE))

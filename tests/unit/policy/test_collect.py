@@ -314,6 +314,27 @@ def test_a_schema_gives_a_function_nothing() -> None:
     assert argued(body) == []
 
 
+@pytest.mark.parametrize("spelled", ["4.111111111111111e15", "4111111111111111e0", "4.111111111111111E+15", "4111111111111110.0e0", "41111111.11111111e08"])
+@pytest.mark.parametrize("given", ['{{"card": {}}}', '{{"card\\n": {}}}', "card={};"])
+def test_whole_numbers_that_a_function_is_given_are_taken_as_a_person_would_write_them(spelled: str, given: str) -> None:
+    texts = [scalar.text for scalar in collect(called(given.format(spelled))).scalars]
+
+    assert str(int(float(spelled))) in texts
+
+
+@pytest.mark.parametrize("spelled", ["1e15", "4.1e15", "1.5", "4.111111111111111e-15", "a4.111111111111111e15", "4.111111111111111e15b", "0x4111111111e15"])
+def test_other_numbers_stand_as_they_are(spelled: str) -> None:
+    collected = collect(called(f'{{"n": {spelled}}}'))
+
+    assert [scalar.text for scalar in collected.scalars if scalar.text.isdigit()] == ["4111", "1111"]
+
+
+def test_more_numbers_than_are_walked_cannot_be_scanned_where_a_function_is_given_them() -> None:
+    body = called(" ".join(["4.1111111e9"] * 200_001))
+
+    assert [part.position for part in collect(body).opaque] == ["messages[0].tool_calls[0].function.arguments"]
+
+
 def test_more_texts_than_are_walked_cannot_be_scanned_where_a_function_is_given_them() -> None:
     body = called('["' + '","'.join("a" * 200_001) + '"]')
 
