@@ -112,22 +112,30 @@ class ChatGateway:
 
     async def recall(self, name: bytes, tenant: Tenant, receipt: Receipt) -> Reply | None:
         """Return the stored answer to a body that was decided over before, as `run` would; None where it has to be read and decided over."""
+        decision = self.recallable(name, tenant)
+        if decision is None:
+            return None
+        start = time.perf_counter()
+        stored = await Place(self.cache, self.flights, decision.key, _PLAIN, self.limits.cache_ttl_s).find_stored()
+        return None if stored is None else self.replay(decision, stored, receipt, start)
+
+    def recallable(self, name: bytes, tenant: Tenant) -> Decision | None:
+        """Return what was decided over a body, where nothing has happened since that could decide otherwise."""
         decision = self.decisions.find(name, self.table, self.assessor)
         if decision is None or self.cache is None or self.second_opinion is not None or self.vitals.resting():
             return None
         if self.conversations is not None and self.conversations.marks.may_hold(tenant.key_id):
             return None
-        start = time.perf_counter()
-        place = Place(self.cache, self.flights, decision.key, _PLAIN, self.limits.cache_ttl_s)
-        stored = await place.find_stored()
-        if stored is None:
-            return None
+        return decision
+
+    def replay(self, decision: Decision, stored: StoredAnswer, receipt: Receipt, start: float) -> Reply:
+        """Return a stored answer, and account for it; `start` is when it was looked for (time.perf_counter)."""
         receipt.facts = decision.facts
         receipt.assess_s = 0.0
         for kind in decision.facts.kinds:
             FINDINGS.labels(kind).inc()
         self._note_route(receipt, decision.facts, decision.rule, decision.assessor)
-        self._note_look_up(place, receipt, start)
+        self._note_look_up(receipt, CacheState.HIT, start)
         return _replayed(receipt, stored, stream=decision.stream)
 
     @staticmethod
@@ -165,15 +173,15 @@ class ChatGateway:
     async def _find(self, place: Place, receipt: Receipt, deadline: float, *, stream: bool) -> StoredAnswer | None:
         start = time.perf_counter()
         stored = await place.find(join=not stream, wait_s=max(0.0, deadline - asyncio.get_running_loop().time()))
-        self._note_look_up(place, receipt, start)
+        self._note_look_up(receipt, place.state, start)
         return stored
 
     @staticmethod
-    def _note_look_up(place: Place, receipt: Receipt, start: float) -> None:
-        receipt.cache = place.state
-        if place.state is not CacheState.BYPASS:
+    def _note_look_up(receipt: Receipt, state: CacheState, start: float) -> None:
+        receipt.cache = state
+        if state is not CacheState.BYPASS:
             receipt.cache_s = time.perf_counter() - start
-        CACHE.labels(place.state).inc()
+        CACHE.labels(state).inc()
 
     def _note_route(self, receipt: Receipt, facts: Facts, rule: str, assessor: Assessor) -> None:
         receipt.rule = rule

@@ -56,6 +56,11 @@ class Decision(NamedTuple):
     stream: bool
 
 
+def is_plain(headers: Mapping[str, str]) -> bool:
+    """Say whether a request's headers leave it to the body what is decided."""
+    return DECIDING.isdisjoint(headers) and headers.get("content-type", "application/json") == "application/json"
+
+
 class Decisions:
     """The newest decisions of one configuration, `limit` at most; one used again is new. For one event loop."""
 
@@ -68,9 +73,9 @@ class Decisions:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def name(self, tenant: Tenant, headers: Mapping[str, str], raw: bytes) -> bytes | None:
-        """Return what a body is known by, or None where more than its bytes decides. Takes 2 µs for 1 KB."""
-        if len(raw) > _MAX_BYTES or not DECIDING.isdisjoint(headers) or headers.get("content-type", "application/json") != "application/json":
+    def name(self, tenant: Tenant, raw: bytes) -> bytes | None:
+        """Return what a body is known by whose headers say nothing (`is_plain`), or None where it is too long. Takes 2 µs for 1 KB."""
+        if len(raw) > _MAX_BYTES:
             return None
         whose = tenant.key_id.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(b"%d:%b" % (len(whose), whose), key=self._secret, digest_size=16, person=b"sluice/decided/1")

@@ -10,6 +10,7 @@ from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
 from app.gateway.bounds import read_bounds
 from app.gateway.cache_control import parse_cache_control
+from app.gateway.decided import is_plain
 from app.gateway.hints import read_hints, read_tags
 from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.receipt import Receipt
@@ -84,7 +85,7 @@ class ChatEndpoint:
 
     async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt) -> Reply:
         gateway = self.gateway
-        name = None if gateway.cache is None else gateway.decisions.name(tenant, headers, raw)
+        name = None if gateway.cache is None or not is_plain(headers) else gateway.decisions.name(tenant, raw)
         if name is not None:
             known = await gateway.recall(name, tenant, receipt)
             if known is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.domain import Complexity, ComplexityTier, Facts, Finding, Hints, Label, LaneName, Tenant, Tier
 from app.domain_routing import Choice, Condition, RoutingTable
 from app.gateway.chat import ChatGateway, ChatLimits
-from app.gateway.decided import DECIDING, Decision, Decisions
+from app.gateway.decided import DECIDING, Decision, Decisions, is_plain
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans
 from app.gateway.taint import Conversations
@@ -57,7 +57,7 @@ class Asking:
 
     async def __call__(self, raw: bytes, headers: dict[str, str], tenant: Tenant) -> tuple[Any, ...]:
         chat, receipt = self.chat, Receipt()
-        name = chat.decisions.name(tenant, headers, raw)
+        name = chat.decisions.name(tenant, raw) if is_plain(headers) else None
         reply = None if name is None else await chat.recall(name, tenant, receipt)
         self.recalled += reply is not None
         if reply is None:
@@ -121,7 +121,7 @@ async def test_what_is_asked_a_third_time_is_not_read_again() -> None:
     assert answers[1] == answers[2]
 
 
-@pytest.mark.parametrize("change", ["rest", "reload", "marks", "tenant", "header", "assessor", "opinion", "expired"])
+@pytest.mark.parametrize("change", ["rest", "reload", "marks", "tenant", "assessor", "opinion", "expired"])
 async def test_what_could_change_a_decision_makes_it_anew(change: str) -> None:
     gateway = Asking(remembers=True)
     for _ in range(2):
@@ -140,9 +140,10 @@ async def test_what_could_change_a_decision_makes_it_anew(change: str) -> None:
         chat.second_opinion = object()
     elif change == "expired":
         chat.cache = FakeCache()
-    name = chat.decisions.name(Tenant("u", "key:u") if change == "tenant" else TENANT, {"x-sensitivity": "internal"} if change == "header" else {}, raw_body())
+    name = chat.decisions.name(Tenant("u", "key:u") if change == "tenant" else TENANT, raw_body())
 
-    assert name is None or await chat.recall(name, TENANT, Receipt()) is None
+    assert name is not None
+    assert await chat.recall(name, TENANT, Receipt()) is None
 
 
 @pytest.mark.parametrize("asked", [raw_body("Charge 4111 1111 1111 1111."), raw_body(store=True)])
@@ -232,15 +233,16 @@ async def test_what_is_kept_holds_no_text(*, reads: bool) -> None:
 def test_a_long_body_or_one_of_another_type_has_no_name() -> None:
     decisions = Decisions()
 
-    assert decisions.name(TENANT, {}, b"x" * 65_537) is None
-    assert decisions.name(TENANT, {"content-type": "text/plain"}, b"x") is None
-    assert decisions.name(TENANT, {"content-type": "application/json"}, b"x") == decisions.name(TENANT, {}, b"x")
+    assert decisions.name(TENANT, b"x" * 65_537) is None
+    assert not is_plain({"content-type": "text/plain"})
+    assert is_plain({"content-type": "application/json"})
+    assert not any(is_plain({name: "internal"}) for name in DECIDING)
 
 
 def test_names_tell_tenants_and_processes_apart() -> None:
     one = Decisions()
 
-    names = {one.name(Tenant("n", "a"), {}, b"bc"), one.name(Tenant("n", "ab"), {}, b"c"), Decisions().name(Tenant("n", "a"), {}, b"bc")}
+    names = {one.name(Tenant("n", "a"), b"bc"), one.name(Tenant("n", "ab"), b"c"), Decisions().name(Tenant("n", "a"), b"bc")}
 
     assert len(names) == 3
 
