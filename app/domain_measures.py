@@ -29,8 +29,7 @@ class Cuts:
 CUTS = Cuts()
 
 
-@dataclass(frozen=True, slots=True)
-class Complexity:
+class Complexity(NamedTuple):
     """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score).
 
     `cuts` are those that gave the tier where no hint did: they may move between requests, so they are part of what a decision is made from.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import CUTS, Complexity, ComplexityTier, Cuts
 from app.policy.complexity_words import CONTINUATIONS
-from app.policy.lexicon import BUILT_IN, Lexicon, split
+from app.policy.lexicon import BUILT_IN, SIGNALS, Lexicon, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _FOREIGN_MARKS = re.compile(
 )
 _BULLET = re.compile(rb"\n(?:[-*] |[1-4]\.|\xe2\x80\xa2 )")
 _DIGIT_RUNS = bytes.maketrans(bytes(set(range(256)) - set(b"0123456789")), b" " * 246)
-_NO_MARKS = bytes(set(range(256)) - set(b",?=^+*(){};`\n\\"))
+_NO_MARKS = bytes(set(range(256)) - set(b",?=^+*(){};`\n\\0123456789"))
 # The first byte of a kana, an ideograph or a Korean syllable in UTF-8.
 _NO_IDEOGRAPHS = bytes(set(range(256)) - set(range(0xE3, 0xEE)))
 _WORDS_PER_IDEOGRAPH = 0.67
@@ -72,8 +72,9 @@ _ENOUGH: dict[str, float] = {
     "constraints": 5,
     "technical": 3,
 }
-_NOTHING: dict[str, float] = dict.fromkeys((*_ENOUGH, "simple"), 0)
-_PART = itemgetter(0)
+_LENGTH, _CLAUSES, _PARTS, _QUANTITIES = map(SIGNALS.index, ("length", "clauses", "parts", "quantities"))
+_MATHEMATICS, _CODE, _SIMPLE = map(SIGNALS.index, ("mathematics", "code", "simple"))
+_PART, _SHARE = itemgetter(0), itemgetter(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,15 @@ class Scale:
     lexicon: Lexicon = field(default=BUILT_IN, repr=False)
     own: Mapping[str, int] = field(default_factory=dict)
     target: Target | None = None
+    # What is weighed: where it stands in the lexicon's counts, its name, what it weighs, and how much of it is enough.
+    weighed: tuple[tuple[int, str, float, float], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out what is weighed."""
+        enough = {**_ENOUGH, **self.own}
+        names = ((place, name) for place, name in enumerate(self.lexicon.names) if name in enough)
+        weighed = tuple((place, name, self.weights[name], enough[name]) for place, name in names if self.weights.get(name))
+        object.__setattr__(self, "weighed", weighed)  # the class is frozen
 
 
 SCALE = Scale()
@@ -112,67 +122,78 @@ def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | 
     text = turns[0] if turns else ""
     if len(text) <= _CONTINUATION_CHARS:
         text = next((turn for turn in turns if not is_continuation(turn)), text)
-    found = signals(text, scale=scale)
-    discount = 1 - scale.simple_discount * found.pop("simple")
-    weight_of = scale.weights.get
+    counts, simple = count(text, scale)
     logs: list[tuple[float, str]] = []
-    for name, value in found.items():
-        if value:
-            logs.append((-log1p(-min(weight_of(name, 0.0) * value, _MOST)), name))
-    total = fsum([part for part, _ in logs])
+    for place, name, weight, enough in scale.weighed:
+        found = counts[place]
+        if found:
+            logs.append((-log1p(-min(weight * min(1.0, found / enough), _MOST)), name))
     cuts = scale.cuts if cuts is None else cuts
-    if total == 0:
+    if not logs:
         return Complexity(0.0, hint or cuts.tier(0.0), cuts=cuts)
-    factor = -expm1(-total) * discount / total
+    total = fsum(map(_PART, logs))
+    factor = -expm1(-total) * (1 - scale.simple_discount * simple) / total
     logs.sort(key=_PART, reverse=True)
-    shares = tuple([(name, part * factor) for part, name in logs if part])
-    whole = fsum([share for _, share in shares])
+    shares = tuple([(name, part * factor) for part, name in logs])
+    whole = fsum(map(_SHARE, shares))
     return Complexity(whole, hint or cuts.tier(whole), shares, cuts)
 
 
-def signals(text: str, *, scale: Scale = SCALE) -> dict[str, float]:
-    """Return each signal's strength in 0..1."""
+def count(text: str, scale: Scale) -> tuple[list[float], float]:
+    """Return how much of each signal of the scale's lexicon a text has, in the order of its names, and how far it is a short, simple ask, in 0..1."""
     if len(text) > 2 * _SAMPLE_CHARS:
         text = f"{text[:_SAMPLE_CHARS]}\n{text[-_SAMPLE_CHARS:]}"
-    low = text.lower()
-    raw = low.encode("utf-8", "surrogatepass")
-    spaced = raw if len(raw) == len(low) else _FOREIGN_MARKS.sub(" ", low).encode("utf-8", "surrogatepass")
-    words = split(spaced)
-    size = float(len(words))
-    questions = 0
-    seen: dict[str, float] = {**_NOTHING, **dict.fromkeys(scale.own, 0)} if scale.own else _NOTHING.copy()
-    if spaced is not raw:
-        size += len(spaced.translate(None, _NO_IDEOGRAPHS)) * _WORDS_PER_IDEOGRAPH
-        questions = raw.count(_QUESTION)
-        seen["mathematics"] = 0.5 * sum(map(raw.count, _SYMBOLS))
-    scale.lexicon.count(low, raw, words, seen, is_short=size < _NOT_SHORT_WORDS)
-    _count_marks(raw, seen, questions)
+    if text.isascii():
+        raw = text.encode()
+        words = split(raw)
+        size = float(len(words))
+        counts = scale.lexicon.count(text, raw, words, is_short=size < _NOT_SHORT_WORDS)
+    else:
+        text = text.lower()
+        raw = text.encode("utf-8", "surrogatepass")
+        spaced = _FOREIGN_MARKS.sub(" ", text).encode("utf-8", "surrogatepass")
+        words = split(spaced)
+        size = len(words) + len(spaced.translate(None, _NO_IDEOGRAPHS)) * _WORDS_PER_IDEOGRAPH
+        counts = scale.lexicon.count(text, raw, words, is_short=size < _NOT_SHORT_WORDS)
+        counts[_MATHEMATICS] += 0.5 * sum(map(raw.count, _SYMBOLS))
+    _count_marks(raw, counts)
     if size > _FEWEST_WORDS:
-        seen["length"] = log1p(size) - _LEAST_LENGTH
-    simple = seen.pop("simple")
-    enough = {**_ENOUGH, **scale.own} if scale.own else _ENOUGH
-    for name, value in seen.items():
-        if value:
-            seen[name] = min(1.0, value / enough[name])
-    seen["simple"] = min(1.0, (_NOT_SHORT_WORDS - size) / (_NOT_SHORT_WORDS - _SHORT_WORDS)) if simple and size < _NOT_SHORT_WORDS else 0.0
-    return seen
+        counts[_LENGTH] = log1p(size) - _LEAST_LENGTH
+    if counts[_SIMPLE] and size < _NOT_SHORT_WORDS:
+        return counts, min(1.0, (_NOT_SHORT_WORDS - size) / (_NOT_SHORT_WORDS - _SHORT_WORDS))
+    return counts, 0.0
 
 
-def _count_marks(raw: bytes, seen: dict[str, float], questions: int) -> None:
-    """Add to each signal's count what the marks of a text say; `questions` are those that it has beside its ASCII.
+def _count_marks(raw: bytes, counts: list[float]) -> None:
+    """Add to each signal's count what the marks of a text say.
 
-    Most are counted in what is left when letters, digits and spaces are taken out, a twentieth of the text. Marks of more than one character are counted
-    in the text itself, and only where their rarest character is left.
+    All but those of other scripts are counted in what is left when letters and spaces are taken out, a twentieth of the text. Where that is commas and
+    question marks alone, as in most prose, nothing more is looked for.
     """
     marks = raw.translate(None, _NO_MARKS)
-    count, whole = marks.count, raw.count
-    questions += count(b"?")
-    symbols = count(b"=") + count(b"^")
-    code = 0.25 * (count(b"{") + count(b"}") + count(b";"))
+    commas, questions = marks.count(b","), marks.count(b"?")
+    counts[_CLAUSES] = 1.3 * counts[_CLAUSES] + 0.5 * commas
+    counts[_QUANTITIES] *= 0.5
+    if commas + questions < len(marks):
+        _count_rarer(raw, marks, counts)
+    if not raw.isascii():
+        questions += raw.count(_QUESTION)
+    if questions > 1:
+        counts[_PARTS] += questions - 1
+
+
+def _count_rarer(raw: bytes, marks: bytes, counts: list[float]) -> None:
+    """Add what digits, line breaks, and the marks of mathematics and code say.
+
+    Marks of more than one character are counted in the text itself, and only where their rarest character is left.
+    """
+    left, whole = marks.count, raw.lower().count
+    symbols = left(b"=") + left(b"^")
+    code = 0.25 * (left(b"{") + left(b"}") + left(b";"))
     if b"\n" in marks:
-        seen["parts"] += len(_BULLET.findall(raw))
+        counts[_PARTS] += len(_BULLET.findall(raw))
         if b"\n\n" in marks:
-            seen["parts"] += 0.5 * whole(b"\n\n")
+            counts[_PARTS] += 0.5 * whole(b"\n\n")
     if b"(" in marks:
         symbols += whole(b"o(")
         if b"()" in marks:
@@ -185,13 +206,10 @@ def _count_marks(raw: bytes, seen: dict[str, float], questions: int) -> None:
         symbols += whole(b"\\frac")
     if b"`" in marks:
         code += 2 * whole(b"```")
-    seen["clauses"] = 1.3 * seen["clauses"] + 0.5 * count(b",")
-    seen["mathematics"] += 0.5 * symbols
-    seen["code"] += code
-    if questions > 1:
-        seen["parts"] += questions - 1
+    counts[_MATHEMATICS] += 0.5 * symbols
+    counts[_CODE] += code
     # A number goes on over dots and commas; without a digit in it such a run is none.
-    seen["quantities"] = 0.5 * seen["quantities"] + 0.5 * len(raw.translate(_DIGIT_RUNS, b".,").split())
+    counts[_QUANTITIES] += 0.5 * len(raw.translate(_DIGIT_RUNS, b".,").split())
 
 
 def is_continuation(turn: str) -> bool:

@@ -11,13 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import ComplexityTier, Cuts
-from app.policy.complexity import SCALE, Scale, is_continuation, score, signals
+from app.policy.complexity import SCALE, Scale, count, is_continuation, score
 from app.policy.lexicon import BUILT_IN, Lexicon, Signal
 
 HARD = (
     "Design a distributed cache with strong consistency: compare three consensus protocols, prove that your choice is optimal, "
     "and plan the rollout step by step."
 )
+
+
+def signals(text: str, *, scale: Scale = SCALE) -> dict[str, float]:
+    """Return each signal's strength in 0..1."""
+    counts, simple = count(text, scale)
+    return {name: min(1.0, counts[place] / enough) for place, name, _, enough in scale.weighed} | {"simple": simple}
 
 
 @pytest.mark.parametrize(
@@ -181,9 +187,11 @@ def test_no_more_than_the_sample_is_looked_at() -> None:
     looked: list[int] = []
 
     class Noting:
-        def count(self, text: str, raw: bytes, words: list[bytes], seen: dict[str, float], *, is_short: bool) -> None:
+        names = BUILT_IN.names
+
+        def count(self, text: str, raw: bytes, words: list[bytes], *, is_short: bool) -> list[float]:
             looked.append(len(text))
-            BUILT_IN.count(text, raw, words, seen, is_short=is_short)
+            return BUILT_IN.count(text, raw, words, is_short=is_short)
 
     lexicon: Any = Noting()
     for size in (1_000, 100_000, 1_000_000):

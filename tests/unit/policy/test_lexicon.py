@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from typing import Any
-
 import pytest
 
 from app.policy.lexicon import BUILT_IN, Lexicon, Signal, split
 
 
-def seen(text: str, lexicon: Lexicon = BUILT_IN) -> dict[str, float]:
-    counts: Any = Counter()
-    raw = text.lower().encode()
-    lexicon.count(text.lower(), raw, split(raw), counts)
-    return dict(counts)
+def seen(text: str, lexicon: Lexicon = BUILT_IN, *, is_short: bool = True) -> dict[str, float]:
+    counts = {}
+    for given in {text.lower(), text if text.isascii() else text.lower()}:
+        raw = given.encode()
+        counts[given] = lexicon.count(given, raw, split(raw), is_short=is_short)
+    assert all(found == counts[given] for found in counts.values())
+    return {name: found for name, found in zip(lexicon.names, counts[given], strict=False) if found}
 
 
 @pytest.mark.parametrize(
@@ -75,11 +74,9 @@ def test_words_that_punctuation_cuts_are_found_in_latin_and_in_ideographs(text: 
 
 
 def test_a_simple_ask_is_looked_for_in_short_texts_alone() -> None:
-    raw = b"what is a proof"
-    short, long = defaultdict[str, float](float), defaultdict[str, float](float)
+    assert seen("what is a proof") == {"simple": 1, "reasoning": 1}
+    assert seen("what is a proof", is_short=False) == {"reasoning": 1}
 
-    BUILT_IN.count(raw.decode(), raw, split(raw), short)
-    BUILT_IN.count(raw.decode(), raw, split(raw), long, is_short=False)
 
-    assert dict(short) == {"simple": 1, "reasoning": 1}
-    assert dict(long) == {"reasoning": 1}
+def test_a_word_of_two_signals_counts_for_both() -> None:
+    assert seen("PROVE it", Lexicon([Signal("own", words=("prove",))])) == {"reasoning": 1, "own": 1}
