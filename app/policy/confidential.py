@@ -30,14 +30,21 @@ SAMPLING = frozenset(
 )
 
 # Where OpenAI's dialect and its relatives put the address of something that the server should fetch or call. A server in Go reads `URL` as `url`.
-_URL_KEYS = frozenset("url urls uri image image_url images video video_url videos audio_url audios file_url file_urls server_url".split())  # noqa: SIM905 -- likewise
+_URL_KEYS = frozenset({"image", "images", "video", "videos", "audios"})
+_URL_ENDINGS = ("url", "urls", "uri", "uris")  # `image_url`, `fileUri`, `server_url`
 _MEDIUM_KEYS = frozenset({"data", "file_data", "file_id"})  # a medium itself, which LiteLLM's proxy and LocalAI fetch where it is an address
+_TEXT_KEYS = frozenset("text content refusal name description title thinking reasoning reasoning_content summary input output query".split())  # noqa: SIM905 -- likewise
 _REFERENCES = frozenset({"$ref", "$dynamicRef"})  # of a JSON schema: some validators fetch what they name
+_SCHEMAS = ("tools", "functions", "response_format", "guided_json")
 _UNREAD = frozenset({"parameters", "arguments", "functions", "response_format", "metadata"})  # schemas and texts: nothing there is an address to fetch
+_ADDRESSED = frozenset({"messages", "tools"})  # where a server may look for addresses under names of its own
 
 
 _PLAIN_NAME = re.compile("[a-zA-Z_]{1,40}")  # another key may hold a value, and is told by its place
-_URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]{0,20}://|file:)", re.IGNORECASE)
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{0,20}:[/\\]{2}|(?:file|https?|wss?|ftps?):)", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,20}:(?=\S)", re.IGNORECASE)
+_BEFORE = "".join(map(chr, range(0x21)))  # before a URL the WHATWG's standard drops these,
+_WITHIN = dict.fromkeys(map(ord, "\t\r\n"))  # and inside of one these; so do the parsers of Python and of yarl
 
 
 def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
@@ -51,14 +58,22 @@ def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
 def check_urls(body: Mapping[str, Any]) -> None:
     """Refuse a URL, other than `data:`, in any media, file or tool-server field. Raises InvalidRequestError (`remote_url_not_allowed`)."""
     for path in (*_addresses(body), *_references(body)):
-        message = "A confidential request may not name a URL to fetch: send the content itself as a data: URL."
+        message = (
+            "A confidential request may not name a URL to fetch: send the content itself as a data: URL."
+            " (Media cannot be scanned, so they make a request confidential, unless the operator's `scan: {allow: [...]}` names their kind.)"
+        )
         raise InvalidRequestError(message, param=path, code="remote_url_not_allowed")
+
+
+def _bare(value: str) -> str:
+    """Return the beginning of a text as those read it who take it for a URL."""
+    return value[:2048].lstrip(_BEFORE).translate(_WITHIN)
 
 
 def _leads_away(value: str) -> bool:
     """Say whether a text under a key for addresses names a host, or a file of the server."""
-    start = value.lstrip()[:2048]
-    return start[:5].lower() != "data:" and ("://" in start or start.startswith(("//", "\\\\", "file:", "/")))
+    start = _bare(value)
+    return start[:5].lower() != "data:" and ("://" in start or start.startswith(("/", "\\\\", ".", "~")) or _SCHEME.match(start) is not None)
 
 
 def _addresses(body: Mapping[str, Any]) -> Iterator[str]:
@@ -67,7 +82,7 @@ def _addresses(body: Mapping[str, Any]) -> Iterator[str]:
     while rest:
         path, value, is_address, may_be = rest.pop()
         if isinstance(value, str):
-            if (is_address and _leads_away(value)) or (may_be and _URL.match(value)):  # base64 too can begin with a stroke
+            if (is_address and _leads_away(value)) or (may_be and _URL.match(_bare(value))):  # base64 too can begin with a stroke
                 yield path
         elif isinstance(value, list):
             rest.extend((f"{path}[{index}]", item, is_address, may_be) for index, item in enumerate(value))
@@ -75,19 +90,22 @@ def _addresses(body: Mapping[str, Any]) -> Iterator[str]:
             for place, name, item in _entries(path, value):
                 folded = name.casefold()
                 if name not in _UNREAD:
-                    rest.append((place, item, folded in _URL_KEYS, may_be or folded in _URL_KEYS or folded in _MEDIUM_KEYS))
+                    for_addresses = folded in _URL_KEYS or folded.endswith(_URL_ENDINGS)
+                    may_be_one = may_be or folded in _MEDIUM_KEYS or (path == "" and name in _ADDRESSED)
+                    is_text = not for_addresses and folded in _TEXT_KEYS and isinstance(item, str)
+                    rest.append((place, item, for_addresses, for_addresses or (may_be_one and not is_text)))
 
 
 def _references(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the place of every reference to a schema elsewhere."""
-    rest: list[tuple[str, Any]] = [(name, body[name]) for name in ("tools", "functions", "response_format") if name in body]
+    rest: list[tuple[str, Any]] = [(name, body[name]) for name in _SCHEMAS if name in body]
     while rest:
         path, value = rest.pop()
         if isinstance(value, list):
             rest.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
         elif isinstance(value, dict):
             for place, name, item in _entries(path, value):
-                if name in _REFERENCES and isinstance(item, str) and _URL.match(item):
+                if name in _REFERENCES and isinstance(item, str) and _URL.match(_bare(item)):
                     yield place
                 rest.append((place, item))
 

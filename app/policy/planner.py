@@ -75,6 +75,8 @@ def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: As
     try:
         plan = make_plan(table, facts, asked, snapshot)
     except InvalidRequestError as error:
+        if facts.label >= Label.CONFIDENTIAL:
+            check_urls(body)
         blame_modalities(error, body)
         raise
     if asked.no_fallback:

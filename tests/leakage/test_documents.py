@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.leakage.conftest import Evidence
 
 ROOT = Path(__file__).parents[2]
-LISTS = [("`data:`: the keys", ", at any depth"), ("OpenAI's published fields:", "\n\n"), ("Sampling fields of local servers:", "\n\n")]
+LISTS = [("`data:`: the keys", ", at any"), ("OpenAI's published fields:", "\n\n"), ("Sampling fields of local servers:", "\n\n")]
 CONFIG = """
     deployments:
       nobody: {{model: openai/gpt-4o-mini, api_base: "http://127.0.0.1:9/v1", api_key: k, clearance: confidential}}
@@ -64,4 +64,6 @@ def test_the_page_on_privacy_lists_what_a_confidential_request_may_carry() -> No
 
     assert addresses == confidential._URL_KEYS
     assert published == confidential.PUBLISHED
+    assert set(re.findall(r"`(\w+)`", page.partition("(but under")[2].partition("), where")[0])) == confidential._TEXT_KEYS
+    assert re.findall(r"`(\w+)`", page.partition("ends in")[2].partition(". A value")[0]) == list(confidential._URL_ENDINGS)
     assert sampling == confidential.SAMPLING

@@ -54,6 +54,14 @@ def test_a_field_that_the_deployment_allows_passes() -> None:
         (parts({"type": "file", "file": {"file_data": "ftp://x/y"}}), "messages[0].content[0].file.file_data"),
         (parts({"4111 1111 1111 1111": {"url": PLACE}}), "messages[0].content[0].{0}.url"),
         ({"tools": [{"function": {"parameters": {"properties": {"a": {"$ref": PLACE}}}}}]}, "tools[0].function.parameters.properties.a.{0}"),
+        (parts({"type": "image", "href": PLACE}), "messages[0].content[0].href"),
+        (parts({"type": "media", "fileData": {"fileUri": PLACE}}), "messages[0].content[0].fileData.fileUri"),
+        (parts({"type": "media", "file_uri": "gs:bucket/a.png"}), "messages[0].content[0].file_uri"),
+        (parts({"type": "image_url", "imageUrl": "./a.png"}), "messages[0].content[0].imageUrl"),
+        ({"messages": [{"role": "user", "content": "a", "attachment": {"src": PLACE}}]}, "messages[0].attachment.src"),
+        ({"tools": [{"type": "mcp", "connector_url": PLACE}]}, "tools[0].connector_url"),
+        ({"tools": [{"type": "openapi", "openapi": {"endpoint": PLACE}}]}, "tools[0].openapi.endpoint"),
+        ({"guided_json": {"properties": {"a": {"$ref": PLACE}}}}, "guided_json.properties.a.{0}"),
         ({"response_format": {"json_schema": {"schema": {"anyOf": [{"$dynamicRef": PLACE}]}}}}, "response_format.json_schema.schema.anyOf[0].{0}"),
     ],
 )
@@ -65,8 +73,32 @@ def test_an_address_that_a_server_could_fetch_is_refused(body: dict[str, Any], p
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        *("http:/\n/example.com/a", "ht\ttp://example.com/a", "http:example.com/a", "http:/example.com/a", "http:\\\\example.com\\a", "HTTPS:\\/example.com"),
+        *("\x01http://example.com/", " \r\n http:/\r/example.com/", "\\\\example.com\\a", "file:a", "wss:example.com"),
+        *("s3:bucket/key", "../../etc/passwd", "~/a.png", "C:\\a.png", "dat a:x,http://example.com/"),
+    ],
+)
+def test_an_address_is_refused_however_it_is_spelled(address: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        check_urls(parts({"type": "image_url", "image_url": {"url": address}}))
+
+
+@pytest.mark.parametrize(
+    "address", ["http:/\n/example.com/a", "\x01ht\ntp://example.com/", "http:\\\\example.com", "https:example.com", "gopher:\\/example.com"]
+)
+def test_an_address_in_the_place_of_a_medium_is_refused_however_it_is_spelled(address: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        check_urls(parts({"type": "file", "file": {"file_data": address}}))
+
+
+@pytest.mark.parametrize(
     "body",
     [
+        {"messages": [{"role": "tool", "tool_call_id": "c", "content": PLACE}, {"role": "user", "name": PLACE, "content": [{"type": "text", "text": PLACE}]}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "description": PLACE}}], "user": PLACE, "stop": [PLACE]},
+        parts({"type": "image", "image": "a note: look at it"}),
         parts({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}),
         parts({"type": "text", "text": f"See {PLACE}"}),
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"url": {"default": PLACE}}}}}]},

@@ -194,6 +194,14 @@ def test_what_a_confidential_request_may_not_carry_is_refused(body: dict[str, ob
     assert decide(TABLE, facts(Label.INTERNAL), body, Asked("auto"), Snapshot()).attempts
 
 
+@pytest.mark.parametrize(("label", "code"), [(Label.CONFIDENTIAL, "remote_url_not_allowed"), (Label.INTERNAL, "unsupported_parameter")])
+def test_an_address_is_refused_as_one_also_where_nobody_could_see_the_picture(label: Label, code: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        decide(table({"local": [LOCAL]}), facts(label, needs=frozenset({Capability.IMAGES})), IMAGE, Asked("auto"), Snapshot())
+
+    assert caught.value.code == code
+
+
 def test_a_translated_request_drops_unknown_fields_by_itself() -> None:
     ollama = dataclasses.replace(LOCAL, lane=LaneName.TRANSLATE)
 
