@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from httptools import HttpParserError, HttpResponseParser
 
 from app.domain import Failure
+from app.providers.wire_head import read_headers
 
 if TYPE_CHECKING:
     from app.providers.wire_response import WireResponse
@@ -46,7 +47,8 @@ class Home(Protocol):
 class Connection(asyncio.Protocol):
     """A socket that egress admitted, and the parser of what comes back on it.
 
-    The parser's callbacks (`on_...`) and asyncio's are methods of this class because both libraries look them up by name.
+    The parser's callbacks (`on_...`) and asyncio's are attributes of this class because both libraries look them up by name. What frames a body is for the
+    parser, which is asked for no headers: they stay bytes (wire_head.py).
     """
 
     def __init__(self, sock: socket.socket, home: Home) -> None:
@@ -56,13 +58,15 @@ class Connection(asyncio.Protocol):
         self._sock = sock
         self._home = home
         self._transport: asyncio.Transport | None = None  # None before it is made and after it is lost
+        self._body: list[bytes] = []  # of one read
+        self.on_body = self._body.append
         self._parser = HttpResponseParser(self)
         self._response: WireResponse | None = None  # None while idle
-        self._headers: dict[str, str] = {}
+        self._head = b""  # what has arrived before the body
         self._quiet = 0  # bytes since the last one of a body
         self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
         self._head_only = self._large_body = self._paused = False
-        self._deadline: float | None = None
+        self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -84,7 +88,7 @@ class Connection(asyncio.Protocol):
         """Write a request whose answer goes to `response`. `head_only`: the answer has no body, whatever it announces (HEAD)."""
         transport = cast("asyncio.Transport", self._transport)
         self._response = response
-        self._headers = {}
+        self._head = b""
         self._quiet = 0
         self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
         self._head_only = head_only
@@ -105,7 +109,6 @@ class Connection(asyncio.Protocol):
     def fail(self, failure: Failure) -> None:
         """Close at once, and tell the response why."""
         response = self._response
-        self._deadline = None
         self.abort()
         if response is not None:
             response.fail(failure)
@@ -123,18 +126,14 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def expire_at(self, deadline: float) -> None:
-        """Fail the response when nobody calls `expire_never` before the loop's clock says `deadline`.
+        """Fail the response where it still waits when the loop's clock says `deadline`.
 
-        One timer serves the connection's whole life: it looks at the deadline when it fires, and is moved only when it would fire too late.
+        One timer serves the connection's whole life: it looks at response and deadline when it fires, and is moved only when it would fire too late.
         """
         self._deadline = deadline
         if self._timer is None or self._timer_at > deadline:
             self._stop_timer()
             self._set_timer(deadline)
-
-    def expire_never(self) -> None:
-        """Take the deadline back."""
-        self._deadline = None
 
     # What asyncio calls.
 
@@ -149,15 +148,24 @@ class Connection(asyncio.Protocol):
         if response is None:  # nobody asked: an idle connection, or one that was given up
             self.abort()
             return
+        malformed = False
         try:
-            self._parse(data)
+            if self._in_body:
+                self._quiet += len(data)
+                self._parser.feed_data(data)
+            else:
+                self._feed_head(data)
         except (HttpParserError, _MalformedError):
-            if not self._ended:
-                self.fail(Failure.BROKEN)
-                return
-            self._keep = False  # bytes after the message's end
+            malformed = True
+        if body := self._body:
+            self._quiet = 0
+            response.feed(body[0] if len(body) == 1 else b"".join(body))
+            body.clear()
         if self._ended:
+            self._keep = self._keep and not malformed  # bytes after the message's end
             self._release()
+        elif malformed or self._quiet > HEAD_LIMIT_BYTES:
+            self.fail(Failure.BROKEN)
         else:
             response.settle()
 
@@ -182,74 +190,67 @@ class Connection(asyncio.Protocol):
         if self._ended:
             raise _MalformedError
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; trailers are dropped (RFC 9110 6.5: nothing of ours reads them)."""
-        if self._in_body:
-            return
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1").rstrip(" ")  # llhttp leaves them; a tab it takes as part of the value
-        held = self._headers.get(key)
-        self._headers[key] = text if held is None else f"{held}, {text}"
-
     def on_headers_complete(self) -> None:
         """Skip an interim answer (RFC 9110 15.2), else begin the response."""
         status = self._parser.get_status_code()
+        head, end, rest = self._head.lstrip(b"\r\n").partition(b"\r\n\r\n")
+        if not end:  # llhttp takes no other end
+            raise _MalformedError
         if 100 <= status < 200 and status != 101:
             self._interim = True
-            self._headers = {}
+            self._head = rest
             return
-        self._check_head(status)
+        self._check_head(status, head)
         self._in_body = True
         self._quiet = 0
+        self._head = b""
         if self._response is not None:
-            self._response.begin(status, self._headers)
+            self._response.begin(status, head)
         if self._head_only:
             self._ended = True
             raise _MalformedError  # httptools cannot be told that what is announced will not come
 
-    def on_body(self, body: bytes) -> None:
-        """Pass bytes of the body on."""
-        if self._response is None or self._interim:
-            raise _MalformedError
-        self._quiet = 0
-        self._response.feed(body)
-
     def on_message_complete(self) -> None:
         """Note the end, unless it was an interim answer's."""
         if self._interim:
+            if self._body:
+                raise _MalformedError  # what is skipped has no body
             self._interim = False
             return
         self._ended = True
         self._keep = self._parser.should_keep_alive()
 
-    def _check_head(self, status: int) -> None:
-        headers = self._headers
-        coding = headers.get("transfer-encoding")
+    def _check_head(self, status: int, head: bytes) -> None:
         if not 200 <= status < 600 or self._parser.get_http_version() not in ("1.1", "1.0"):
             raise _MalformedError
-        if coding is not None and (coding.lower() != "chunked" or "content-length" in headers):
+        lower = head.lower()
+        by_length = b"\ncontent-length:" in lower
+        if b"\ntransfer-encoding:" not in lower:
+            self._until_close = not by_length
+        elif by_length or read_headers(lower).get("transfer-encoding") != "chunked":
             raise _MalformedError
-        self._until_close = coding is None and "content-length" not in headers
 
-    def _parse(self, data: bytes) -> None:
+    def _feed_head(self, data: bytes) -> None:
         if not self._started:
             self._started = True
             if data[0] != _H:
                 raise _MalformedError
         room = HEAD_LIMIT_BYTES - self._quiet
-        if not self._in_body and len(data) > room:
+        if len(data) > room:
+            self._head += data[:room]
             self._parser.feed_data(data[:room])
             if not self._in_body:
                 raise _MalformedError
             data = data[room:]
+        elif not self._in_body:
+            self._head += data
         self._quiet += len(data)
         self._parser.feed_data(data)
-        if self._quiet > HEAD_LIMIT_BYTES and not self._ended:
+        if self._interim and self._body:
             raise _MalformedError
 
     def _release(self) -> None:
         response, self._response = self._response, None
-        self._deadline = None
         if response is None:
             return
         response.finish()
@@ -289,7 +290,7 @@ class Connection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._deadline is None:
+        if self._response is None or not self._response.waits:
             return
         if self._deadline - self.loop.time() > _TIMER_SLACK_S:
             self._set_timer(self._deadline)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from app.domain import Failure
 from app.errors import UpstreamError
 from app.providers.wire_encoding import decode_whole, decoder_for
+from app.providers.wire_head import read_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+
+    from app.providers.wire_encoding import Decoder
 
 HIGH_WATER_BYTES: Final = 256 * 1024
 """What may wait here for a reader before the connection stops reading; the read that goes over it (256 KiB at most) is kept too."""
@@ -39,25 +42,21 @@ class Line(Protocol):
         ...
 
     def expire_at(self, deadline: float) -> None:
-        """Fail the response when nobody calls `expire_never` before the loop's clock says `deadline`."""
-        ...
-
-    def expire_never(self) -> None:
-        """Take the deadline back."""
+        """Fail the response where it still waits when the loop's clock says `deadline`."""
         ...
 
 
 class WireResponse:
-    """A status, headers (lower-case names), and a body to be read once: whole, or as it arrives, by one reader.
+    """A status, headers, and a body to be read once: whole, or as it arrives, by one reader.
 
     Whoever holds it reads the body to its end or calls `close`.
     """
 
-    __slots__ = ("_failure", "_first_by", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "headers", "status")
+    __slots__ = ("_failure", "_first_by", "_head", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "status")
 
     def __init__(self, line: Line, *, idle_s: float, max_body_bytes: int) -> None:
         self.status = 0  # until the head is there
-        self.headers: Mapping[str, str] = {}
+        self._head = b""
         self._line: Line | None = line  # None once the message is whole, has failed or was given up
         self._idle_s = idle_s
         self._first_by = 0.0  # of the loop's clock
@@ -68,22 +67,29 @@ class WireResponse:
         self._waiter: asyncio.Future[None] | None = None
         self._wants = _HEAD
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by lower-case name, made anew each time: a plain answer's nobody reads."""
+        return read_headers(self._head)
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for what has not arrived."""
+        return self._waiter is not None and not self._waiter.done()
+
     async def read(self, timeout_s: float) -> bytes:
         """Return the body, or what is left of it, decompressed.
 
         Raises UpstreamError: TIMEOUT, or BROKEN when the body is cut, ill-encoded or over `max_body_bytes`.
         """
-        self._wants = _WHOLE
-        self.settle()
         if self._line is not None:
-            self._line.resume()
-            await self._wait(self._line, self._line.loop.time() + timeout_s)
+            await self._wait_for_end(timeout_s)
         if self._failure is not None:
             raise UpstreamError(self._failure)
         if self._size > self._max_body_bytes:
             raise UpstreamError(Failure.BROKEN)
         body = self._take()
-        decoder = decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
+        decoder = self._decoder()
         if decoder is None:
             return body
         return await asyncio.to_thread(decode_whole, decoder, body) if len(body) > _THREAD_BYTES else decode_whole(decoder, body)
@@ -111,10 +117,14 @@ class WireResponse:
         self._wants = _CHUNK
         by = self._first_by
         try:
-            decoder = decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
+            decoder = self._decoder()
             while self._parts or self._line is not None:
                 if self._line is not None and not self._parts:
-                    await self._wait(self._line, max(by, self._line.loop.time() + self._idle_s))
+                    try:
+                        await self._arrival(self._line, max(by, self._line.loop.time() + self._idle_s))
+                    except (asyncio.CancelledError, GeneratorExit):
+                        self.close()
+                        raise
                 by = 0.0
                 if not self._parts:
                     continue
@@ -139,16 +149,20 @@ class WireResponse:
         """Return when `status` and `headers` are there. Raises UpstreamError."""
         self._first_by = deadline
         if self._line is not None:
-            await self._wait(self._line, deadline)
+            try:
+                await self._arrival(self._line, deadline)
+            except (asyncio.CancelledError, GeneratorExit):
+                self.close()
+                raise
         if self.status == 0 and self._failure is not None:
             raise UpstreamError(self._failure)
 
     # What the connection calls.
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take the head."""
+    def begin(self, status: int, head: bytes) -> None:
+        """Take the head, as it came."""
         self.status = status
-        self.headers = headers
+        self._head = head
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the body; `settle` follows once for all that one read brought."""
@@ -187,23 +201,34 @@ class WireResponse:
         self._size = 0
         self._wake()
 
-    async def _wait(self, line: Line, deadline: float) -> None:
-        line.expire_at(deadline)
-        waiter = self._waiter = line.loop.create_future()
+    async def _wait_for_end(self, timeout_s: float) -> None:
+        self._wants = _WHOLE
+        self.settle()
+        if self._line is None:
+            return
+        self._line.resume()
         try:
-            await waiter
+            await self._arrival(self._line, self._line.loop.time() + timeout_s)
         except (asyncio.CancelledError, GeneratorExit):
             self.close()
             raise
-        finally:
-            self._waiter = None
+
+    def _arrival(self, line: Line, deadline: float) -> asyncio.Future[None]:
+        """Return what is done once what the reader wants is there. Whoever is cancelled while awaiting it closes."""
+        line.expire_at(deadline)
+        waiter = self._waiter = line.loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-            if self._line is not None:
-                self._line.expire_never()
+
+    def _decoder(self) -> Decoder | None:
+        """Return what undoes the body's encoding. Raises UpstreamError (BROKEN) for one that is not known."""
+        if b"\ncontent-encoding:" not in self._head.lower():
+            return None
+        return decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
 
     def _take(self) -> bytes:
         parts = self._parts

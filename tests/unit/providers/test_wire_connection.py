@@ -307,6 +307,9 @@ class FakeLoop:
             if not timer.cancelled:
                 timer.callback()
 
+    def create_future(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
 
 @dataclass
 class FakeTimer:
@@ -324,9 +327,16 @@ def timed_exchange() -> tuple[Exchange, FakeLoop]:
     return exchange, loop
 
 
+async def wait(exchange: Exchange, deadline: float) -> asyncio.Task[None]:
+    """Let the response's reader wait for the head until `deadline`."""
+    waiting = asyncio.create_task(exchange.response.wait_for_head(deadline))
+    await asyncio.sleep(0)
+    return waiting
+
+
 async def test_a_deadline_that_passes_closes_the_connection_and_fails_the_response() -> None:
     exchange, loop = timed_exchange()
-    exchange.connection.expire_at(10.0)
+    waiting = await wait(exchange, 10.0)
 
     loop.turn_to(9.9)
     before = exchange.transport.aborted
@@ -334,11 +344,14 @@ async def test_a_deadline_that_passes_closes_the_connection_and_fails_the_respon
 
     assert not before
     assert exchange.transport.aborted
-    assert await outcome(exchange.response) is Failure.TIMEOUT
+    with pytest.raises(UpstreamError) as raised:
+        await waiting
+    assert raised.value.failure is Failure.TIMEOUT
 
 
 async def test_a_deadline_that_keeps_moving_never_passes_and_costs_one_timer_at_a_time() -> None:
     exchange, loop = timed_exchange()
+    waiting = await wait(exchange, 10.0)
     for now in range(100):
         loop.turn_to(float(now))
         exchange.connection.expire_at(now + 10.0)
@@ -348,33 +361,42 @@ async def test_a_deadline_that_keeps_moving_never_passes_and_costs_one_timer_at_
     loop.turn_to(109.0)
     loop.turn_to(109.1)
     assert exchange.transport.aborted
+    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], UpstreamError)
 
 
 async def test_a_nearer_deadline_replaces_the_timer() -> None:
     exchange, loop = timed_exchange()
-    exchange.connection.expire_at(300.0)
+    waiting = await wait(exchange, 300.0)
     exchange.connection.expire_at(60.0)
 
     loop.turn_to(60.0)
 
     assert exchange.transport.aborted
+    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], UpstreamError)
 
 
-async def test_a_deadline_that_was_taken_back_does_not_pass() -> None:
+async def test_a_deadline_does_not_pass_while_nobody_waits_and_is_set_anew_by_who_waits_next() -> None:
     exchange, loop = timed_exchange()
-    exchange.connection.expire_at(10.0)
-    exchange.connection.expire_never()
+    waiting = await wait(exchange, 10.0)
+    exchange.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+    await waiting
 
     loop.turn_to(20.0)
 
     assert not exchange.transport.aborted
     assert loop.timers == []
+    reading = asyncio.create_task(exchange.response.read(10.0))
+    await asyncio.sleep(0)
+    loop.turn_to(30.0)
+    assert exchange.transport.aborted
+    assert isinstance((await asyncio.gather(reading, return_exceptions=True))[0], UpstreamError)
 
 
 async def test_the_end_of_an_exchange_takes_its_deadline_back() -> None:
     exchange, loop = timed_exchange()
-    exchange.connection.expire_at(10.0)
+    waiting = await wait(exchange, 10.0)
     exchange.feed(by_length(b"abc"))
+    await waiting
 
     loop.turn_to(20.0)
 

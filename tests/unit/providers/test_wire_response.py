@@ -37,14 +37,11 @@ class FakeLine:
     def expire_at(self, deadline: float) -> None:
         self.deadline = deadline
 
-    def expire_never(self) -> None:
-        self.deadline = None
-
 
 def make(*, max_body_bytes: int = 1_000_000, **headers: str) -> tuple[WireResponse, FakeLine]:
     line = FakeLine()
     response = WireResponse(line, idle_s=5.0, max_body_bytes=max_body_bytes)
-    response.begin(200, {name.replace("_", "-"): value for name, value in headers.items()})
+    response.begin(200, "\r\n".join(["HTTP/1.1 200 OK", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]).encode())
     return response, line
 
 
@@ -110,17 +107,16 @@ async def test_the_idle_deadline_runs_only_while_the_reader_waits() -> None:
     chunks = response.chunks()
     arrive(response, b"a")
     await anext(chunks)
-    unhurried = line.deadline
+    unhurried = response.waits
     waiting = asyncio.ensure_future(anext(chunks))
     await turn()
-    hurried = line.deadline
+    hurried, deadline = response.waits, line.deadline
     arrive(response, b"b")
-    await waiting
 
-    assert unhurried is None
-    assert hurried is not None
-    assert 4 < hurried - line.loop.time() <= 5
-    assert line.deadline is None
+    assert (unhurried, hurried, response.waits) == (False, True, False)
+    assert deadline is not None
+    assert 4 < deadline - line.loop.time() <= 5
+    assert await waiting == b"b"
 
 
 async def test_a_reader_that_is_behind_holds_the_connection_back_until_it_takes() -> None:
