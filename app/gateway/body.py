@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import jiter
 
 from app.errors import InvalidRequestError as Invalid
-from app.gateway.body_rules import FIELDS, NESTED, STEERING, check_messages
+from app.gateway.body_rules import FIELDS, NESTED, ROLES, STEERING, check_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +25,48 @@ _MAX_CONTAINERS = 1_000_000
 _COUNT_ABOVE_BYTES = 1024 * 1024
 
 _SHAPES = [(name, name) for name in FIELDS if name in NESTED]
+_SPEAKERS = ROLES - {"tool"}  # whose messages need no more than a text
+_SETTINGS = frozenset({str, int, float, bool, type(None)})
+_INFINITE = frozenset({math.inf, -math.inf})
 
 
 def read_chat_body(raw: bytes) -> dict[str, Any]:
     """Return the body as parsed JSON. Raises InvalidRequestError naming the field in `param`."""
-    body = parse_json(raw)
+    body: dict[str, Any] = parse_json(raw)
+    if not _is_plain(body):
+        check_body(body)
+    elif len(body) > 2:
+        for name, value in body.items():
+            if value is not None:
+                FIELDS[name](value, name)
+    return body
+
+
+def _is_plain(body: Any) -> bool:
+    """Say whether a body is of the kind that most are: a model, messages of a role and a text, and published settings of one value each.
+
+    All that `check_body` asks of such a body beside this are the values of its settings.
+    """
+    if type(body) is not dict:
+        return False
+    model, messages = body.get("model"), body.get("messages")
+    if type(model) is not str or not model.strip() or type(messages) is not list or not messages:
+        return False
+    for message in messages:
+        if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:
+            return False
+        role = message.get("role")
+        if type(role) is not str or role not in _SPEAKERS:
+            return False
+    return len(body) == 2 or all(
+        name in FIELDS and type(value) in _SETTINGS and value not in _INFINITE for name, value in body.items() if value is not messages
+    )
+
+
+def check_body(body: Any) -> None:
+    """Check any body. Raises InvalidRequestError."""
+    if _holds_infinity(body):
+        raise Invalid("The JSON body holds a number that is too large.", code="invalid_json")
     if not isinstance(body, dict):
         raise Invalid("We could not parse the JSON body of your request: expected a JSON object.", code="invalid_json")
     _refuse_lookalikes(body)
@@ -46,26 +83,22 @@ def read_chat_body(raw: bytes) -> dict[str, Any]:
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options")
     check_messages(body["messages"])
-    return body
 
 
 def parse_json(raw: bytes) -> Any:
-    """Return parsed JSON, refusing what two readers can read differently: duplicate keys, NaN, infinities, lone surrogates, bytes that are not UTF-8."""
-    if not raw or raw.isspace():
-        raise Invalid("The body is empty: send a JSON object.", code="invalid_json")
+    """Return parsed JSON, refusing what two readers can read differently: duplicate keys, NaN, lone surrogates, bytes that are not UTF-8."""
     if len(raw) > _COUNT_ABOVE_BYTES and raw.count(b"[") + raw.count(b"{") > _MAX_CONTAINERS:
         raise Invalid("The JSON body holds too many arrays and objects: send less.", code="invalid_json")
     try:
-        parsed = jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
+        return jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
     except ValueError as exc:
+        if not raw or raw.isspace():
+            raise Invalid("The body is empty: send a JSON object.", code="invalid_json") from None
         where = re.search(r"at line (\d+) column (\d+)$", str(exc))
         place = f" (line {where[1]}, column {where[2]})" if where else ""
         if "duplicate key" in str(exc):
             raise Invalid(f"The JSON body holds the same key twice{place}.", code="duplicate_key") from None
         raise Invalid(f"We could not parse the JSON body of your request{place}: it must be valid JSON in UTF-8.", code="invalid_json") from None
-    if _holds_infinity(parsed):
-        raise Invalid("The JSON body holds a number that is too large.", code="invalid_json")
-    return parsed
 
 
 def _holds_infinity(value: Any) -> bool:

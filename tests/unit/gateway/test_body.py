@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequestError
-from app.gateway.body import parse_json, read_chat_body, take_sensitivity
+from app.gateway.body import check_body, parse_json, read_chat_body, take_sensitivity
 from app.gateway.body_rules import FIELDS, STEERING
 
 USER = {"role": "user", "content": "hi"}
@@ -36,6 +36,8 @@ def refused(body: Any) -> InvalidRequestError:
         (b'{"model": "auto", "temperature": -Infinity}', "invalid_json"),
         (b'{"model": "auto", "x": {"y": [1e400]}}', "invalid_json"),
         (b'{"model": "auto", "x": -1e0400}', "invalid_json"),
+        (b'{"model": "auto", "messages": [{"role": "user", "content": "x"}], "temperature": 1e400}', "invalid_json"),
+        (b'{"model": "auto", "messages": [{"role": "user", "content": "x"}], "temperature": -1e400}', "invalid_json"),
         (b'{"model": "auto", "x": "\xff"}', "invalid_json"),
         (b'{"model": "auto", "x": "\\ud800"}', "invalid_json"),
         (b'\xef\xbb\xbf{"model": "auto"}', "invalid_json"),
@@ -183,6 +185,35 @@ def test_any_json_is_read_or_refused_in_our_own_words(value: Any) -> None:
 
     with contextlib.suppress(InvalidRequestError):
         assert isinstance(read_chat_body(raw), dict)
+
+
+_SCALARS = st.none() | st.booleans() | st.integers(-3, 200) | st.floats(-3, 3) | st.sampled_from(["", " ", "auto", "user", "tool", "robot"])
+_MESSAGES: st.SearchStrategy[Any] = st.lists(
+    st.fixed_dictionaries(
+        {}, optional={"role": st.sampled_from(["user", "system", "tool", "robot", None]), "content": _SCALARS | st.just([]), "Name": _SCALARS}
+    ),
+    max_size=3,
+)
+_BODIES: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from([*FIELDS, "Model", "api_base", "other"]), _SCALARS | st.just({}) | st.just([]), max_size=3
+)
+
+
+@given(
+    st.tuples(_BODIES, st.just("auto") | _SCALARS, st.just([USER]) | _MESSAGES | _SCALARS).map(
+        lambda parts: parts[0] | {"model": parts[1], "messages": parts[2]}
+    )
+)
+def test_a_plain_body_is_held_to_what_any_body_is(body: dict[str, Any]) -> None:
+    said: list[str | None] = []
+    for check in (lambda: read_chat_body(json.dumps(body).encode()), lambda: check_body(body)):
+        try:
+            check()
+            said.append(None)
+        except InvalidRequestError as error:
+            said.append(f"{error.message} {error.param} {error.code}")
+
+    assert said[0] == said[1]
 
 
 def test_the_gateways_own_field_is_taken_out_of_metadata() -> None:
