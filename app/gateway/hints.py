@@ -21,7 +21,9 @@ def read_hints(headers: Mapping[str, str], sensitivity: str | None) -> Hints:
     """Return the hints of `X-Sensitivity`, `metadata.sensitivity` and `X-Complexity`; of several labels the highest counts. Raises InvalidRequestError."""
     if sensitivity is None and "x-sensitivity" not in headers and "x-complexity" not in headers:
         return _NONE
-    labels = [_label(word, "X-Sensitivity") for word in headers.get("x-sensitivity", "").split(",") if word.strip()]
+    line = headers.get("x-sensitivity")
+    words = () if line is None else [word for word in line.split(",") if word.strip()] or [line]  # an empty one says nothing, and was meant to
+    labels = [_label(word, "X-Sensitivity") for word in words]
     if sensitivity is not None:
         labels.append(_label(sensitivity, "metadata.sensitivity"))
     return Hints(label=max(labels, default=None), complexity=_complexity(headers.get("x-complexity")))

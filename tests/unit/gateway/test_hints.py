@@ -14,8 +14,7 @@ from app.gateway.hints import read_hints, read_tags
         ("internal", None, Label.INTERNAL),
         (None, "confidential", Label.CONFIDENTIAL),
         ("internal", "public", Label.INTERNAL),
-        ("public, Confidential ,internal", None, Label.CONFIDENTIAL),
-        (" , ", None, None),
+        ("public, , Confidential ,internal,", None, Label.CONFIDENTIAL),
     ],
 )
 def test_of_several_labels_the_highest_counts(header: str | None, field: str | None, label: Label | None) -> None:
@@ -33,6 +32,8 @@ def test_complexity_is_a_tier() -> None:
     [
         ({"x-sensitivity": "secret"}, None, "X-Sensitivity"),
         ({"x-sensitivity": "public,top"}, None, "X-Sensitivity"),
+        ({"x-sensitivity": ""}, None, "X-Sensitivity"),
+        ({"x-sensitivity": " , "}, "confidential", "X-Sensitivity"),
         ({}, "secret", "metadata.sensitivity"),
         ({"x-complexity": "hard"}, None, "X-Complexity"),
     ],
