@@ -18,9 +18,8 @@ __all__ = ["CUTS", "CacheState", "Capability", "Complexity", "ComplexityTier", "
 __all__ += ["Tier", "TokenCount"]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where bytes go: what egress compares."""
+class Address(NamedTuple):
+    """Where bytes go: what egress compares. A tuple, because each request looks some up by it."""
 
     scheme: str
     host: str

@@ -16,7 +16,7 @@ from app.gateway.slots import FullError, Slots
 from app.utils.monitoring import OVERLOADED, QUEUE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from app.domain import Call
     from app.gateway.ports import Answer, Lane
@@ -94,10 +94,11 @@ class RoomLane:
         self._lane = lane
         self._room = room
 
-    async def open(self, call: Call) -> Answer:
+    def open(self, call: Call) -> Coroutine[Any, Any, Answer]:
         """Send the call and return its answer once the status is known to be 2xx. Raises UpstreamError."""
-        if call.deployment.slots is None:
-            return await self._lane.open(call)
+        return self._lane.open(call) if call.deployment.slots is None else self._open_seated(call)
+
+    async def _open_seated(self, call: Call) -> Answer:
         seat = await self._room.take(call)
         try:
             answer = await self._lane.open(replace(call, timeout_s=max(0.001, call.timeout_s - seat.waited_s)) if seat.waited_s else call)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from app.domain import Failure
@@ -34,12 +34,12 @@ async def ask(
     """Return the deployment's 2xx response, unread. Raises UpstreamError, also for every other status."""
     if deployment.address is None:
         raise UpstreamError(Failure.BROKEN, sent=False)
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    start = time.monotonic()
     try:
         response = await wire.request(label, deployment.address, path=path, headers=headers, body=body, connect_s=connect_s, timeout_s=timeout_s, idle_s=idle_s)
     except UpstreamError as error:
         raise unreachable(error, provider=deployment.provider) from error
     if 200 <= response.status < 300:
         return response
-    said = await response.read_start(max(0.001, deadline - asyncio.get_running_loop().time()), _ERROR_BYTES)
+    said = await response.read_start(max(0.001, start + timeout_s - time.monotonic()), _ERROR_BYTES)
     raise failure_of(response.status, response.headers, said, provider=deployment.provider, deployment=deployment)

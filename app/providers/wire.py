@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
@@ -108,11 +109,11 @@ class Wire:
         self._egress.admit(label, target)
         route = self._routes.get((label, target)) or self._add_route(label, target)
         head = _encode_head(route, method, path, headers, len(body))
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        connection = route.pool.take(deadline - timeout_s) or await self._connect(label, route, min(connect_s, timeout_s))
+        now = time.monotonic()  # the event loop's clock
+        connection = route.pool.take(now) or await self._connect(label, route, min(connect_s, timeout_s))
         response = WireResponse(connection, idle_s=idle_s, max_body_bytes=self._max_body_bytes)
         connection.send(response, head, body, head_only=method == "HEAD")
-        await response.wait_for_head(deadline)
+        await response.wait_for_head(now + timeout_s)
         return response
 
     def replace_egress(self, egress: Egress) -> None:

@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
     def is_fresh(self, now: float, max_idle_s: float) -> bool:
         """Return whether a request may be written to this idle connection: open, not idle for too long, nothing waiting to be read (an end of file is)."""
         idle_s = now - self.idle_since
-        if not self.is_open or idle_s > max_idle_s:
+        if idle_s > max_idle_s or self._transport is None or self._transport.is_closing():
             return False
         return idle_s < _PEEK_AFTER_S or _is_silent(self._sock)
 
