@@ -101,7 +101,7 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
         gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
         logging.hold_back(asyncio.get_running_loop())
         if control is not None:
-            control.listen()
+            control.listen(drain.hurry)
         try:
             with drain.watching(), on_hangup(reload), telling_of_the_cut():
                 yield {"drain": drain}  # for http_protocol, which uvicorn hands it to

@@ -7,13 +7,14 @@ import contextlib
 import re
 import signal
 import threading
+from functools import partial
 from logging import getLogger
 from typing import TYPE_CHECKING
 
 from app.utils import logging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from logging import LogRecord
     from types import FrameType
 
@@ -28,6 +29,15 @@ class Drain:
     def __init__(self, delay_s: float) -> None:
         self.begun = False
         self._delay_s = delay_s
+        self._waiting: asyncio.TimerHandle | None = None
+        self._stop: Callable[[], object] | None = None
+
+    def hurry(self) -> None:
+        """Wait for no balancer any more: the server hears at once of a SIGTERM that has come, or comes."""
+        self._delay_s = 0
+        if self._waiting is not None and self._stop is not None:
+            self._waiting.cancel()
+            self._stop()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -51,7 +61,8 @@ class Drain:
 
         def wait(number: int) -> None:
             log.info("draining", seconds=self._delay_s)
-            loop.call_later(self._delay_s, server, number, None)
+            self._stop = partial(server, number, None)
+            self._waiting = loop.call_later(self._delay_s, self._stop)
 
         def hear_at_once(number: int, frame: FrameType | None) -> None:
             self.begun = True

@@ -9,6 +9,7 @@ The parent and each worker share a pipe. What goes over it, one pickled tuple a 
     parent -> worker   ("prepare", Loaded)          answered ("prepared", None), or what stands in the way
     parent -> worker   ("commit",) or ("abandon",)  a commit is answered ("committed", what was taken)
     parent -> worker   ("outcome", Outcome, bool)   to whoever asked, or else to the first; True to the one that counts it
+    parent -> worker   ("hurry",)                   at the end, not to wait for a balancer
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from socket import socketpair
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import STARTUP_FAILURE
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 _PREPARE_S = 60.0  # a first deployment of a dialect imports LiteLLM, an operator's patterns are compiled: seconds on a busy machine
 _COMMIT_S = 10.0
+_LOOK_S = 0.5  # how often workers are looked at; a signal is heard at once
 _START_S = 60.0  # until then one that does not serve yet is held to be starting, not to hang
 
 log = logging.get_logger("supervisor")
@@ -75,9 +78,11 @@ class Control:
         self._reloader = reloader
         self._waiting: list[asyncio.Future[Outcome]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hurry: Callable[[], None] | None = None
 
-    def listen(self) -> None:
-        """Take what the parent says, from now on, on the running event loop, and say that this worker serves."""
+    def listen(self, hurry: Callable[[], None]) -> None:
+        """Take what the parent says, from now on, on the running event loop, and say that this worker serves. `hurry` ends a wait for a balancer."""
+        self._hurry = hurry
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._take)
         self._send("serving")
 
@@ -111,6 +116,8 @@ class Control:
             self._send("committed", self._reloader.commit())
         elif kind == "abandon":
             self._reloader.abandon()
+        elif kind == "hurry" and self._hurry is not None:
+            self._hurry()
         else:
             self._tell(*rest)
 
@@ -195,12 +202,29 @@ class Supervisor(Multiprocess):
         self._serve = serve
         self._read = read
         self._wanted = False
+        self._hurries = False
+        self._heard: socket | None = None  # a byte for each signal
         self._rolling = Rolling(self._start, grace_s=config.timeout_graceful_shutdown or 0)
 
     @property
     def workers(self) -> list[Worker]:
         """The processes, as what they are here."""
         return [process for process in self.processes if isinstance(process, Worker)]
+
+    def run(self) -> None:
+        """Serve until a signal says to stop, and then until everything that was begun is served."""
+        self._heard, wake = socketpair()
+        with self._heard, wake:
+            wake.setblocking(False)
+            signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+            self.init_processes()
+            while not self.should_exit.is_set():
+                self._look()
+                self.handle_signals()
+                self.keep_subprocess_alive()
+            self.terminate_all()
+            self.join_all()
+            signal.set_wakeup_fd(-1)
 
     def init_processes(self) -> None:
         """Start all."""
@@ -234,20 +258,31 @@ class Supervisor(Multiprocess):
         """Reload; the workers stay."""
         self._wanted = True
 
+    def handle_int(self) -> None:
+        """Stop, without a wait for a balancer."""
+        self._hurries = True
+        super().handle_int()
+
     def handle_usr1(self) -> None:
         """Replace all workers, one by one."""
         self._rolling.begin(self.workers)
 
     def terminate_all(self) -> None:
-        """End all; those that leave already do so."""
+        """End all; those that leave already do so. The listener is theirs alone from here on, or a connection that none of them accepts would hang."""
         self._rolling.stop()
         super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+        if self._hurries:
+            self._hurry()
 
     def join_all(self) -> None:
-        """Wait for all."""
-        super().join_all()
-        for worker in self._rolling.beside:
-            worker.join()
+        """Wait for all; a second signal ends what is left of their wait for a balancer."""
+        while running := [worker.process.sentinel for worker in self._all if worker.is_running()]:
+            self._look(*running)
+            if signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue:
+                self.signal_queue.clear()
+                self._hurry()
 
     def handle_ttin(self) -> None:
         """Add a worker."""
@@ -258,6 +293,16 @@ class Supervisor(Multiprocess):
     def _all(self) -> list[Worker]:
         """Every process, those included that come or leave."""
         return [*self.workers, *self._rolling.beside]
+
+    def _look(self, *sentinels: int) -> None:
+        """Wait until a signal comes, a process of `sentinels` ends, or it is time to look at the workers."""
+        assert self._heard is not None  # noqa: S101 -- `run` comes first
+        if self._heard in wait([self._heard, *sentinels], _LOOK_S):
+            self._heard.recv(4096)
+
+    def _hurry(self) -> None:
+        for worker in self._all:
+            worker.say("hurry")
 
     def _start(self) -> Worker:
         worker = Worker(self.config, self.sockets, self._loaded, self._serve)

@@ -54,6 +54,24 @@ async def test_a_second_signal_is_not_waited_with(heard: list[int]) -> None:
         await until(lambda: heard)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_wait_can_be_ended_before_it_begins_and_while_it_lasts(heard: list[int], *, begun: bool) -> None:
+    drain = Drain(60)
+
+    with drain.watching():
+        if not begun:
+            drain.hurry()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: drain.begun)
+        await asyncio.sleep(0)  # the wait begins in a turn of the loop
+        if begun:
+            assert heard == []
+            drain.hurry()
+        await until(lambda: heard)
+
+    assert heard == [signal.SIGTERM]
+
+
 async def test_without_a_delay_the_server_hears_it_at_once(heard: list[int]) -> None:
     drain = Drain(0)
 
