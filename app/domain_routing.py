@@ -123,4 +123,5 @@ class RoutingTable:
     fallback: str | None = None
     on_conflict: OnConflict = OnConflict.REROUTE
     attempts: AttemptPolicy = field(default_factory=AttemptPolicy)
+    inactive_clearances: Mapping[str, Label] = field(default_factory=dict)  # of each inactive one, by its name
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -252,8 +252,10 @@ class AttemptsFailedError(GatewayError):
         listed = ", ".join(f"{name} ({error.label})" for name, error in tried)
         why = out_of_time if out_of_time and status == 504 else "No deployment could answer."
         message = f"{why} Tried: {listed}."
-        if last.remedy is not None and last.tell_caller:
-            message += f" {last.remedy}"
+        if last.remedy is not None:
+            message += f" {last.remedy}" if last.tell_caller else " The gateway's log says what its operator can do."
         headers = {"retry-after": str(max(1, round(last.retry_after_s or 5)))} if status == 503 else {}
+        if status != 503 and all(error.failure is Failure.OPERATOR for error in asked):  # a wrong key stays one
+            headers["x-should-retry"] = "false"
         super().__init__(message, code=code, headers=headers)
         self.status = status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.domain import Capability, Label
+from app.domain import Capability, Label, LaneName
 from app.errors import ContextExceededError, GatewayError, InvalidRequestError, ModelNotFoundError, NotAllowedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ _PARAM = {Capability.IMAGES: "messages", Capability.AUDIO: "messages", Capabilit
 _PARAM |= {Capability.JSON_OBJECT: "response_format", Capability.JSON_SCHEMA: "response_format"}
 
 _UNSUPPORTED = "unsupported_parameter"
+
+_DEMO_ALONE = " Only the built-in demo model is active: set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL in .env and restart."
 
 # An estimate of tokens leans upwards: half of it is a bound from below. Exact counts need none.
 _ESTIMATE_OVER = 2
@@ -74,9 +76,12 @@ def nothing_left(table: RoutingTable, facts: Facts, model: str, tried: Iterable[
             message = f"No active deployment that may serve this {facts.label} request has what its rule requires ({words})."
             return UnavailableError(message, code="no_deployment", headers={"x-should-retry": "false"})
         named = f" (model '{model}')" if facts.label < Label.CONFIDENTIAL else ""
-        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request{named} supports", _why(facts))
-    missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items())
-    subject = f"No active deployment is cleared for a {facts.label} request" if facts.label > Label.PUBLIC else "No deployment is active for this request"
+        why = _DEMO_ALONE if cleared[0].lane is LaneName.DEMO else _why(facts)
+        return _lacking(min(lacking), f"No deployment that may serve this {facts.label} request{named} supports", why)
+    missing = "; ".join(f"{name}: {why}" for name, why in table.inactive.items() if table.inactive_clearances.get(name, facts.label) >= facts.label)
+    because = facts.label_reason + (f": {', '.join(facts.kinds)}" if facts.findings else "")
+    subject = f"No active deployment is cleared for a {facts.label} request ({because})"
+    subject = subject if facts.label > Label.PUBLIC else "No deployment is active for this request"
     hint = f" Inactive: {missing}." if missing else ""
     return UnavailableError(f"{subject}.{hint}{_why(facts)}", code="no_deployment", headers={"x-should-retry": "false"})
 

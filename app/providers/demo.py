@@ -84,6 +84,7 @@ def _text(call: Call) -> str:
 def _decided(facts: Facts) -> dict[str, Any]:
     return {
         "label": str(facts.label),
+        "label_reason": facts.label_reason,
         "findings": " ".join(facts.kinds) or "none",
         "complexity": f"{facts.complexity.tier} ({facts.complexity.score:.2f})",
         "prompt_tokens": facts.tokens_about,

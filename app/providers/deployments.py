@@ -102,7 +102,8 @@ def _table(file: GatewayFile, active: Mapping[str, Deployment], inactive: Mappin
     fallback = file.fallback.name if file.fallback else None
     if active:
         pools = {name: _pool(spec, active) for name, spec in file.pools.items()}
-        return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict, file.attempts)
+        clearances = {name: file.deployments[name].clearance for name in inactive}
+        return RoutingTable(active, inactive, pools, rules, fallback, file.on_conflict, file.attempts, clearances)
     rules = tuple(rule if rule.use in file.pools or rule.reject is not None else replace(rule, use=DEMO.name) for rule in rules)
     return RoutingTable(
         {DEMO.name: DEMO}, inactive, {name: Pool(name, (Member(DEMO),)) for name in file.pools}, rules, fallback, file.on_conflict, file.attempts

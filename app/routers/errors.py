@@ -24,7 +24,7 @@ _ELSEWHERE = {
     "/v1/completions": "The older completions are not served: use /v1/chat/completions, with the prompt as a user message.",
     "/v1/embeddings": "Embeddings are not served: of OpenAI's paths use /v1/chat/completions and /v1/models.",
 }
-_BARE = frozenset({"/chat/completions", "/responses", "/completions", "/embeddings", "/models"})  # what clients add to a base_url
+_ADDED = ("/chat/completions", "/responses", "/completions", "/embeddings", "/models")  # what clients add to a base_url
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -60,10 +60,12 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 def _instead(path: str) -> str:
     """Return what to do in place of a path that is not served; nothing of the path is repeated."""
-    if path in _BARE:
+    for name, advice in _ELSEWHERE.items():
+        if path == name or path.startswith(f"{name}/"):
+            return advice
+    if path.endswith(_ADDED):
         return "End the client's base_url in /v1: the gateway serves /v1/chat/completions and /v1/models."
-    served = "The gateway serves /v1/chat/completions, /v1/models and what /openapi.json lists."
-    return next((advice for name, advice in _ELSEWHERE.items() if path == name or path.startswith(f"{name}/")), served)
+    return "The gateway serves /v1/chat/completions, /v1/models and what /openapi.json lists."
 
 
 async def _fault(request: Request, __: Exception) -> Response:

@@ -321,6 +321,8 @@ async def test_a_refusal_is_in_the_access_log_with_its_route_and_code(
         ("/v1/embeddings", "use /v1/chat/completions"),
         ("/chat/completions", "End the client's base_url in /v1"),
         ("/models", "End the client's base_url in /v1"),
+        ("/v1/chat/completions/chat/completions", "End the client's base_url in /v1"),
+        ("/v1/v1/models", "End the client's base_url in /v1"),
         ("/v1/canary", "what /openapi.json lists"),
     ],
 )

@@ -48,6 +48,15 @@ def test_retry_after_is_what_the_provider_asked_for(asked: float | None, told: s
     assert error.headers == {"retry-after": told}
 
 
+def test_what_the_operator_alone_can_mend_is_not_asked_again_and_points_at_the_log() -> None:
+    refused, down = UpstreamError(Failure.OPERATOR, upstream_status=401, remedy="Check KEY."), UpstreamError(Failure.BROKEN, upstream_status=500)
+
+    alone, beside = AttemptsFailedError([("d", refused)]), AttemptsFailedError([("c", down), ("d", refused)])
+
+    assert alone.message == "No deployment could answer. Tried: d (401). The gateway's log says what its operator can do."
+    assert (alone.headers, beside.headers) == ({"x-should-retry": "false"}, {})
+
+
 def test_a_remedy_is_told_to_the_caller_only_where_it_may() -> None:
     secret = AttemptsFailedError([("d", UpstreamError(Failure.OPERATOR, remedy="Check KEY."))])
     told = AttemptsFailedError([("d", UpstreamError(Failure.OPERATOR, remedy="Run it.", tell_caller=True))])

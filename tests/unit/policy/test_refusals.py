@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from app.domain import Capability, Deployment, Facts, Label
+from app.domain import Capability, Deployment, Facts, Finding, Label, LaneName, Tier
 from app.domain_routing import Condition, Rule
 from app.errors import ContextExceededError, NotAllowedError, UnavailableError
 from app.policy.refusals import is_too_long, nothing_left, refuse_lacking, refuse_rule, tell_length
@@ -87,6 +87,27 @@ def test_an_answer_that_does_not_fit_beside_the_prompt_is_told_apart() -> None:
         "This model's maximum context length is 200 tokens. However, you requested about 250 tokens (100 in the messages, 150 in the completion). "
         "Please reduce the length of the messages or completion."
     )
+
+
+def test_of_the_inactive_those_are_named_that_could_serve_the_request() -> None:
+    idle = {"cloud": "KEY is not set", "local": "URL is not set"}
+    small = table({"cheap": [SMALL]}, inactive=idle, inactive_clearances={"cloud": Label.INTERNAL, "local": Label.CONFIDENTIAL})
+    email = Finding("email", Tier.HARD, "messages[0].content", 0, 9)
+
+    found = nothing_left(small, facts(Label.CONFIDENTIAL, label_reason="findings", findings=(email,)), "auto", [SMALL], frozenset())
+    hinted = nothing_left(small, facts(Label.CONFIDENTIAL, label_reason="hint"), "auto", [SMALL], frozenset())
+
+    assert found.message == "No active deployment is cleared for a confidential request (findings: email). Inactive: local: URL is not set."
+    assert "confidential request (hint). Inactive: local" in hinted.message
+
+
+def test_what_the_demo_model_lacks_is_told_with_what_to_set() -> None:
+    demo = deployment("demo", Label.CONFIDENTIAL, capabilities=frozenset({Capability.STREAM}))
+    demo = replace(demo, lane=LaneName.DEMO)
+
+    found = nothing_left(EMPTY, facts(needs=frozenset({Capability.TOOLS})), "auto", [demo], frozenset())
+
+    assert found.message.endswith("Only the built-in demo model is active: set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL in .env and restart.")
 
 
 def test_what_a_rule_requires_and_nothing_has_is_the_operators_fault() -> None:

@@ -23,7 +23,7 @@ async def test_the_answer_says_what_was_decided() -> None:
     assert answer["object"] == "chat.completion"
     assert [choice["index"] for choice in answer["choices"]] == [0, 1]
     text = answer["choices"][0]["message"]["content"]
-    assert "label: confidential, findings: email" in text
+    assert "label: confidential, label_reason: default, findings: email" in text
     assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"]
 
 

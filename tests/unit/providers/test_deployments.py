@@ -65,6 +65,7 @@ def test_what_has_its_variables_is_active_and_the_rest_says_what_to_set(join: Ca
 
     assert list(table.deployments) == ["cloud"]
     assert table.inactive == {"mine": "MINE is not set"}
+    assert table.inactive_clearances == {"mine": Label.CONFIDENTIAL}
     assert {name: [member.deployment.name for member in pool.members] for name, pool in table.pools.items()} == {"cheap": ["cloud"], "local": []}
 
 
