@@ -70,8 +70,9 @@ def check_body(body: Any) -> None:
     if not isinstance(body, dict):
         raise Invalid("We could not parse the JSON body of your request: expected a JSON object.", code="invalid_json")
     _refuse_lookalikes(body)
-    if not STEERING.isdisjoint(body):
-        name = min(STEERING.intersection(body))
+    steering = STEERING.intersection(map(_plain, body.keys() - FIELDS.keys()))
+    if steering:
+        name = min(steering)
         raise Invalid(f"The field '{name}' steers a gateway and is not accepted from callers.", param=name, code="field_not_allowed")
     for name in ("model", "messages"):
         if body.get(name) is None:
@@ -116,6 +117,11 @@ def _holds_infinity(value: Any) -> bool:
     return False
 
 
+def _plain(name: str) -> str:
+    """Return a key as a reader takes it that folds case and Unicode's forms."""
+    return unicodedata.normalize("NFKC", name.casefold()).casefold()
+
+
 def _refuse_lookalikes(body: dict[str, Any]) -> None:
     if body.keys() <= FIELDS.keys() and all(_has_known_keys(body[name], shape) for name, shape in _SHAPES if name in body):
         return  # nearly always; what follows knows the path to a key that is not known
@@ -150,7 +156,7 @@ def _has_known_keys(value: Any, shape: str) -> bool:
 
 def _compare_keys(found: Mapping[str, Any], known: Mapping[str, Any], path: str) -> None:
     for name in found.keys() - known.keys():
-        folded = unicodedata.normalize("NFKC", name.casefold()).casefold()
+        folded = _plain(name)
         if folded in known:
             message = f"A key differs from '{path}{folded}' only by case or Unicode form, which some providers read as the same: write '{folded}'."
             raise Invalid(message, param=f"{path}{folded}", code="ambiguous_key")

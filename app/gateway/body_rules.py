@@ -23,7 +23,15 @@ STEERING = frozenset(
     litellm_params litellm_call_id litellm_metadata proxy_server_request deployment_id azure_ad_token azure_ad_token_provider vertex_project
     vertex_location vertex_credentials aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_session_name aws_profile_name
     aws_role_name aws_web_identity_token aws_sts_endpoint aws_bedrock_runtime_endpoint num_retries max_retries force_timeout use_litellm_proxy
-    callbacks success_callback failure_callback guardrails""".split(),  # noqa: SIM905 -- sixty names read better as a paragraph
+    callbacks success_callback failure_callback guardrails configurable_clientside_auth_params default_litellm_params litellm_credential_name
+    litellm_disabled_callbacks litellm_logging_obj litellm_request_debug litellm_session_id litellm_system_prompt litellm_trace_id
+    litellm_trusted_callback_vars model_alias_map model_config custom_prompt_dict context_window_fallback_dict max_fallbacks silent_model
+    specific_deployment routing_strategy retry_policy retry_strategy mock_delay headers provider_specific_header shared_session ssl_verify logger_fn
+    secret_fields region_name azure_username azure_password azure_scope client_id client_secret tenant_id aws_external_id aws_session_tags
+    s3_endpoint_url s3_bucket_name s3_access_key_id s3_secret_access_key langfuse_host langfuse_public_key langfuse_secret langfuse_secret_key
+    langsmith_api_key langsmith_base_url langsmith_project langsmith_tenant_id arize_api_key arize_space_id arize_space_key dd_agent_host dd_agent_port
+    dd_api_key dd_site gcs_bucket_name gcs_path_service_account humanloop_api_key lunary_public_key newrelic_api_key newrelic_region posthog_api_key
+    posthog_api_url signoz_ingestion_endpoint signoz_ingestion_key wandb_api_key weave_project_id""".split(),  # noqa: SIM905 -- a paragraph reads better
 )
 
 

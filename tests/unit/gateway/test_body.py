@@ -147,6 +147,11 @@ def test_a_field_that_steers_a_gateway_is_refused(name: str) -> None:
     assert (error.code, error.param) == ("field_not_allowed", name)
 
 
+@pytest.mark.parametrize("name", ["Api_Base", "API_KEY", "fallback\u017f", "\uff42\uff41\uff53\uff45_url", "mock_respon\u017fe"])
+def test_a_field_that_steers_a_gateway_is_refused_however_its_letters_are_written(name: str) -> None:
+    assert refused(VALID | {name: "x"}).code == "field_not_allowed"
+
+
 @pytest.mark.parametrize(
     "change",
     [
