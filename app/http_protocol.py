@@ -171,7 +171,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._ending = True
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(_LAST_REQUEST_S, self._close_if_idle)
-        else:
+        elif not self.cycle.response_started:  # one that is under way has promised already that another request may follow
             _make_last(self.cycle)
 
     def on_response_complete(self) -> None:
@@ -184,7 +184,9 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._serve(self._waiting.pop())
             return
         self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
+        if self._ending:
+            self.loop.call_later(_LAST_REQUEST_S, self._close_if_idle)
+        elif self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:

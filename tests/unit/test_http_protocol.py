@@ -328,6 +328,37 @@ async def test_an_answer_under_way_is_the_connections_last_when_the_server_ends(
         writer.close()
 
 
+@pytest.mark.parametrize("more", [GET, b""], ids=["a request", "none"])
+async def test_an_answer_whose_head_has_left_may_be_followed_by_one_request_when_the_server_ends(more: bytes) -> None:
+    held = asyncio.Event()
+    echo = Echo()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/halves":
+            await echo(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await held.wait()
+        await send({"type": "http.response.body", "body": b"2"})
+
+    async with serving(app) as (state, connect):
+        reader, writer = await connect()
+        writer.write(GET.replace(b"/two", b"/halves"))
+        await reader.readuntil(b"\r\n\r\n1")
+        for connection in list(state.connections):
+            connection.shutdown()
+        held.set()
+        assert await reader.readexactly(1) == b"2"
+        writer.write(more)
+
+        if more:
+            status, headers, _ = await answer_of(reader)
+            assert (status, headers["connection"]) == (200, "close")
+        assert await end_of(reader) == b""
+        writer.close()
+
+
 @pytest.mark.parametrize("own", [(), ((b"connection", b"close"),)], ids=["the protocol alone", "the answer too"])
 async def test_the_servers_end_is_told_once_in_an_answer(own: tuple[tuple[bytes, bytes], ...]) -> None:
     app = Echo()
