@@ -259,9 +259,9 @@ class Tenant:
     clearance: Label = Label.CONFIDENTIAL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """What a lane needs to make one attempt.
+    """What a lane needs to make one attempt. Only who makes one writes to it; it is not frozen because making it would take five times as long.
 
     `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
     changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of
@@ -282,8 +282,7 @@ class Call:
     on_wait: Callable[[float], None] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens that a provider counted, or that the gateway did (`estimated`)."""
 
     prompt_tokens: int

@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ from app.domain import Call, Failure, Usage
 from app.domain_attempts import FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, InvalidRequestError, UpstreamError
 from app.gateway.backoff import is_worth_another_call, wait_before_retry
-from app.gateway.beginning import Served, begin
+from app.gateway.beginning import Served, begin_stream, take_whole
 from app.gateway.bounds import UNBOUND, Bounds
-from app.gateway.deadlines import Deadlines
+from app.gateway.deadlines import Deadlines, Within
 from app.gateway.hedging import race
 from app.gateway.receipt import cost_usd
 from app.gateway.vitals import Vitals
@@ -59,7 +59,7 @@ _ANSWER_TOKENS = 500  # reserved for an answer whose length the caller does not 
 class Walk:
     """One walk through a plan.
 
-    `deadline` is of the event loop's clock, for everything; `first_token_s` bounds each call of a stream besides, `timeout_s` is what the operator allows a
+    `deadline` is of time.monotonic, for everything; `first_token_s` bounds each call of a stream besides, `timeout_s` is what the operator allows a
     request and `bounds` what its caller does. `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random
     numbers in 0..1.
     """
@@ -88,7 +88,10 @@ class Walk:
         while waiting:
             attempt = waiting.pop(0)
             try:
-                served = await self._ask(attempt, waiting)
+                try:
+                    served = await self._call(attempt, waiting)
+                except UpstreamError as error:
+                    served = await self._call_again(attempt, waiting, error)
             except UpstreamError as error:
                 waiting = self._next(error, waiting)
                 continue
@@ -103,29 +106,32 @@ class Walk:
         while self._flying:
             self._abandon(*self._flying[-1])
 
-    async def _ask(self, attempt: Attempt, waiting: list[Attempt]) -> Served:
-        """Ask one deployment, and again where that may help. Raises UpstreamError."""
+    def _call(self, attempt: Attempt, waiting: list[Attempt]) -> Coroutine[Any, Any, Served]:
+        """Ask one deployment once."""
+        return self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1)
+
+    async def _call_again(self, attempt: Attempt, waiting: list[Attempt], error: UpstreamError) -> Served:
+        """Ask a deployment that has failed again, where that may help. Raises UpstreamError."""
         calls = 0
         patience_s = self._policy.wait_s
         while True:
-            try:
-                if not self.plan.hedge:
-                    return await self._try(attempt, len(waiting) + 1)
-                return await self._call_or_race(attempt, waiting)
-            except UpstreamError as error:
-                last = self._is_last(error, waiting)
-                if error.failure in _NOT_ASKED:
-                    wait_s = error.retry_after_s or 0.0
-                    patience_s -= wait_s
-                    if not last or patience_s < 0 or wait_s >= self._left_s():
-                        raise
-                else:
-                    calls += 1
-                    again_s = self._wait_s(attempt, error, calls, last=last)
-                    if again_s is None:
-                        raise
-                    wait_s = again_s
+            last = self._is_last(error, waiting)
+            if error.failure in _NOT_ASKED:
+                wait_s = error.retry_after_s or 0.0
+                patience_s -= wait_s
+                if not last or patience_s < 0 or wait_s >= self._left_s():
+                    raise error
+            else:
+                calls += 1
+                again_s = self._wait_s(attempt, error, calls, last=last)
+                if again_s is None:
+                    raise error
+                wait_s = again_s
             await _sleep(wait_s)
+            try:
+                return await self._call(attempt, waiting)
+            except UpstreamError as again:
+                error = again
 
     def _wait_s(self, attempt: Attempt, error: UpstreamError, calls: int, *, last: bool) -> float | None:
         """Return the seconds to wait before the same deployment is asked again; None: it is not."""
@@ -171,7 +177,7 @@ class Walk:
         return bool(self.call.body.get("store"))
 
     def _left_s(self) -> float:
-        return self.deadline - asyncio.get_running_loop().time()
+        return self.deadline - time.monotonic()
 
     @property
     def _policy(self) -> AttemptPolicy:
@@ -182,10 +188,8 @@ class Walk:
         plan = self.plan
         after_s = self.vitals.hedge_after_s(plan.pool, stream=self.call.stream)
         if after_s is None or not waiting or self._is_kept():
-            return await self._try(attempt, len(waiting) + 1, sampled=True)
-        served, by_second = await race(
-            self._try(attempt, len(waiting) + 1, sampled=True), lambda: self._second(waiting), after_s=after_s, give_up=Served.give_up
-        )
+            return await self._try_sampled(attempt, len(waiting) + 1)
+        served, by_second = await race(self._try_sampled(attempt, len(waiting) + 1), lambda: self._second(waiting), after_s=after_s, give_up=Served.give_up)
         if by_second is not None:
             self.give_up()  # the loser
             HEDGES.labels(plan.pool, "second" if by_second else "first").inc()
@@ -201,13 +205,24 @@ class Walk:
         waiting.remove(attempt)
         return self._try(attempt, 1)
 
-    async def _try(self, attempt: Attempt, left: int, *, sampled: bool = False) -> Served:
+    async def _try_sampled(self, attempt: Attempt, left: int) -> Served:
+        """Make a pool's first call, and keep how long it took, also where it lost its race: it took that long at least."""
+        vitals = self.vitals
+        started = vitals.clock()
+        try:
+            served = await self._try(attempt, left)
+        except asyncio.CancelledError:
+            vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.call.stream)
+            raise
+        vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.call.stream)
+        return served
+
+    async def _try(self, attempt: Attempt, left: int) -> Served:
         """Make one call: half of the time that remains is its own, or all of it where it is the last. Raises UpstreamError."""
-        deployment = attempt.deployment
-        share_s = max(0.0, self._left_s()) / min(left, 2)
-        first_token_s = self.first_token_s if deployment.first_token_s is None else deployment.first_token_s
-        if self.call.stream and first_token_s < share_s:
-            share_s = first_token_s
+        deployment, template, stream = attempt.deployment, self.call, self.call.stream
+        share_s = max(0.0, self.deadline - time.monotonic()) / min(left, 2)
+        if stream:
+            share_s = min(share_s, self.first_token_s if deployment.first_token_s is None else deployment.first_token_s)
         lease = self._take(deployment)
         flight = (lease, deployment)
         self._flying.append(flight)
@@ -215,25 +230,26 @@ class Walk:
         self.attempts += 1
         answer: Answer | None = None
         try:
-            call = call_to(self.call, deployment, share_s)
+            call = call_to(template, deployment, share_s)
             if deployment.slots is not None:
-                call = replace(call, on_wait=partial(self._note_wait, lease))
-            with self.deadlines.within(share_s):
+                call.on_wait = partial(self._note_wait, lease)
+            with Within(self.deadlines, share_s):
                 answer = await self.lanes[deployment.lane].open(call)
-                moves_on = left > 1 and FailureClass.CONTENT_REFUSED in self._policy.fallback_on
-                served = await begin(deployment, answer, stream=self.call.stream, include_usage=self.include_usage, moves_on=moves_on)
+                moves_on = left > 1 and FailureClass.CONTENT_REFUSED in self.vitals.policy.fallback_on
+                if stream:
+                    served = await begin_stream(deployment, answer, include_usage=self.include_usage, moves_on=moves_on)
+                else:
+                    served = take_whole(deployment, answer, await answer.body(), moves_on=moves_on)
         except (TimeoutError, UpstreamError) as exc:
             error = exc if isinstance(exc, UpstreamError) else UpstreamError(Failure.TIMEOUT)
         except BaseException:
             if answer is not None:
                 answer.close()
-            self._sample(lease, sampled=sampled)
             self._abandon(lease, deployment)
             raise
         else:
             self._flying.remove(flight)
-            lease.answered(stream=self.call.stream)
-            self._sample(lease, sampled=sampled)
+            lease.answered(stream=stream)
             served.lease = lease
             return served
         if answer is not None:
@@ -269,11 +285,6 @@ class Walk:
         lease.end(served=False)
         remedy = {"remedy": error.remedy} if error.remedy else {}
         log.warning("attempt_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)
-
-    def _sample(self, lease: Lease, *, sampled: bool) -> None:
-        """Keep how long a pool's first call took, also one that lost its race: it took that long at least."""
-        if sampled:
-            self.vitals.sample(self.plan.pool, self.vitals.clock() - lease.started, stream=self.call.stream)
 
     def _abandon(self, lease: Lease, deployment: Deployment) -> None:
         """Account for a call that is not waited for."""

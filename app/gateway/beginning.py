@@ -41,14 +41,25 @@ class Served:
             self.lease.end(self.usage)
 
 
-async def begin(deployment: Deployment, answer: Answer, *, stream: bool, include_usage: bool, moves_on: bool) -> Served:
-    """Return the answer once it has begun. Raises UpstreamError; also where the provider's filter refused it and the walk `moves_on` from that."""
-    if not stream:
-        body = await answer.body()
-        usage, refused = _read_whole(body)
-        if refused and moves_on:
-            raise UpstreamError(Failure.CONTENT_REFUSED)
-        return Served(deployment, answer, body=body, usage=usage)
+def take_whole(deployment: Deployment, answer: Answer, body: bytes, *, moves_on: bool) -> Served:
+    """Return an answer that was read whole.
+
+    Raises UpstreamError where it is no `chat.completion`, and where the provider's filter refused it and the walk `moves_on` from that.
+    """
+    try:
+        said: Any = jiter.from_json(body, cache_mode="keys")
+    except ValueError:
+        raise UpstreamError(Failure.BROKEN) from None
+    choices = said.get("choices") if isinstance(said, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise UpstreamError(Failure.BROKEN)
+    if moves_on and all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices):
+        raise UpstreamError(Failure.CONTENT_REFUSED)
+    return Served(deployment, answer, body, read_usage(said.get("usage")))
+
+
+async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage: bool, moves_on: bool) -> Served:
+    """Return a stream once its first token is there. Raises UpstreamError where there is none, and as `take_whole` does."""
     watch = StreamWatch(include_usage=include_usage, classify=answer.error_inside)
     chunks = answer.events()
     head = b""
@@ -63,19 +74,6 @@ async def begin(deployment: Deployment, answer: Answer, *, stream: bool, include
         if watch.ended:
             break
     raise UpstreamError(Failure.BROKEN)  # ended before any token: a cut, whatever it looked like
-
-
-def _read_whole(body: bytes) -> tuple[Usage | None, bool]:
-    """Return a whole answer's usage, and whether the provider's filter refused it. Raises UpstreamError for what is not a `chat.completion`."""
-    try:
-        answer: Any = jiter.from_json(body, cache_mode="keys")
-    except ValueError:
-        raise UpstreamError(Failure.BROKEN) from None
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise UpstreamError(Failure.BROKEN)
-    refused = all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices)
-    return read_usage(answer.get("usage")), refused
 
 
 def content_chars(body: bytes) -> int:

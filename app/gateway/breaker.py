@@ -22,21 +22,17 @@ class Breaker:
     The window slides by halves: what is counted is between a half and a whole `window_s` old at most.
     """
 
-    __slots__ = ("_calls", "_failures", "_in_row", "_old_calls", "_old_failures", "_probed", "_rest_s", "_turns_at", "_until", "policy")
+    __slots__ = ("_calls", "_failures", "_in_row", "_old_calls", "_old_failures", "_probed", "_rest_s", "_turns_at", "_until", "is_closed", "policy")
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self.policy = policy
+        self.is_closed = True  # every call is admitted
         self._in_row = 0
         self._calls = self._failures = self._old_calls = self._old_failures = 0
         self._turns_at = 0.0
         self._until: float | None = None  # None: closed
         self._rest_s = 0.0  # how long it rested last for failing; 0 while closed
         self._probed = False
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether every call is admitted."""
-        return self._until is None
 
     def rests_s(self, now: float) -> float:
         """Return in how many seconds it may be asked; 0: now."""
@@ -57,7 +53,9 @@ class Breaker:
     def succeeded(self, now: float, *, probe: bool) -> int:
         """Note a call that was served; return how many failures in a row it ends, for `cut`."""
         ended, self._in_row = self._in_row, 0
-        self._count(now)
+        if now >= self._turns_at:
+            self._turn(now)
+        self._calls += 1
         if probe:
             self._close()
         return ended
@@ -65,7 +63,9 @@ class Breaker:
     def failed(self, now: float, *, probe: bool) -> bool:
         """Note a call that failed; say whether that opened it."""
         self._in_row += 1
-        self._count(now)
+        if now >= self._turns_at:
+            self._turn(now)
+        self._calls += 1
         self._failures += 1
         if probe:
             self._probed = False
@@ -73,6 +73,7 @@ class Breaker:
             return False  # what began before it opened is no news
         self._rest_s = min(max(self._rest_s * 2, self.policy.cooldown_s), self.policy.longest_s)
         self._until = now + self._rest_s
+        self.is_closed = False
         return True
 
     def cut(self, now: float, ended: int) -> bool:
@@ -91,9 +92,11 @@ class Breaker:
         until = now + min(seconds, LONGEST_REST_S)
         if self._until is None or until > self._until:
             self._until = until
+            self.is_closed = False
 
     def _close(self) -> None:
         self._until = None
+        self.is_closed = True
         self._rest_s = 0.0
         self._probed = False
         self._calls = self._failures = self._old_calls = self._old_failures = 0
@@ -101,11 +104,6 @@ class Breaker:
     def _is_too_much(self) -> bool:
         calls, failures = self._calls + self._old_calls, self._failures + self._old_failures
         return self._in_row >= self.policy.failures or (calls >= self.policy.calls and failures >= calls * self.policy.rate)
-
-    def _count(self, now: float) -> None:
-        if now >= self._turns_at:
-            self._turn(now)
-        self._calls += 1
 
     def _turn(self, now: float) -> None:
         half_s = self.policy.window_s / 2

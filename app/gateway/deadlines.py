@@ -7,6 +7,7 @@ here one costs an entry in a table, and the timer is moved only when it would fi
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -16,18 +17,18 @@ _SLACK_S = 0.001  # uvloop's timers have whole milliseconds
 
 
 class Deadlines:
-    """The limits that run. One entry for each attempt under way."""
+    """The limits that run (`running`). One entry for each attempt under way."""
 
-    __slots__ = ("_loop", "_running", "_timer", "_timer_at")
+    __slots__ = ("_loop", "_timer", "_timer_at", "running")
 
     def __init__(self) -> None:
-        self._running: dict[Within, None] = {}
+        self.running: dict[Within, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self.running)
 
     def within(self, seconds: float) -> Within:
         """Return a context that is cancelled after so many seconds and then raises TimeoutError, as `asyncio.timeout` does; entered without `async`."""
@@ -35,13 +36,9 @@ class Deadlines:
 
     def add(self, limit: Within, loop: asyncio.AbstractEventLoop) -> None:
         """Let a limit run."""
-        self._running[limit] = None
+        self.running[limit] = None
         if self._timer is None or limit.at < self._timer_at or self._loop is not loop:
             self._set(limit.at, loop)
-
-    def remove(self, limit: Within) -> None:
-        """Forget a limit; the timer looks for itself when it fires."""
-        self._running.pop(limit, None)
 
     def _set(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
@@ -53,11 +50,11 @@ class Deadlines:
         self._timer = None
         loop = asyncio.get_running_loop()
         due = loop.time() + _SLACK_S
-        for limit in [limit for limit in self._running if limit.at <= due]:
-            del self._running[limit]
+        for limit in [limit for limit in self.running if limit.at <= due]:
+            del self.running[limit]
             limit.expire()
-        if self._running:
-            self._set(min(limit.at for limit in self._running), loop)
+        if self.running:
+            self._set(min(limit.at for limit in self.running), loop)
 
 
 class Within:
@@ -69,22 +66,21 @@ class Within:
         self._deadlines = deadlines
         self._seconds = seconds
         self._expired = False
-        self.at = 0.0  # of the loop's clock
+        self.at = 0.0  # of the event loop's clock, which is time.monotonic
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
+        task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a limit is entered outside a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self.at = loop.time() + self._seconds
-        self._deadlines.add(self, loop)
+        self.at = time.monotonic() + self._seconds
+        self._deadlines.add(self, task.get_loop())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:
-        if not self._expired:
-            self._deadlines.remove(self)
+        if not self._expired:  # the timer looks for itself when it fires
+            self._deadlines.running.pop(self, None)
         elif self._task.uncancel() <= self._cancelling and kind is not None and issubclass(kind, asyncio.CancelledError):
             raise TimeoutError from exc
 

@@ -61,7 +61,8 @@ class Lead(Generic[T]):
 
     def __del__(self) -> None:
         """Let nobody wait for a lead that was dropped, as by a generator that never started."""
-        self.abandon()
+        if self._flight is not None:
+            self.abandon()
 
 
 class Flights(Generic[T]):
@@ -78,17 +79,18 @@ class Flights(Generic[T]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def lead(self, key: Hashable) -> Lead[T] | None:
+        """Return the lead where no identical call is in flight."""
+        if key in self._flights:
+            return None
+        return Lead(_Flight(self._flights, key) if len(self._flights) < self._max_flights else None)
+
     async def board(self, key: Hashable, *, wait_s: float | None = None) -> Lead[T] | Landed[T]:
         """Return what an identical call in flight lands, or the lead.
 
         Waits at most `wait_s` (None: as long as it takes), then returns a lead that nobody joins. Waits not at all where no identical call is in flight.
         """
-        flight = self._flights.get(key)
-        if flight is not None:
-            return await flight.follow(wait_s)
-        if len(self._flights) >= self._max_flights:
-            return Lead(None)
-        return Lead(_Flight(self._flights, key))
+        return self.lead(key) or await self._flights[key].follow(wait_s)
 
 
 class _Flight(Generic[T]):
@@ -124,6 +126,9 @@ class _Flight(Generic[T]):
             seat.abandon()
 
     def land(self, value: T) -> None:
+        if not self._waiting:
+            del self._flights[self._key]
+            return
         landed = Landed(value)
         self._end(lambda: landed)
 

@@ -77,7 +77,7 @@ class Place:
         stored = await self.find_stored()
         if stored is not None or self.state is CacheState.BYPASS or not join:
             return stored
-        seat = await self._flights.board(self._key, wait_s=wait_s)
+        seat = self._flights.lead(self._key) or await self._flights.board(self._key, wait_s=wait_s)
         if isinstance(seat, Landed):
             self.state = CacheState.JOINED
             return seat.value
@@ -89,7 +89,7 @@ class Place:
         if self._cache is None or self._control.no_cache:
             return None
         raw = await self._cache.get(self._key)
-        stored = StoredAnswer.load(raw) if raw is not None else None
+        stored = None if raw is None else StoredAnswer.load(raw)
         if stored is not None and stored.age_s() <= self._control.max_age_s:
             self.state = CacheState.HIT
             return stored

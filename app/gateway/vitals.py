@@ -41,7 +41,7 @@ class Lease:
 
     __slots__ = ("_ended", "_ended_row", "_reserved", "_vital", "probe", "started", "waited_s")
 
-    def __init__(self, vital: Vital, reserved: int, *, probe: bool, started: float) -> None:
+    def __init__(self, vital: Vital, reserved: int, started: float, *, probe: bool) -> None:
         self._vital = vital
         self._reserved = reserved
         self._ended = False
@@ -144,7 +144,7 @@ class Vital:
         if not self.breaker.is_closed:
             probe = self.breaker.probe(now)
         self.in_flight[self.name] += 1
-        return Lease(self, tokens, probe=probe, started=now)
+        return Lease(self, tokens, now, probe=probe)
 
     def settle(self, unused: int) -> None:
         """Return what was reserved and not used."""
@@ -152,13 +152,24 @@ class Vital:
             self._allowance.settle(unused, self.clock())
 
     def answered(self, now: float, took_s: float, *, stream: bool, probe: bool) -> int:
-        """Note an answer and how long it took; return how many failures in a row it ends."""
+        """Note an answer; return how many failures in a row it ends.
+
+        How long it took goes into a peak EWMA: that follows a slower answer at once, and faster ones as time passes (Finagle's balancer of that name).
+        """
+        name, vitals, measured_at = self.name, self._vitals, self._measured_at
         self._ok.inc()
         ended = self.breaker.succeeded(now, probe=probe)
         if probe:
             self._note_back()
-        self._vitals.note_well(self.name)
-        self._measure(now, took_s, stream=stream)
+        if vitals.failed_at:
+            vitals.failed_at.pop(name, None)
+        known = vitals.first_token_s if stream else vitals.answer_s
+        mean = known.get(name)
+        if mean is not None and took_s < mean:
+            weight = math.exp((measured_at[stream] - now) / _DECAY_S)
+            took_s = mean * weight + took_s * (1 - weight)
+        known[name] = took_s
+        measured_at[stream] = now
         return ended
 
     def failed(self, error: UpstreamError, *, probe: bool, fair: bool) -> None:
@@ -213,16 +224,6 @@ class Vital:
             self._rests = False
             log.info("deployment_back", deployment=self.name)
 
-    def _measure(self, now: float, took_s: float, *, stream: bool) -> None:
-        """Keep a peak EWMA: it follows a slower answer at once, and faster ones as time passes (Finagle's balancer of that name)."""
-        known = self._vitals.first_token_s if stream else self._vitals.answer_s
-        mean = known.get(self.name)
-        if mean is not None and took_s < mean:
-            weight = math.exp((self._measured_at[stream] - now) / _DECAY_S)
-            took_s = mean * weight + took_s * (1 - weight)
-        known[self.name] = took_s
-        self._measured_at[stream] = now
-
 
 class Vitals:
     """The state of every deployment that was asked: one entry each. `rests` is told when one begins to rest, where replicas share that."""
@@ -237,7 +238,7 @@ class Vitals:
         self._known: dict[str, Vital] = {}
         self._deployments: dict[str, Deployment] = {}
         self._unwell: dict[str, Vital] = {}  # those that rest, or have limits
-        self._failed: dict[str, float] = {}
+        self.failed_at: dict[str, float] = {}  # by deployment, until it answers
         self._samples: dict[tuple[str, bool], deque[float]] = {}
 
     def of(self, deployment: Deployment) -> Vital:
@@ -286,19 +287,14 @@ class Vitals:
         if self.rests is not None:
             self.rests.tell(name, seconds)
 
-    def note_well(self, name: str) -> None:
-        """Note that a deployment answered."""
-        if self._failed:
-            self._failed.pop(name, None)
-
     def note_ill(self, name: str, now: float) -> None:
         """Note that a deployment could not be reached, or could not serve."""
-        self._failed[name] = now
+        self.failed_at[name] = now
 
     def failing(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` whose last attempt failed within the last minute."""
         horizon = self.clock() - _MEMORY_S
-        return [name for name in names if self._failed.get(name, -math.inf) > horizon]
+        return [name for name in names if self.failed_at.get(name, -math.inf) > horizon]
 
     def sample(self, pool: str, took_s: float, *, stream: bool) -> None:
         """Keep a time to the first token (or of a whole answer) of a pool that hedges."""

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain import Failure, Usage
 from app.errors import UpstreamError
-from app.gateway.beginning import begin, content_chars
+from app.gateway.beginning import Served, begin_stream, content_chars, take_whole
 from app.gateway.vitals import Vitals
 from tests.unit.gateway.test_attempts import ROLE, TOKEN, FakeAnswer, deployment, streamed, whole
 
@@ -14,9 +14,15 @@ REFUSED = json.dumps({"choices": [{"index": 0, "finish_reason": "content_filter"
 REFUSED_STREAM = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]}\n\n'
 
 
+async def begin(answer: FakeAnswer, *, stream: bool, moves_on: bool) -> Served:
+    if stream:
+        return await begin_stream(deployment("a"), answer, include_usage=False, moves_on=moves_on)
+    return take_whole(deployment("a"), answer, await answer.body(), moves_on=moves_on)
+
+
 async def test_an_answer_begins_with_all_of_it_or_with_its_first_token() -> None:
-    one = await begin(deployment("a"), whole(), stream=False, include_usage=False, moves_on=True)
-    many = await begin(deployment("a"), streamed(ROLE, TOKEN, TOKEN), stream=True, include_usage=False, moves_on=True)
+    one = await begin(whole(), stream=False, moves_on=True)
+    many = await begin(streamed(ROLE, TOKEN, TOKEN), stream=True, moves_on=True)
 
     assert one.usage == Usage(1, 2)
     assert many.head == ROLE + TOKEN
@@ -24,10 +30,10 @@ async def test_an_answer_begins_with_all_of_it_or_with_its_first_token() -> None
 
 @pytest.mark.parametrize(("answer", "stream"), [(whole(REFUSED), False), (streamed(ROLE, REFUSED_STREAM), True)])
 async def test_a_refusal_of_the_providers_filter_is_an_answer_unless_the_walk_moves_on(answer: FakeAnswer, *, stream: bool) -> None:
-    assert await begin(deployment("a"), answer, stream=stream, include_usage=False, moves_on=False)
+    assert await begin(answer, stream=stream, moves_on=False)
 
     with pytest.raises(UpstreamError) as caught:
-        await begin(deployment("a"), answer, stream=stream, include_usage=False, moves_on=True)
+        await begin(answer, stream=stream, moves_on=True)
 
     assert caught.value.failure is Failure.CONTENT_REFUSED
 
@@ -37,7 +43,7 @@ async def test_a_stream_that_says_nothing_within_bounds_is_broken() -> None:
     role = b'data: {"choices": [{"index": 0, "delta": {"role": "' + b"r" * 1_100_000 + b'"}}]}\n\n'
 
     with pytest.raises(UpstreamError) as caught:
-        await begin(deployment("a"), streamed(comment, role, TOKEN), stream=True, include_usage=False, moves_on=False)
+        await begin(streamed(comment, role, TOKEN), stream=True, moves_on=False)
 
     assert caught.value.failure is Failure.BROKEN
 
@@ -45,7 +51,7 @@ async def test_a_stream_that_says_nothing_within_bounds_is_broken() -> None:
 async def test_an_answer_that_is_given_up_is_closed_and_its_call_ended() -> None:
     answer = whole()
     vitals = Vitals()
-    served = await begin(deployment("a"), answer, stream=False, include_usage=False, moves_on=False)
+    served = await begin(answer, stream=False, moves_on=False)
     served.lease = vitals.of(deployment("a")).take(0)
 
     served.give_up()
