@@ -1,4 +1,7 @@
-"""Labels of texts outside any conversation, such as documents and queries: assessed as a chat request that says them would be, in the tenant's turn."""
+"""Labels of texts outside any conversation, such as documents and queries: assessed as a chat request that says them would be, in the tenant's turn.
+
+What the tenant said in a conversation that stays confidential is confidential here too.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from app.domain import Hints
+from app.domain import Hints, Label
 from app.gateway.reading import SCAN_INLINE_BYTES
 from app.policy.opinion import UNAVAILABLE, sheet_of, unread
+from app.policy.taint import passage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.domain import Facts, Label
+    from app.domain import Facts, Tenant
     from app.gateway.chat import ChatGateway
     from app.policy.opinion import Sheet
 
@@ -29,8 +33,27 @@ class Labeller:
 
     chat: ChatGateway
 
-    async def labels(self, tenant: str, texts: Sequence[str]) -> list[Label]:
-        """Return the label of each text. Raises OverloadedError where there are more long texts than turns."""
+    async def labels(self, tenant: Tenant, items: Sequence[Sequence[str]]) -> list[Label]:
+        """Return the label of each item, which is a text and all that is kept with it. Raises OverloadedError where there are more long ones than turns."""
+        found = await self._assessed(tenant.key_id, ["\n".join(lines) for lines in items])
+        said = await self._said_in_confidence(tenant, items)
+        return [Label.CONFIDENTIAL if was_said else label for label, was_said in zip(found, said, strict=True)]
+
+    async def _said_in_confidence(self, tenant: Tenant, items: Sequence[Sequence[str]]) -> list[bool]:
+        """Say of each item whether it holds a whole text of a conversation of the tenant's that stays confidential."""
+        conversations = self.chat.conversations
+        if conversations is None or not conversations.marks.may_hold(tenant.key_id):
+            return [False] * len(items)
+
+        def marked() -> list[list[bytes]]:
+            return [conversations.text_marks(tenant, filter(None, map(passage, lines))) for lines in items]
+
+        marks = await self._in_turn(tenant.key_id, sum(len(line) for lines in items for line in lines), marked)
+        every = [mark for each in marks for mark in each]
+        known = await conversations.marks.known(tenant.key_id, every) if every else frozenset()
+        return [not known.isdisjoint(each) for each in marks]
+
+    async def _assessed(self, tenant: str, texts: Sequence[str]) -> list[Label]:
         terms = self.chat.terms
         size = sum(map(len, texts))
         facts = await self._in_turn(tenant, size, lambda: [terms.assessor.assess(_body(text), _NO_HINTS) for text in texts])

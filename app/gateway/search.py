@@ -49,14 +49,15 @@ class FoundDocument:
 class SearchGateway:
     """Documents shared by all callers, each caller seeing those up to the clearance of their key.
 
-    `label_texts` takes a tenant's id and its texts, and labels each; any fault in it must come out as confidential. What is labelled above the clearance of
-    the embedder or the store is refused before either hears of it. Tenants take turns with uploads, by the text that they bring.
+    `label_items` takes a tenant and its items, each a text with all that is kept with it, and labels each; any fault in it must come out as confidential.
+    What is labelled above the clearance of the embedder or the store is refused before either hears of it. Tenants take turns with uploads, by the text
+    that they bring.
     """
 
-    def __init__(self, store: VectorStore, embedder: Embedder, label_texts: Callable[[str, Sequence[str]], Awaitable[Sequence[Label]]]) -> None:
+    def __init__(self, store: VectorStore, embedder: Embedder, label_items: Callable[[Tenant, Sequence[Sequence[str]]], Awaitable[Sequence[Label]]]) -> None:
         self._store = store
         self._embedder = embedder
-        self._label_texts = label_texts
+        self._label_items = label_items
         self._turns = Slots(_HEAVY, places=_UPLOADS - _HEAVY, sharing=True)
 
     async def add(self, documents: Sequence[NewDocument], tenant: Tenant) -> list[str]:
@@ -67,14 +68,14 @@ class SearchGateway:
         nothing else of what it names.
         """
         _refuse_repeated_ids(documents)
-        texts = [_all_text(document.text, document.metadata, document.id) for document in documents]
+        items = [_scalars(document.text, document.metadata, document.id) for document in documents]
         try:
-            await self._turns.take(tenant.key_id, _WAIT_S, cost=float(sum(map(len, texts)) or 1))
+            await self._turns.take(tenant.key_id, _WAIT_S, cost=float(sum(len(line) for lines in items for line in lines) or 1))
         except FullError:
             OVERLOADED.labels(_QUEUE).inc()
             raise UnavailableError("Too many documents are being added. Try again in a moment.", code="search_busy", headers={"retry-after": "2"}) from None
         try:
-            labels, vectors = await self._read(documents, texts, tenant)
+            labels, vectors = await self._read(documents, items, tenant)
         finally:
             self._turns.give(tenant.key_id)
         ids = [document.id or f"doc_{uuid.uuid4().hex}" for document in documents]
@@ -87,21 +88,21 @@ class SearchGateway:
 
     async def delete(self, document_id: str, tenant: Tenant) -> None:
         """Delete a document. Raises NotFoundError where there is none that the caller may see."""
-        can_exist = _ID.fullmatch(document_id) is not None and await self._label(tenant, document_id) <= self._bound
+        can_exist = _ID.fullmatch(document_id) is not None and await self._label(tenant, [document_id]) <= self._bound
         if not can_exist or not await self._store.delete(document_id, max_label=tenant.clearance):
             raise NotFoundError("There is no document of that id.", code="document_not_found", param="id")
 
     async def find(self, query: str, limit: int, where: Mapping[str, Any], tenant: Tenant, hint: Label = Label.PUBLIC) -> list[FoundDocument]:
         """Return up to `limit` documents that are nearest in meaning and whose metadata equals `where`, best first. `hint` can raise the query's label."""
-        label = max(hint, await self._label(tenant, _all_text(query, where)))
+        label = max(hint, await self._label(tenant, _scalars(query, where)))
         self._check_clearance(label, "query")
         (vector,) = await self._embedder.embed([query], label)
         found = await self._store.search(vector, limit=limit, max_label=tenant.clearance, where=where or None)
         return [FoundDocument(**document) for document in found]
 
-    async def _read(self, documents: Sequence[NewDocument], texts: Sequence[str], tenant: Tenant) -> tuple[list[Label], list[list[float]]]:
+    async def _read(self, documents: Sequence[NewDocument], items: Sequence[Sequence[str]], tenant: Tenant) -> tuple[list[Label], list[list[float]]]:
         """Return the label and the vector of each document. Raises LabelNotClearedError before the embedder hears of any."""
-        found = await self._label_texts(tenant.key_id, texts)
+        found = await self._label_items(tenant, items)
         labels = [max(label, document.label or Label.PUBLIC) for label, document in zip(found, documents, strict=True)]
         for index, label in enumerate(labels):
             self._check_clearance(label, f"documents[{index}]", tenant)
@@ -111,8 +112,8 @@ class SearchGateway:
     def _bound(self) -> Label:
         return min(self._embedder.clearance, self._store.clearance)
 
-    async def _label(self, tenant: Tenant, text: str) -> Label:
-        (label,) = await self._label_texts(tenant.key_id, [text])
+    async def _label(self, tenant: Tenant, lines: Sequence[str]) -> Label:
+        (label,) = await self._label_items(tenant, [lines])
         return label
 
     def _check_clearance(self, label: Label, param: str, tenant: Tenant | None = None) -> None:
@@ -133,7 +134,7 @@ def _refuse_repeated_ids(documents: Sequence[NewDocument]) -> None:
             seen.add(document.id)
 
 
-def _all_text(text: str, metadata: Mapping[str, Any], document_id: str | None = None) -> str:
-    """Return everything that is stored or compared, one scalar a line: a value in the metadata is as sensitive as one in the text."""
-    lines = [text, *(f"{key}\n{value}" for key, value in metadata.items())]
-    return "\n".join(lines if document_id is None else [*lines, document_id])
+def _scalars(text: str, metadata: Mapping[str, Any], document_id: str | None = None) -> list[str]:
+    """Return everything that is stored or compared: a value in the metadata is as sensitive as one in the text."""
+    lines = [text, *(str(scalar) for entry in metadata.items() for scalar in entry)]
+    return lines if document_id is None else [*lines, document_id]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.gateway_server import serve
 from tests.integration.redis_server import running_redis
-from tests.leakage.lab import CHAT, held_by_redis
+from tests.leakage.lab import CHAT, held_by_files, held_by_redis
 from tests.simulators import OpenAISimulator
 from tests.simulators.script import Body, Stream
 
@@ -142,6 +142,28 @@ async def test_a_hard_finding_makes_the_conversation_stay(http: aiohttp.ClientSe
 
     assert later[0] == "confidential"
     assert cloud.connections + other.connections == 0
+
+
+async def test_what_a_confidential_conversation_said_is_embedded_and_stored_nowhere_below_it(
+    http: aiohttp.ClientSession, tmp_path: Path, cloud: Sealing, other: OpenAISimulator, local: Sealing, evidence: Evidence
+) -> None:
+    local.says = ANSWER
+    embedder = f'      vectors: {{model: openai/text-embedding-3-small, api_base: "{cloud.url}/v1", api_key: k, clearance: internal}}\n      home:'
+    config = configuration(cloud, other, local).replace("      home:", embedder).replace("    fallback:", "    search: {embedder: vectors}\n    fallback:")
+    documents: list[Any] = [{"text": SAID}, {"text": ANSWER}, {"text": "A note.", "metadata": {"why": f" {SAID.upper()}"}}]
+    asked: list[tuple[str, Any]] = [("/documents", {"documents": [document]}) for document in documents]
+    asked += [("/search", {"query": ANSWER}), ("/search", {"query": "What was it?", "filter": {"why": SAID}})]
+    with serve(tmp_path, config) as gateway:
+        await ask(http, gateway, SAID, hint="confidential")
+        statuses = [(await http.post(f"{gateway.url}{path}", json=body)).status for path, body in asked]
+        ordinary = (await http.post(f"{gateway.url}/documents", json={"documents": [{"text": "An ordinary note."}]})).status
+        files = held_by_files([tmp_path / "chroma"])
+
+    seen = (cloud.raw + files).count(CANARY.encode())
+    evidence("conversation", "what it said, as documents and queries before an embedder in the cloud", len(asked), len(CANARY) * seen)
+    assert (statuses, ordinary) == ([403] * 5, 201)
+    assert seen == 0
+    assert b"An ordinary note." in cloud.raw
 
 
 async def test_arguments_that_a_confidential_answer_calls_with_are_known(

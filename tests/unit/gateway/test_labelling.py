@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain import Facts, Failure, Finding, Label, Tier
+from app.domain import Facts, Failure, Finding, Label, Tenant, Tier
 from app.domain_opinion import Spotted
 from app.errors import OverloadedError, UpstreamError
 from app.gateway.chat import ChatGateway, ChatLimits
@@ -14,8 +14,13 @@ from app.gateway.labelling import Labeller
 from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.scans import Scans
 from app.gateway.second_opinion import OpinionLimits, SecondOpinion
+from app.gateway.taint import Conversations
+from app.policy.taint import passage
+from app.services.taint import MemoryMarks
 from tests.unit.policy.table import table
 
+OWNER, OTHER = Tenant("owner", "t"), Tenant("other", "u")
+SAID = "The mill by the river is to be bought before the harvest is in."
 LONG = "x" * (SCAN_INLINE_BYTES + 1)
 
 
@@ -58,17 +63,21 @@ def labeller(reader: FakeReader | None = None, *, places: int = 64) -> tuple[Lab
     return Labeller(chat), assessor
 
 
+async def labels(found: Labeller, texts: list[str]) -> list[Label]:
+    return await found.labels(OWNER, [[text] for text in texts])
+
+
 async def test_each_text_gets_its_label_in_order() -> None:
     found, _ = labeller()
 
-    assert await found.labels("t", ["a", "SECRET", "b"]) == [Label.PUBLIC, Label.CONFIDENTIAL, Label.PUBLIC]
+    assert await labels(found, ["a", "SECRET", "b"]) == [Label.PUBLIC, Label.CONFIDENTIAL, Label.PUBLIC]
 
 
 async def test_a_second_opinion_reads_what_the_scanner_lets_pass_and_nothing_else() -> None:
     reader = FakeReader()
     found, _ = labeller(reader)
 
-    assert await found.labels("t", ["Jane", "SECRET", "b", *(f"{n}" for n in range(30))]) == [Label.CONFIDENTIAL] * 2 + [Label.PUBLIC] * 31
+    assert await labels(found, ["Jane", "SECRET", "b", *(f"{n}" for n in range(30))]) == [Label.CONFIDENTIAL] * 2 + [Label.PUBLIC] * 31
     assert sorted(reader.texts) == sorted(["Jane", "b", *(f"{n}" for n in range(30))])
 
 
@@ -81,15 +90,15 @@ async def test_a_reader_that_fails_is_not_asked_for_the_rest_of_an_upload() -> N
     reader = Failing()
     found, _ = labeller(reader)
 
-    assert await found.labels("t", [f"{n}" for n in range(1000)]) == [Label.CONFIDENTIAL] * 1000
+    assert await labels(found, [f"{n}" for n in range(1000)]) == [Label.CONFIDENTIAL] * 1000
     assert len(reader.texts) <= 16
 
 
 async def test_long_texts_are_scanned_off_the_event_loop_and_short_ones_on_it() -> None:
     found, assessor = labeller(FakeReader())
 
-    await found.labels("t", ["short"])
-    await found.labels("t", [LONG])
+    await labels(found, ["short"])
+    await labels(found, [LONG])
 
     assert assessor.in_loop == [True, False]
 
@@ -99,5 +108,18 @@ async def test_long_texts_wait_in_the_line_that_chat_requests_wait_in() -> None:
     await found.chat.scans._slots.take("another", 1)
 
     with pytest.raises(OverloadedError):
-        await found.labels("t", [LONG])
-    assert await found.labels("t", ["short"]) == [Label.PUBLIC]
+        await labels(found, [LONG])
+    assert await labels(found, ["short"]) == [Label.PUBLIC]
+
+
+async def test_what_was_said_in_a_conversation_that_stays_confidential_is_confidential_here_too() -> None:
+    found, _ = labeller()
+    conversations = found.chat.conversations = Conversations(MemoryMarks(3600), b"secret")
+    items = [["a", "b"], ["short", f"  {SAID.upper()} "], [SAID + " And more."], [LONG, SAID]]
+    before = await found.labels(OWNER, items)
+    await conversations.marks.add(OWNER.key_id, conversations.text_marks(OWNER, [passage(SAID)]))
+
+    assert before == [Label.PUBLIC] * 4
+    assert await found.labels(OWNER, items) == [Label.PUBLIC, Label.CONFIDENTIAL, Label.PUBLIC, Label.CONFIDENTIAL]
+    assert await found.labels(OWNER, items[:1]) == [Label.PUBLIC]
+    assert await found.labels(OTHER, items) == [Label.PUBLIC] * 4

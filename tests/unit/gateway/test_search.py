@@ -24,8 +24,8 @@ def assess(text: str) -> Label:
     return Label.INTERNAL if "inhouse" in text else Label.PUBLIC
 
 
-async def labels(_tenant: str, texts: Sequence[str]) -> list[Label]:
-    return [assess(text) for text in texts]
+async def labels(_tenant: Tenant, items: Sequence[Sequence[str]]) -> list[Label]:
+    return [assess("\n".join(lines)) for lines in items]
 
 
 class Embedder:
