@@ -188,6 +188,7 @@ def _announce(settings: Settings, assembled: Assembled) -> None:
     else:
         say(f"Serving on {url} (API description at /docs). Try:")
     say(f"  curl -i {url}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {body}")
+    say(f"Process {os.getpid()}: SIGHUP reads {settings.gateway_config} anew, SIGTERM or Ctrl-C stops it.")
 
 
 def _exit_status() -> int:

@@ -323,6 +323,19 @@ def test_the_operations_page_lists_every_metric_with_its_labels() -> None:
     assert listed == samples
 
 
+def test_a_copy_of_env_example_takes_nothing_from_what_the_image_needs() -> None:
+    needed = dict(pair.split("=", 1) for name, value in _instructions() if name == "ENV" for pair in value.split())
+    copied = dict(line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#"))
+    command = re.search(r"^docker run .*$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    assert command is not None
+
+    at_risk = {f"{name}={value}" for name, value in needed.items() if copied.get(name, value) != value}
+
+    assert at_risk
+    assert at_risk <= set(re.findall(r"-e (\S+)", command[0]))
+    assert at_risk <= {f"{name}={value}" for name, value in COMPOSE["services"]["gateway"]["environment"].items()}
+
+
 def test_the_operations_page_names_every_variable_that_compose_asks_for() -> None:
     text = (ROOT / "docs/operations.md").read_text()
 

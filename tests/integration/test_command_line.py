@@ -98,6 +98,7 @@ def test_serve_says_what_is_active_and_answers_the_line_it_prints(tmp_path: Path
     assert "demo model" in answer["choices"][0]["message"]["content"]
     assert re.search(r"inactive +gpt-4o-mini +OPENAI_API_KEY is not set", printed)
     assert f"curl -i {url}/v1/chat/completions" in printed
+    assert f"Process {process.pid}: SIGHUP reads " in printed
     assert "Traceback" not in log.read_text()
 
 
