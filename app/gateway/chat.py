@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -82,8 +81,8 @@ class ChatGateway:
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
-        deadline = asyncio.get_running_loop().time() + request.bounds.timeout_below(self.limits.timeout_s)
-        terms = self.terms
+        limits, terms = self.limits, self.terms
+        deadline = time.monotonic() + request.bounds.timeout_below(limits.timeout_s)
         stream = bool(request.body.get("stream"))
         snapshot = self.snapshot(terms, request)
         reading = self.reading(terms, request)
@@ -92,8 +91,10 @@ class ChatGateway:
         receipt.arm = plan.arm or None
         self._note_route(receipt, facts, plan.rule, terms.assessor)
         key = self._cache_key(request, facts, plan)
-        place = Place(self.cache, self.flights, key, request.cache_control, self.limits.cache_ttl_s)
-        stored = await self._find(place, receipt, deadline, stream=stream)
+        place = Place(self.cache, self.flights, key, request.cache_control, limits.cache_ttl_s)
+        start = time.perf_counter()
+        stored = await place.find(None if stream else deadline)
+        self._note_look_up(receipt, place.state, start)
         if stored is not None:
             by_bytes = snapshot is IDLE and terms.second_opinion is None and (conversation is None or conversation.earlier is NOTHING)
             if by_bytes and request.name is not None and key is not None:
@@ -103,7 +104,12 @@ class ChatGateway:
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
         kind = StreamReply if stream else WholeReply
-        reply = await _begun(kind(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about), self.limits.commit_s)
+        reply = kind(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about)
+        try:
+            await (reply.begin(limits.commit_s) if isinstance(reply, StreamReply) else reply.begin())
+        except BaseException:  # one that fails, or whose caller leaves, holds nothing
+            reply.drop()
+            raise
         if snapshot.conversation and walk.current is not None:
             self.stays.note(snapshot.conversation, walk.current.name)
         if plan.arm:
@@ -160,8 +166,9 @@ class ChatGateway:
         if conversation is not None:
             await reading.keep(conversation, facts)
         receipt.assess_s = time.perf_counter() - start
-        for kind in facts.kinds:
-            FINDINGS.labels(kind).inc()
+        if facts.findings:
+            for kind in facts.kinds:
+                FINDINGS.labels(kind).inc()
         return facts, conversation
 
     def _cache_key(self, request: ChatRequest, facts: Facts, plan: Plan) -> bytes | None:
@@ -169,12 +176,6 @@ class ChatGateway:
         if self.cache is None or facts.label >= Label.CONFIDENTIAL or request.body.get("store"):
             return None
         return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=self.plan_ids.of(plan), body=request.body, headers=request.headers)
-
-    async def _find(self, place: Place, receipt: Receipt, deadline: float, *, stream: bool) -> StoredAnswer | None:
-        start = time.perf_counter()
-        stored = await place.find(join=not stream, wait_s=max(0.0, deadline - asyncio.get_running_loop().time()))
-        self._note_look_up(receipt, place.state, start)
-        return stored
 
     @staticmethod
     def _note_look_up(receipt: Receipt, state: CacheState, start: float) -> None:
@@ -192,21 +193,22 @@ class ChatGateway:
 
     def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, receipt: Receipt, deadline: float, *, stream: bool) -> Walk:
         limits = self.limits
+        body = request.body
         call = Call(
-            deployment=plan.attempts[0].deployment,
-            label=facts.label,
-            body=request.body,
-            stream=stream,
-            headers=request.headers,
-            connect_s=limits.connect_s,
-            timeout_s=limits.timeout_s,
-            idle_s=limits.idle_s,
-            facts=facts,
-            rule=plan.rule,
-            tenant=request.tenant.key_id,
-            on_wait=receipt.note_wait,
+            plan.attempts[0].deployment,
+            facts.label,
+            body,
+            stream,
+            request.headers,
+            limits.connect_s,
+            limits.timeout_s,
+            limits.idle_s,
+            facts,
+            plan.rule,
+            request.tenant.key_id,
+            receipt.note_wait,
         )
-        include_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
+        include_usage = stream and bool((body.get("stream_options") or {}).get("include_usage"))
         if self.vitals.policy is not self.table.attempts:  # the first request, or the first after a reload
             self.vitals.adopt(self.table.attempts)
         return Walk(
@@ -226,13 +228,3 @@ class ChatGateway:
 def _replayed(receipt: Receipt, stored: StoredAnswer, *, stream: bool) -> Reply:
     receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
     return Reply(receipt, stream=stream, body=stored.body)
-
-
-async def _begun(reply: StreamReply | WholeReply, commit_s: float) -> Reply:
-    """Begin a reply; one that fails, or whose caller leaves, holds nothing."""
-    try:
-        await (reply.begin(commit_s) if isinstance(reply, StreamReply) else reply.begin())
-    except BaseException:
-        reply.drop()
-        raise
-    return reply

@@ -66,31 +66,24 @@ class _Walked(Reply):
         self._place = place
         self._served: Served | None = None
 
-    async def _run(self) -> Served:
-        start = time.perf_counter()
-        try:
-            self._served = served = await self._walk.run()
-        finally:
-            self._note_walk()
-            self.receipt.upstream_s = time.perf_counter() - start
-        self.receipt.dropped = served.answer.dropped_params
-        return served
-
-    def _note_walk(self) -> None:
-        self.receipt.attempts = self._walk.attempts
-        self.receipt.deployment = self._walk.current.name if self._walk.current is not None else None
+    def _note_walk(self, start: float) -> None:
+        receipt, walk = self.receipt, self._walk
+        receipt.upstream_s = time.perf_counter() - start
+        receipt.attempts = walk.attempts
+        receipt.deployment = walk.current.name if walk.current is not None else None
 
     def _settle(self, served: Served, usage: Usage) -> None:
         """Count what was used and what it cost."""
-        name = served.deployment.name
-        self.receipt.usage = usage
+        deployment, receipt = served.deployment, self.receipt
+        name = deployment.name
+        receipt.usage = usage
         if served.lease is not None:
             served.lease.end(usage)
         TOKENS.labels(name, "prompt").inc(usage.prompt_tokens)
         TOKENS.labels(name, "completion").inc(usage.completion_tokens)
-        cost = cost_usd(served.deployment, usage)
+        cost = cost_usd(deployment, usage)
         if cost is not None:
-            self.receipt.cost_usd = cost
+            receipt.cost_usd = cost
             COST_USD.labels(name).inc(cost)
         if self._walk.abandoned:
             self._add_abandoned()
@@ -101,9 +94,6 @@ class _Walked(Reply):
         known = [cost for cost in costs if cost is not None]
         if known:
             self.receipt.cost_usd = (self.receipt.cost_usd or 0.0) + sum(known)
-
-    def _stored(self, served: Served, body: bytes) -> StoredAnswer:
-        return StoredAnswer(served.deployment.name, time.time(), body, served.answer.dropped_params)
 
     def _is_first_choice(self, served: Served) -> bool:
         """Whether the plan's first deployment answered: what a fallback says in an outage is not kept beyond it."""
@@ -128,9 +118,7 @@ class _Walked(Reply):
                 self.receipt.usage = self._walk.abandoned[-1][1]
                 self._add_abandoned()
             return
-        served.answer.close()
-        if served.lease is not None:
-            served.lease.end(served.usage)
+        served.give_up()
 
 
 class WholeReply(_Walked):
@@ -138,23 +126,33 @@ class WholeReply(_Walked):
 
     def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
         super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens, stream=False)
+        self._stored: StoredAnswer | None = None
 
     async def begin(self) -> None:
         """Wait for the answer. Raises GatewayError."""
-        served = await self._run()
-        self.body = served.body
-        self._settle(served, served.usage or self._guess(content_chars(served.body)))
-        if self._conversation is not None and self._conversation.may_leave_marks(self.body):
-            transcript = self._conversation.transcript()
-            transcript.hear_whole(self.body)
+        start = time.perf_counter()
+        try:
+            self._served = served = await self._walk.run()
+        finally:
+            self._note_walk(start)
+        self.receipt.dropped = served.answer.dropped_params
+        self.body = body = served.body
+        self._settle(served, served.usage or self._guess(content_chars(body)))
+        conversation = self._conversation
+        if conversation is not None and conversation.may_leave_marks(body):
+            transcript = conversation.transcript()
+            transcript.hear_whole(body)
             await self._remember(transcript)
-        self._place.land(self._stored(served, self.body))
+        if self._place.may_be_given:
+            self._stored = stored = _stored(served, body)
+            self._place.land(stored)
 
     async def finish(self) -> None:
         """Store the answer, which is whole and accounted for."""
         self.drop()
-        if self._served is not None and self._is_first_choice(self._served):
-            await self._place.keep(self._stored(self._served, self.body))
+        served, stored = self._served, self._stored
+        if served is not None and stored is not None and self._is_first_choice(served):
+            await self._place.keep(stored)
 
 
 class StreamReply(_Walked):
@@ -163,6 +161,7 @@ class StreamReply(_Walked):
     def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
         super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens, stream=True)
         self._pending: asyncio.Task[Served] | None = None
+        self._keeps = place.keeps
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._whole = False
@@ -170,16 +169,21 @@ class StreamReply(_Walked):
 
     async def begin(self, commit_s: float) -> None:
         """Wait until the first token, or `commit_s` seconds: from then on no other deployment is tried. Raises GatewayError."""
-        self._pending = asyncio.ensure_future(self._run())
-        await asyncio.wait({self._pending}, timeout=commit_s)
+        start = time.perf_counter()
+        self._pending = asyncio.ensure_future(self._run(start))
+        await asyncio.wait((self._pending,), timeout=commit_s)
         if self._pending.done():
             self._pending.result()
         else:
             self._walk.committed = True
-            self._note_walk()
+            self._note_walk(start)
 
-    async def _run(self) -> Served:
-        served = await super()._run()
+    async def _run(self, start: float) -> Served:
+        try:
+            self._served = served = await self._walk.run()
+        finally:
+            self._note_walk(start)
+        self.receipt.dropped = served.answer.dropped_params
         FIRST_TOKEN_SECONDS.labels(served.deployment.name).observe(time.perf_counter() - self.receipt.started)
         if self._conversation is not None and served.watch is not None:
             served.watch.transcript = transcript = self._conversation.transcript()
@@ -194,9 +198,23 @@ class StreamReply(_Walked):
             if not self._pending.done():
                 yield KEEP_ALIVE
             served = await self._pending
-            async for data in self._passed(served):
-                self._keep(data)
-                yield data
+            watch, chunks = served.watch, served.chunks
+            assert watch is not None  # noqa: S101 -- a stream has its watch
+            assert chunks is not None  # noqa: S101 -- and its bytes
+            self._keep(served.head)
+            yield served.head
+            if not watch.ended and watch.broken is None:
+                async for data in chunks:
+                    passed = watch.feed(data)
+                    if passed:
+                        self._keep(passed)
+                        yield passed
+                    if watch.ended or watch.broken is not None:
+                        break
+            last = await self._end(watch)
+            self._keep(last)
+            yield last
+            await _drain(chunks)
         except UpstreamError as error:
             yield self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else error)
         except GatewayError as error:  # after the headers had left: nothing can be answered but this event
@@ -212,26 +230,14 @@ class StreamReply(_Walked):
             self._late = True
             self._served.answer.close()
 
-    async def _passed(self, served: Served) -> AsyncIterator[bytes]:
-        watch, chunks = served.watch, served.chunks
-        assert watch is not None  # noqa: S101 -- a stream has its watch
-        assert chunks is not None  # noqa: S101 -- and its bytes
-        if served.head:
-            yield served.head
-        if not watch.ended and watch.broken is None:
-            async for data in chunks:
-                passed = watch.feed(data)
-                if passed:
-                    yield passed
-                if watch.ended or watch.broken is not None:
-                    break
+    async def _end(self, watch: StreamWatch) -> bytes:
+        """Return the last bytes of a stream that has ended. Raises UpstreamError where that was no honest end."""
         if watch.broken is not None:
             raise watch.broken
         last = watch.finish(self._walk.call.body.get("n") or 1)
         self._whole = True
         await self._remember(watch.transcript)
-        yield watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last
-        await _drain(chunks)
+        return watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last
 
     def _broken_off(self, error: UpstreamError) -> bytes:
         """Count a stream that its provider cut, and return its last event."""
@@ -257,7 +263,7 @@ class StreamReply(_Walked):
             return
         await self._remember(served.watch.transcript)
         if self._whole and self._kept and self._is_first_choice(served):
-            await self._place.keep(self._stored(served, b"".join(self._kept)))
+            await self._place.keep(_stored(served, b"".join(self._kept)))
 
     def drop(self) -> None:
         """Give up what was not read, and what is still waited for."""
@@ -269,13 +275,17 @@ class StreamReply(_Walked):
         super().drop()
 
     def _keep(self, data: bytes) -> None:
-        if not self._place.keeps:
+        if not self._keeps:
             return
         self._kept_bytes += len(data)
         if self._kept_bytes <= MAX_STORED_BYTES:
             self._kept.append(data)
         else:
             self._kept.clear()
+
+
+def _stored(served: Served, body: bytes) -> StoredAnswer:
+    return StoredAnswer(served.deployment.name, time.time(), body, served.answer.dropped_params)
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -72,12 +72,18 @@ class Place:
         """Whether an answer would be kept."""
         return self._cache is not None and not self._control.no_store
 
-    async def find(self, *, join: bool, wait_s: float) -> StoredAnswer | None:
-        """Return a stored answer, or with `join` the one that an identical call in flight brings within `wait_s`."""
+    @property
+    def may_be_given(self) -> bool:
+        """Whether an answer would be kept, or given to those that joined."""
+        return self._cache is not None
+
+    async def find(self, join_until: float | None) -> StoredAnswer | None:
+        """Return a stored answer, or the one that an identical call in flight brings before `join_until` (time.monotonic; None: none is joined)."""
         stored = await self.find_stored()
-        if stored is not None or self.state is CacheState.BYPASS or not join:
+        if stored is not None or self.state is CacheState.BYPASS or join_until is None:
             return stored
-        seat = self._flights.lead(self._key) or await self._flights.board(self._key, wait_s=wait_s)
+        lead = self._flights.lead(self._key)
+        seat = lead or await self._flights.board(self._key, wait_s=max(0.0, join_until - time.monotonic()))
         if isinstance(seat, Landed):
             self.state = CacheState.JOINED
             return seat.value

@@ -43,6 +43,7 @@ class StreamWatch:
         transcript: Transcript | None = None,
     ) -> None:
         self.started = False  # a first token has been seen
+        self.ended = False  # `[DONE]` has been read: nothing after it counts
         self.usage: Usage | None = None
         self.content_chars = 0
         self.broken: UpstreamError | None = None
@@ -51,7 +52,6 @@ class StreamWatch:
         self._classify = classify
         self._told: Mapping[str, Any] | None = None  # usage as the upstream said it last,
         self._told_event = b""  # and the event, where it says that alone
-        self._done = False
         self._waiting: list[bytes] = []  # the parts of an event that is not yet whole
         self._waiting_bytes = 0
         self._after_cr = False
@@ -67,7 +67,7 @@ class StreamWatch:
         Raises UpstreamError for an error event, and for what is not the format; `broken` holds it instead where a token that came before it may still go on.
         """
         shape = self._shape
-        if shape is None or self._waiting or self._after_cr or self._done:
+        if shape is None or self._waiting or self._after_cr or self.ended:
             return self._feed(data)
         read = 0
         while (found := shape.read(data, read)) is not None:
@@ -130,7 +130,7 @@ class StreamWatch:
         rest = self.feed(b"\n\n") if self._waiting else b""
         if self.broken is not None:
             raise self.broken
-        if not self._seen or self._seen != self._finished or (not self._done and len(self._finished) < choices):
+        if not self._seen or self._seen != self._finished or (not self.ended and len(self._finished) < choices):
             raise UpstreamError(Failure.BROKEN)
         return rest + DONE
 
@@ -148,11 +148,6 @@ class StreamWatch:
             told |= {"estimated": True} if usage.estimated else {}
         return b"data: " + dump_json({**kept, "object": "chat.completion.chunk", "choices": [], "usage": told}) + b"\n\n"
 
-    @property
-    def ended(self) -> bool:
-        """Whether `[DONE]` has been read: nothing after it counts."""
-        return self._done
-
     def _unify_newlines(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
@@ -168,10 +163,10 @@ class StreamWatch:
             if not lines:  # a comment, or fields that carry no data
                 return event if self.started and event.startswith(b":") else b""
             payload = b"\n".join(lines)
-        if self._done:
+        if self.ended:
             return b""
         if payload.strip() == b"[DONE]":
-            self._done = True
+            self.ended = True
             return b""
         return self._read(payload, event)
 

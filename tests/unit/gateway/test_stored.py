@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -44,7 +45,7 @@ async def test_without_a_key_nothing_is_found_or_kept() -> None:
     nowhere = place(cache, key=None)
     await nowhere.keep(ANSWER)
 
-    assert await nowhere.find(join=True, wait_s=1) is None
+    assert await nowhere.find(time.monotonic() + 1) is None
     assert (nowhere.state, nowhere.keeps, cache.stored) == (CacheState.BYPASS, False, {})
 
 
@@ -53,7 +54,7 @@ async def test_what_is_kept_is_found() -> None:
     await place(cache).keep(ANSWER)
     again = place(cache)
 
-    assert await again.find(join=False, wait_s=1) == ANSWER
+    assert await again.find(None) == ANSWER
     assert again.state is CacheState.HIT
 
 
@@ -68,8 +69,8 @@ async def test_no_store_keeps_nothing_and_a_large_answer_is_not_kept() -> None:
 async def test_callers_that_join_get_what_lands() -> None:
     flights: Flights[StoredAnswer] = Flights()
     leader, follower = place(flights=flights), place(flights=flights)
-    assert await leader.find(join=True, wait_s=1) is None
-    joining = asyncio.ensure_future(follower.find(join=True, wait_s=1))
+    assert await leader.find(time.monotonic() + 1) is None
+    joining = asyncio.ensure_future(follower.find(time.monotonic() + 1))
     await asyncio.sleep(0)
 
     leader.land(ANSWER)
@@ -82,8 +83,8 @@ async def test_callers_that_join_get_what_lands() -> None:
 async def test_a_leader_that_abandons_lets_the_next_one_lead() -> None:
     flights: Flights[StoredAnswer] = Flights()
     leader, follower = place(flights=flights), place(flights=flights)
-    await leader.find(join=True, wait_s=1)
-    joining = asyncio.ensure_future(follower.find(join=True, wait_s=1))
+    await leader.find(time.monotonic() + 1)
+    joining = asyncio.ensure_future(follower.find(time.monotonic() + 1))
     await asyncio.sleep(0)
 
     leader.abandon()
