@@ -214,6 +214,7 @@ PATTERNS = (
         listed,
         behind=60,
         ahead=40,
+        apart=True,
     ),
     unproven(
         "person_name",

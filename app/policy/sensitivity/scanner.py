@@ -33,7 +33,7 @@ _DECODERS: tuple[tuple[str, bool, Callable[[str], str | None]], ...] = (  # trig
     (QUOTED_TRIGGER, False, quoted),
     (FORM_TRIGGER, False, form),
     (UTF7_TRIGGER, False, utf7),
-    (CODES_TRIGGER, True, codes),
+    (CODES_TRIGGER, True, codes),  # the last: its trigger has a database of its own
 )
 _IN_WORDS = frozenset({"person_name", "address", "phone"})  # by chance two texts make one of these, unless a word of it is cut
 _MAX_FINDINGS = 64  # of one kind in one layer: more say nothing new, and their checks would cost
@@ -60,7 +60,8 @@ class Scanner:
         try:
             triggers = [(pattern.trigger, pattern.caseless) for pattern in patterns]
             decoders = [(trigger, caseless) for trigger, caseless, _ in _DECODERS]
-            self._database = Database([*triggers, (BLOB_TRIGGER, False), *decoders], cache=cache)
+            apart = ([index for index, pattern in enumerate(patterns) if pattern.apart], [self._blob], [self._blob + len(_DECODERS)])
+            self._database = Database([*triggers, (BLOB_TRIGGER, False), *decoders], apart=apart, cache=cache)
             self._custom = None if wanted is None else Custom(wanted, cache=cache)
         except UnavailableError as exc:
             self.health = str(exc)

@@ -260,6 +260,7 @@ PATTERNS = (
         beside_service,
         behind=90,
         ahead=110,
+        apart=True,
     ),
     Pattern("api_key", r"\bs\.[A-Za-z0-9]{24}\b", re.compile(r"(?<![\w.])s\.(?=[A-Za-z]{0,23}\d)(?=[^A-Z]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\w.])"), hard),
 )

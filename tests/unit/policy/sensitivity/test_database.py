@@ -40,6 +40,26 @@ def test_the_second_start_compiles_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert not counted
 
 
+def test_triggers_that_stand_apart_hit_under_their_own_numbers(tmp_path: Path) -> None:
+    triggers = [*TRIGGERS, ("[0-9]{3}", False), ("[a-z]{9}", False)]
+
+    found = Database(triggers, apart=([2], [1, 3]), cache=tmp_path).hits(b"XYZ 123 abc elsewhere")
+
+    assert sorted(found) == [(0, 11), (1, 3), (2, 7), (3, 21)]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_stored_database_is_read_for_the_numbers_that_it_was_made_for_alone(tmp_path: Path) -> None:
+    Database([*TRIGGERS, ("[0-9]{3}", False)], apart=[[2]], cache=tmp_path)
+
+    assert Database([("[0-9]{3}", False)], cache=tmp_path).hits(b"123") == [(0, 3)]
+
+
+def test_a_text_of_nothing_but_hits_is_given_up_whichever_triggers_stand_apart(tmp_path: Path) -> None:
+    with pytest.raises(TooManyHitsError):
+        Database([("a", False), ("b", False)], apart=[[1]], cache=tmp_path).hits(b"ab" * 100_001)
+
+
 def test_other_patterns_are_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Database(TRIGGERS, cache=tmp_path)
     counted = compiles(monkeypatch)
