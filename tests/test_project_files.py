@@ -16,6 +16,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from app.routers.chat_openapi import CHAT_OPERATION
 from app.utils import monitoring
 
 if TYPE_CHECKING:
@@ -321,6 +322,15 @@ def test_the_operations_page_lists_every_metric_with_its_labels() -> None:
     samples = {re.sub(r"_(bucket|count|sum)$", "", name): labels - {"le"} for name, labels in _samples().items()}
 
     assert listed == samples
+
+
+def test_the_api_describes_every_header_that_the_readme_tells_callers_to_send() -> None:
+    rows = re.search(r"^\| what you can say .*?\n\n", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert rows is not None
+    told = set(re.findall(r"header `([A-Za-z-]+)", rows[0]))
+
+    assert "X-Timeout" in told
+    assert told <= {parameter["name"] for parameter in CHAT_OPERATION["parameters"]}
 
 
 def test_a_copy_of_env_example_takes_nothing_from_what_the_image_needs() -> None:

@@ -50,6 +50,9 @@ CHAT_OPERATION: dict[str, Any] = {
     "parameters": [
         _header("X-Sensitivity", "Raises the request's label.", ["public", "internal", "confidential"]),
         _header("X-Complexity", "Sets the complexity tier.", ["simple", "medium", "complex"]),
+        _header("X-Gateway-Tags", "Words that rules of the configuration name, comma-separated."),
+        _header("X-Timeout", "Seconds that the answer may take, below LLM_TIMEOUT."),
+        _header("X-No-Fallback", "Asks one deployment and no other.", ["true", "false"]),
         _header("Cache-Control", "`no-cache`, `no-store` or `max-age=N`."),
         _header("X-Request-ID", "Taken over when it is 1 to 64 of A-Z, a-z, 0-9, `_`, `-`."),
     ],
