@@ -35,6 +35,7 @@ class HeldCycle:
     response_started = False
     response_complete = False
     on_gone: Callable[[], None] | None = None
+    visit: Any = None  # what shortcut.py knows of the request
     _held_bytes = 0
     _news = False  # something has come, or ended, since `receive` last told
     _event: asyncio.Event | None = None  # made for who has to wait for news

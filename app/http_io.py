@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Any, Self
 
 from app.errors import BodyTimeoutError, BodyTooLargeError, InternalError, UnavailableError
@@ -10,7 +11,7 @@ from app.utils.json import dump_json
 from app.utils.monitoring import DISCONNECTS, ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from starlette.types import Message, Receive, Scope, Send
@@ -25,6 +26,19 @@ _WATCH_AFTER_S = 0.1
 
 class CallerGoneError(Exception):
     """The caller left before its request was whole: there is nobody to answer."""
+
+
+class RequestIds:
+    """The ids of this process's requests: no two are the same, and none says how many came before it."""
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(8).encode()
+        self._served = secrets.randbelow(1 << 32)
+
+    def new(self) -> bytes:
+        """Return an id for a request that brings none."""
+        self._served += 1
+        return b"req_%b%010x" % (self._process, self._served)
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -50,7 +64,7 @@ async def receive_within(receive: Receive, idle_s: float) -> Message:
         raise BodyTimeoutError(f"The body stopped arriving for {idle_s:g} seconds (BODY_IDLE_S): send it again.", headers={"connection": "close"}) from None
 
 
-async def read_body(receive: Receive, headers: MutableMapping[str, str], max_bytes: int, idle_s: float | None = None) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], max_bytes: int, idle_s: float | None = None) -> bytes:
     """Return the request's body; `idle_s` is how long its next part may take (None: it is whole, or may take as long as it likes).
 
     Raises BodyTooLargeError, BodyTimeoutError, and CallerGoneError for a caller that left in the middle.
@@ -73,7 +87,7 @@ async def read_body(receive: Receive, headers: MutableMapping[str, str], max_byt
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def read_whole_or_wait(scope: Scope, receive: Receive, headers: MutableMapping[str, str], max_bytes: int, idle_s: float) -> bytes:
+async def read_whole_or_wait(scope: Scope, receive: Receive, headers: Mapping[str, str], max_bytes: int, idle_s: float) -> bytes:
     """Return the request's body, without waiting where HeldHttpProtocol has it already. Raises what `read_body` raises."""
     whole = is_whole(scope)
     body: bytes | None = scope["sluice_cycle"].take_body() if whole and "sluice_cycle" in scope else None

@@ -22,6 +22,9 @@ from app.utils.monitoring import ERRORS, REQUESTS
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
+    from collections.abc import Callable
+
+    from app.shortcut import Shortcut, Visit
 
 MAX_HEAD_BYTES = 64 * 1024  # URL and headers; nginx and Node allow 16 to 32 KiB
 
@@ -79,6 +82,9 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._head_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
         self._unwritten = 0
+        self._shortcut: Shortcut | None = self.app_state.get("shortcut")
+        self._visit: Callable[[bytes], Visit | None] | None = None
+        self._visited: Visit | None = None  # what was told of the piece that is being parsed
         self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
         self._ending = False
         self._idle_since: float | None = None  # None while a request is served
@@ -87,6 +93,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin; the first head's time runs from here."""
         super().connection_made(transport)
+        if self._shortcut is not None:
+            self._visit = self._shortcut.visitor(self.client[0] if self.client else "")
         self._head_timer = self.loop.call_later(self.head_s, self._end_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -110,6 +118,10 @@ class HeldHttpProtocol(HttpToolsProtocol):
         """Parse what came, within bounds."""
         if self._refused:
             return
+        visit = self._visit(data) if self._visit is not None and self._is_between() else None
+        if visit is not None and self._answer_known(visit, data):
+            return
+        self._visited = visit
         self._fed = len(data)
         self._held += self._fed
         self._idle_since = None
@@ -121,6 +133,24 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._unsupported_upgrade_warning()  # which no browser asks an API for: what follows is not read
         if self._held:
             self._bound_what_waits()
+
+    def _is_between(self) -> bool:
+        """Say whether all that came before is answered, and the caller reads its answers."""
+        return not self._held and not self._in_body and (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
+    def _answer_known(self, visit: Visit, data: bytes) -> bool:
+        """Answer a request without reading its head, where that can be (shortcut.py)."""
+        if self._shortcut is None or visit.known is None or self._ending or (self._drain is not None and self._drain.begun):
+            return False
+        answer = self._shortcut.answer(visit.known, data[visit.body_at :])
+        if answer is None:
+            return False
+        if self._head_timer is not None:
+            self._cancel_head_timer()
+        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        self.transport.write(b"".join([STATUS_LINE[200], *lines, answer]))
+        self.on_response_complete()
+        return True
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -230,6 +260,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         }
         before = self.cycle
         self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+        cycle.visit = self._visited
         if before is None or before.response_complete:
             self._serve(cycle)
         else:

@@ -35,6 +35,7 @@ _STRETCH = 256
 MAX_KEYS = 50_000  # about 20 MB; beyond them the key that was quiet longest starts anew
 
 _MAX_HOPS = 32
+_LINES = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
 _UNKNOWN = "unknown"
 
 
@@ -72,13 +73,18 @@ class RateLimit:
 
     def hit_local(self, key: str) -> Window | None:
         """Count one hit of `key` in this process, unless it is over the limit."""
+        window = self.take(key)
+        return None if window is None else _counted(window)
+
+    def take(self, key: str) -> Window | None:
+        """Do what `hit_local` does, but tell no metric of a refusal: the caller asks again."""
         if self.off:
             return None
         bucket = _bucket(key)
         limit = self._limit
         allowed = self._store.take(bucket, limit, _MINUTE_S)  # all that the strategy does, through a wrapper of the library's
         oldest, count, now = self._store.last  # what `get_window_stats` would look up anew, for three times the cost of the hit
-        return _counted(Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now)))
+        return Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now))
 
 
 @dataclass(slots=True)
@@ -213,6 +219,11 @@ def limit_headers(window: Window) -> list[tuple[bytes, bytes]]:
         (b"x-ratelimit-remaining-requests", b"%d" % window.remaining),
         (b"x-ratelimit-reset-requests", _duration(window.reset_s)),
     ]
+
+
+def limit_lines(window: Window) -> bytes:
+    """Return `limit_headers` as lines of an answer's head."""
+    return _LINES % (window.limit, window.remaining, _duration(window.reset_s))
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -32,7 +32,7 @@ from app.routers.description import describe
 from app.routers.errors import add_error_handlers, refuse_method
 from app.shutdown import Drain, telling_of_the_cut
 from app.supervisor import Control
-from app.utils import logging, net
+from app.utils import logging, monitoring, net
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -76,7 +76,7 @@ def build_app(parts: Parts, control: Control | None = None) -> ASGIApp:
     """Put the routes and the layers of middleware.py around the parts."""
     settings = parts.settings
     api = _fastapi(parts, control)
-    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, parts.admission, settings.max_body_bytes, settings.body_idle_s)
+    endpoint = chat.ChatEndpoint(parts.chat, parts.guard, parts.admission, settings.max_body_bytes, settings.body_idle_s, parts.shortcut)
     limited = BodyLimit(api, settings.max_body_bytes, settings.body_idle_s)
     gated: ASGIApp = Gate(limited, parts.guard, parts.admission, health.OPEN_PATHS)
     if settings.admin_api_key is not None:
@@ -86,7 +86,7 @@ def build_app(parts: Parts, control: Control | None = None) -> ASGIApp:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
     if parts.guard.access.open and not settings.allow_anonymous:
         app = LoopbackGuard(app, settings.allowed_origins)
-    return RequestEdge(app, partial(_holds_content, parts.chat), api.state.paths)
+    return RequestEdge(app, partial(_holds_content, parts.chat), parts.shortcut.ids, api.state.paths)
 
 
 def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
@@ -100,15 +100,17 @@ def _fastapi(parts: Parts, control: Control | None) -> FastAPI:
         gc.collect()
         gc.freeze()  # what start-up made stays for good: the collector need not walk it again and again
         logging.hold_back(asyncio.get_running_loop())
+        monitoring.hold_back(asyncio.get_running_loop())
         if control is not None:
             control.listen(drain.hurry)
         try:
             with drain.watching(), on_hangup(reload), telling_of_the_cut():
-                yield {"drain": drain}  # for http_protocol, which uvicorn hands it to
+                yield {"drain": drain, "shortcut": parts.shortcut}  # for http_protocol, which uvicorn hands them to
         finally:
             if control is not None:
                 control.close()
             logging.hold_back(None)
+            monitoring.hold_back(None)
             watch.cancel()
             await close(parts)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -26,13 +25,13 @@ from app.utils import logging
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from app.dependencies import Guard
     from app.gateway.admission import Admission
-    from app.http_io import Header
+    from app.http_io import Header, RequestIds
 
 log = logging.get_logger("access")
 
@@ -50,12 +49,11 @@ class RequestEdge:
     served, by which a request is called that a layer refuses before it is routed.
     """
 
-    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool], paths: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool], ids: RequestIds, paths: Collection[str] = ()) -> None:
         self._app = app
         self._holds_content = holds_content
+        self._ids = ids
         self._paths = frozenset(paths)
-        self._process = secrets.token_hex(8).encode()
-        self._served = secrets.randbelow(1 << 32)  # so that an id does not say how many came before it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -93,7 +91,8 @@ class RequestEdge:
         finally:
             if "route" not in fields:
                 fields["route"] = self._route(scope)
-            _account(scope, status or _CALLER_GONE, time.perf_counter() - start, fields)
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            account(method, fields.pop("route"), status or _CALLER_GONE, time.perf_counter() - start, fields)
             logging.request_id.reset(token)
 
     def _route(self, scope: Scope) -> str:
@@ -104,8 +103,7 @@ class RequestEdge:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value) and not self._holds_content(value.decode()):
                 return bytes(value)
-        self._served += 1
-        return b"req_%b%010x" % (self._process, self._served)
+        return self._ids.new()
 
 
 class LoopbackGuard:
@@ -226,9 +224,8 @@ class BodyLimit:
         await self._app(scope, receive_bounded, send_unless_refused)
 
 
-def _account(scope: Scope, status: int, seconds: float, fields: dict[str, Any]) -> None:
-    route = fields.pop("route")
+def account(method: str, route: str, status: int, seconds: float, fields: Mapping[str, Any], **served: str) -> None:
+    """Count and log a request that is over; `served` is its `request_id`, for who has not said what is being served."""
     REQUESTS.labels(route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
-    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-    log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1), **fields)
+    log.info("request", **served, method=method, route=route, status=status, ms=round(seconds * 1000, 1), **fields)

@@ -20,6 +20,7 @@ from app.gateway.labelling import Labeller
 from app.gateway.room import Room, RoomLane
 from app.gateway.scans import Scans
 from app.gateway.search import SearchGateway
+from app.http_io import RequestIds
 from app.kept import Kept, keep
 from app.limits import RateLimit
 from app.loading import load
@@ -30,9 +31,12 @@ from app.providers.relay import RelayLane, post_json
 from app.providers.residence import Residence
 from app.providers.wire import Wire
 from app.reload import Policy, Reloader, announce, make_policy
+from app.routers.chat import PATH
+from app.services.cache import MemoryCache
 from app.services.embeddings import AbsentEmbedder, RemoteEmbedder, WordLlamaEmbedder
 from app.services.places import check_places
 from app.services.vector_store import ChromaStore
+from app.shortcut import Shortcut
 from app.utils import logging
 from app.utils.monitoring import FAULTS
 
@@ -69,6 +73,7 @@ class Parts:
     kept: Kept
     guard: Guard
     admission: Admission
+    shortcut: Shortcut
     scan_pool: ThreadPoolExecutor
     reloader: Reloader
 
@@ -109,6 +114,8 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         _share_rests(kept.rests, gateway)
     embedder = _embedder(file, assembled, wire, settings)
     store = _store(settings, assembled, embedder, policy.store_clearance)
+    guard = Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, kept.quota), settings.trusted_proxies)
+    admission = Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes)
     return Parts(
         settings=settings,
         assembled=assembled,
@@ -117,8 +124,9 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
         search=SearchGateway(store, embedder, Labeller(gateway).labels),
         store=store,
         kept=kept,
-        guard=Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, kept.quota), settings.trusted_proxies),
-        admission=Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes),
+        guard=guard,
+        admission=admission,
+        shortcut=Shortcut(gateway, guard.limit, admission, look=_looker(kept, guard.limit), ids=RequestIds(), path=PATH),
         scan_pool=scan_pool,
         reloader=Reloader(policy, chat=gateway, wire=wire, store=store, read=read, make=lambda new: _remake(settings, assembled.egress, new)),
     )
@@ -127,6 +135,11 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
 def _remake(settings: Settings, started: EgressPolicy, loaded: Loaded) -> Policy:
     check_places(settings, started, loaded.assembled.egress)
     return make_policy(settings, loaded, _store_clearance(settings, loaded.assembled))
+
+
+def _looker(kept: Kept, limit: RateLimit) -> Callable[[bytes], bytes | None] | None:
+    """Return what looks an answer up without waiting, where nothing that replicas share has to be asked first."""
+    return kept.cache.look if isinstance(kept.cache, MemoryCache) and not limit.shared else None
 
 
 async def close(parts: Parts) -> None:

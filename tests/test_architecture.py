@@ -35,7 +35,7 @@ def _layer(layers: str, packages: str) -> Layer:
     return Layer(frozenset(layers.split()), frozenset(packages.split()))
 
 
-_EDGE = "routers admin dependencies middleware limits access http_io"
+_EDGE = "routers admin dependencies middleware limits access http_io shortcut"
 _BELOW_EDGE = "gateway models config domain errors utils"
 LAYERS = {
     "domain": _layer("", ""),
@@ -50,7 +50,7 @@ LAYERS = {
     **{name: _layer(f"{_EDGE} {_BELOW_EDGE}", "fastapi starlette pydantic") for name in _EDGE.split()},
     "shutdown": _layer("utils", ""),
     "listening": _layer("", ""),
-    "http_protocol": _layer("http_cycle errors utils", "uvicorn httptools"),
+    "http_protocol": _layer("http_cycle shortcut errors utils", "uvicorn httptools"),
     "http_cycle": _layer("", "uvicorn"),
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }

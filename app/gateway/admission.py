@@ -31,6 +31,11 @@ class Admission:
         self._max_bytes = max_bytes
         self._clock = clock
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a request with a small body would be admitted at once."""
+        return self._slots is None or self._slots.is_free
+
     async def enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass:
         """Wait for admission. `whole`: the body has arrived already. Raises OverloadedError."""
         slots = self._slots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain import CacheState, ComplexityTier, Label
 
@@ -15,10 +15,18 @@ Header = tuple[bytes, bytes]
 
 _Decided = tuple[str | None, Label | None, ComplexityTier | None, tuple[str, ...], str | None, str | None, CacheState | None, int | None, tuple[str, ...]]
 
+
+class _Written(NamedTuple):
+    """The headers of what was decided, and the same as lines."""
+
+    headers: tuple[Header, ...]
+    lines: bytes
+
+
 _LOGGED = ("rule", "arm", "deployment", "cache", "attempts", "cost_usd", "ended", "error")
 
 _MAX_KEPT = 1024  # names of configuration, kinds, enums and counts: no content, and 1 MB at most
-_kept: dict[_Decided, tuple[Header, ...]] = {}
+_kept: dict[_Decided, _Written] = {}
 
 
 @dataclass(slots=True)
@@ -48,6 +56,18 @@ class Receipt:
 
     def headers(self) -> list[Header]:
         """Return the response headers, each where its value is known."""
+        found = [*self._written().headers]
+        if self.cost_usd is not None:
+            found.append((b"x-gateway-cost-usd", b"%.6f" % self.cost_usd))
+        found.append((b"server-timing", self._timings()))
+        return found
+
+    def lines(self) -> bytes:
+        """Return `headers` as lines of an answer's head."""
+        cost = b"" if self.cost_usd is None else b"x-gateway-cost-usd: %.6f\r\n" % self.cost_usd
+        return b"%b%bserver-timing: %b\r\n" % (self._written().lines, cost, self._timings())
+
+    def _written(self) -> _Written:
         facts = self.facts
         known = facts.known_complexity if facts is not None else None
         decided: _Decided = (
@@ -61,11 +81,7 @@ class Receipt:
             self.attempts,
             self.dropped,
         )
-        found = [*(_kept.get(decided) or _keep(decided))]
-        if self.cost_usd is not None:
-            found.append((b"x-gateway-cost-usd", b"%.6f" % self.cost_usd))
-        found.append((b"server-timing", self._timings()))
-        return found
+        return _kept.get(decided) or _keep(decided)
 
     def log_fields(self) -> dict[str, Any]:
         """Return what the access log says of the turn: identifiers, enums and counts."""
@@ -100,7 +116,7 @@ class Receipt:
         return b"%btotal;dur=%.2f" % (timings, (time.perf_counter() - self.started) * 1000)
 
 
-def _keep(decided: _Decided) -> tuple[Header, ...]:
+def _keep(decided: _Decided) -> _Written:
     """Write the headers of what was decided, and keep them: requests differ in little of it."""
     deployment, label, tier, kinds, rule, arm, cache, attempts, dropped = decided
     pairs = (
@@ -114,7 +130,8 @@ def _keep(decided: _Decided) -> tuple[Header, ...]:
         (b"x-gateway-attempts", str(attempts) if attempts is not None else None),
         (b"x-gateway-dropped-params", ",".join(dropped) or None),
     )
-    found = tuple((name, value.encode()) for name, value in pairs if value is not None)
+    headers = tuple((name, value.encode()) for name, value in pairs if value is not None)
+    found = _Written(headers, b"".join(b"%b: %b\r\n" % header for header in headers))
     if len(_kept) >= _MAX_KEPT:
         _kept.clear()
     _kept[decided] = found

@@ -125,6 +125,11 @@ class Slots:
         """How many slots are taken."""
         return self._taken
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a slot is free, and nobody waits for one."""
+        return self._taken < self.limit and not self._first and not self._rest
+
     def try_take(self, tenant: str, *, weight: int = 1, first: bool = False) -> bool:
         """Take a slot if one is free and nobody waits for it. `weight` is how many it counts for; one over the limit counts for all of it."""
         weight = self._weigh(weight, first=first)

@@ -17,6 +17,7 @@ from app.gateway.receipt import Receipt
 from app.gateway.request import ChatRequest
 from app.gateway.streaming import error_event
 from app.http_io import CallerGoneError, Presence, is_whole, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
+from app.shortcut import Known
 from app.utils.monitoring import ERRORS, IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from app.gateway.chat import ChatGateway
     from app.gateway.reply import Reply
     from app.http_io import Header
+    from app.shortcut import Shortcut, Visit
 
 PATH = "/v1/chat/completions"
 
@@ -48,6 +50,7 @@ class ChatEndpoint:
     admission: Admission
     max_body_bytes: int
     body_idle_s: float
+    shortcut: Shortcut | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and account for it whatever became of it."""
@@ -57,8 +60,7 @@ class ChatEndpoint:
         admitted: Pass | None = None
         IN_FLIGHT.inc()
         try:
-            headers = read_headers(scope)
-            tenant = await self.guard.admit(scope, headers, limits)
+            headers, tenant = await self._admit(scope, limits)
             admitted = await self.admission.enter(tenant.key_id, headers, whole=is_whole(scope))
             receipt.queue_s = admitted.waited_s
             raw = await read_whole_or_wait(scope, receive, headers, self.max_body_bytes, self.body_idle_s)
@@ -82,6 +84,21 @@ class ChatEndpoint:
                 if admitted is not None:
                     admitted.leave()
             scope["sluice"].update(receipt.log_fields())
+
+    async def _admit(self, scope: Scope, limits: list[Header]) -> tuple[Mapping[str, str], Tenant]:
+        """Return what the headers say and whose request it is: a head that is known says only how long its body is."""
+        guard = self.guard
+        visit: Visit | None = scope["sluice_cycle"].visit if "sluice_cycle" in scope else None
+        if visit is not None and visit.known is not None:
+            tenant, client = visit.known
+            await guard.count(client, limits)
+            scope["sluice"]["tenant"] = tenant.name
+            return {"content-length": str(visit.length)}, tenant
+        headers = read_headers(scope)
+        tenant = await guard.admit(scope, headers, limits)
+        if visit is not None and self.shortcut is not None:
+            self.shortcut.remember(visit, headers, scope["http_version"], Known(tenant, guard.client(scope, headers)))
+        return headers, tenant
 
     async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt) -> Reply:
         gateway = self.gateway

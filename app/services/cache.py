@@ -53,6 +53,10 @@ class MemoryCache:
 
     async def get(self, key: bytes) -> bytes | None:
         """Return what is stored and not yet expired."""
+        return self.look(key)
+
+    def look(self, key: bytes) -> bytes | None:
+        """Do what `get` does, for who does not wait."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -64,7 +68,8 @@ class MemoryCache:
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """Store `value` for `ttl_s` seconds in place of what was there; a value too large, or no time at all, only takes out what was there."""
-        self._drop(key)
+        if key in self._entries:
+            self._drop(key)
         if ttl_s <= 0 or len(value) > self._max_bytes // _MAX_SHARE:
             return
         self._entries[key] = _Entry(value, self._clock() + ttl_s)

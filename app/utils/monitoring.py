@@ -5,19 +5,61 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import prometheus_client as prometheus
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from prometheus_client.samples import Sample
+
+HOLD_S = 0.1
+
+
+class _Hold:
+    """Whether metrics keep what is added to them for themselves until somebody reads, and the loop on which they do.
+
+    A number of the library's is added to under a lock, or in a file that the workers share: that costs five times as much as an addition.
+    """
+
+    def __init__(self) -> None:
+        self.on = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hold back from now on; where another worker may be the one that is asked, for HOLD_S at most."""
+        self.on = True
+        if shared_folder() is not None:
+            self._settle_again(loop)
+
+    def end(self) -> None:
+        """Hand over what is held, and from now on each addition at once."""
+        self.on = False
+        if self._timer is not None:
+            self._timer.cancel()
+        settle()
+
+    def _settle_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        settle()
+        self._timer = loop.call_later(HOLD_S, self._settle_again, loop)
+
+
+_hold = _Hold()
+_holding: list[Counter | Gauge | Histogram] = []  # every child of every metric: as bounded as the labels are
 
 
 class Counter(prometheus.Counter):
     """A counter that keeps its children by their labels: prometheus_client finds them again under a lock, in 1.7 µs instead of 0.2."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._held = 0.0  # the interpreter changes threads at calls and jumps, so that an addition to it is whole, and so is `settle`
         super().__init__(*args, **kwargs)
         self._kept: dict[tuple[object, ...], Self] = {}  # as bounded as the labels are
+        _holding.append(self)
 
     def labels(self, *values: Any, **named: Any) -> Self:
         """Return the child that counts for `values`."""
@@ -29,30 +71,65 @@ class Counter(prometheus.Counter):
         return child
 
     def inc(self, amount: float = 1, exemplar: object = None) -> None:  # noqa: ARG002 -- the library's signature; no exemplars here
-        """Count, in half the time that the library takes to look whether it may. Raises ValueError for a negative amount."""
+        """Count. Raises ValueError for a negative amount."""
         if amount < 0:
             raise ValueError("a counter does not count down")
-        self._value.inc(amount)
+        if _hold.on:
+            self._held += amount
+        else:
+            self._value.inc(amount)
+
+    def settle(self) -> None:
+        """Hand over what is held."""
+        held, self._held = self._held, 0.0
+        if held:
+            self._value.inc(held)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self.settle()
+        return super()._child_samples()
 
 
 class Gauge(prometheus.Gauge):
     """A gauge that goes up and down as Counter counts."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._held = 0.0
+        super().__init__(*args, **kwargs)
+        _holding.append(self)
+
     def inc(self, amount: float = 1) -> None:
         """Go up."""
-        self._value.inc(amount)
+        if _hold.on:
+            self._held += amount
+        else:
+            self._value.inc(amount)
 
     def dec(self, amount: float = 1) -> None:
         """Go down."""
-        self._value.inc(-amount)
+        self.inc(-amount)
+
+    def settle(self) -> None:
+        """Hand over what is held."""
+        held, self._held = self._held, 0.0
+        if held:
+            self._value.inc(held)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self.settle()
+        return super()._child_samples()
 
 
 class Histogram(prometheus.Histogram):
     """A histogram that keeps its children, as Counter does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._held_sum = 0.0
+        self._held_counts: list[int] = []  # by bucket
         super().__init__(*args, **kwargs)
         self._kept: dict[tuple[object, ...], Self] = {}
+        self._held_counts = [0] * len(self._upper_bounds)
+        _holding.append(self)
 
     def labels(self, *values: Any, **named: Any) -> Self:
         """Return the child that observes for `values`."""
@@ -65,8 +142,26 @@ class Histogram(prometheus.Histogram):
 
     def observe(self, amount: float, exemplar: object = None) -> None:  # noqa: ARG002 -- as in Counter
         """Take a value in; the bucket is found by halving."""
-        self._sum.inc(amount)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+        bucket = bisect_left(self._upper_bounds, amount)
+        if _hold.on:
+            self._held_sum += amount
+            self._held_counts[bucket] += 1
+        else:
+            self._sum.inc(amount)
+            self._buckets[bucket].inc(1)
+
+    def settle(self) -> None:
+        """Hand over what is held."""
+        counts, self._held_counts = self._held_counts, [0] * len(self._held_counts)
+        held, self._held_sum = self._held_sum, 0.0
+        if any(counts):
+            self._sum.inc(held)
+            for bucket, count in zip(self._buckets, counts, strict=True):
+                bucket.inc(count)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self.settle()
+        return super()._child_samples()
 
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -109,6 +204,23 @@ CONFIGURATION_LOADED = Gauge(
 CONFIGURATION_HASH = Gauge("sluice_configuration_hash", "The first 48 bits of gateway.yaml's SHA-256.", multiprocess_mode="livemax")
 
 
+def hold_back(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Let the metrics of this process hold back what is added, on `loop`; None: no longer. Whoever reads them here reads all of it.
+
+    What another worker is asked for may be HOLD_S old, and so much is lost with a worker that crashes.
+    """
+    if loop is None:
+        _hold.end()
+    else:
+        _hold.begin(loop)
+
+
+def settle() -> None:
+    """Hand over what every metric holds."""
+    for child in tuple(_holding):
+        child.settle()
+
+
 def shared_folder() -> Path | None:
     """Return the folder that the workers of one gateway share and that ends with them; None where there is one process alone."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
@@ -123,6 +235,7 @@ def exposition() -> tuple[bytes, str]:
     registry = REGISTRY
     folder = shared_folder()
     if folder is not None:
+        settle()
         _forget_the_dead(folder)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
 from app.utils import logging
-from app.utils.monitoring import EGRESS_REFUSED
 from tests.integration.gateway_server import GatewayServer, serve
 from tests.integration.redis_server import RedisServer, running_redis
 from tests.leakage.canaries import seen
@@ -183,7 +183,7 @@ def leaks(canaries: Iterable[Canary], held: Mapping[str, bytes]) -> dict[str, in
 
 def refusals() -> float:
     """Return how many connections egress has refused to confidential requests."""
-    return float(EGRESS_REFUSED.labels("confidential")._value.get())
+    return REGISTRY.get_sample_value("sluice_egress_refused_total", {"label": "confidential"}) or 0.0
 
 
 @contextlib.contextmanager

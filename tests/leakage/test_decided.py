@@ -86,14 +86,13 @@ async def test_what_is_confidential_is_never_decided_over_by_its_bytes(
             confidential = [state for kind in STRONG for state in await say(http, gateway, kind, stream=stream)]
             nothing = len(chat.decisions)
             recalled: list[str] = []
-            recall = type(chat).recall
+            replay = type(chat).replay
 
-            async def noting(self: ChatGateway, name: bytes, tenant: Any, receipt: Any) -> Any:
-                reply = await recall(self, name, tenant, receipt)
-                recalled.extend([tenant.key_id] if reply is not None else [])
-                return reply
+            def noting(self: ChatGateway, decision: Any, *given: Any) -> Any:
+                recalled.append(decision.rule)
+                return replay(self, decision, *given)
 
-            monkeypatch.setattr(type(chat), "recall", noting)
+            monkeypatch.setattr(type(chat), "replay", noting)
             public = await say(http, gateway, PUBLIC, stream=stream)
             served = len(recalled)
             only = [decision.facts.label.name for decision in chat.decisions._kept.values()]
@@ -108,6 +107,33 @@ async def test_what_is_confidential_is_never_decided_over_by_its_bytes(
     assert weak == ["miss", "hit", "hit"] * len(WEAK)  # internal, and so decided over by their bytes: no text of them is kept either
     assert (served, len(recalled)) == (1, 1 + len(WEAK))
     assert found == {}
+
+
+async def test_nothing_of_a_head_is_kept_by_which_a_caller_is_known_again(tmp_path: Path, http: aiohttp.ClientSession, evidence: Evidence) -> None:
+    key = "a-key-that-is-nobodys-business"
+    with OpenAISimulator(tag="cloud") as cloud:
+        config = f"""
+        deployments: {{cloud: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k, clearance: confidential}}}}
+        pools: {{all: [cloud]}}
+        rules: [{{use: all}}]
+        """
+        with serve(tmp_path, config, gateway_api_keys=f"one:{key}", cache_ttl=60) as gateway:
+            body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": SAID[PUBLIC]}]})
+            plain = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+            for canary in CANARIES.values():
+                for _ in range(TIMES):
+                    async with http.post(f"{gateway.url}{CHAT}", data=body, headers={**plain, "x-note": canary.value}) as response:
+                        assert response.status == 200
+            known = gateway.parts.shortcut._known
+            held = held_by([dict(known)], but=[])
+
+    found = leaks(CANARIES.values(), {"what is known of heads": held})
+    evidence(
+        "memo of heads", "each kind in a header of a caller's own, three times: what a process remembers of heads", len(CANARIES) * TIMES, sum(found.values())
+    )
+    assert len(known) == len(CANARIES)
+    assert found == {}
+    assert key.encode() not in held
 
 
 def test_a_text_deep_in_what_is_remembered_is_seen() -> None:

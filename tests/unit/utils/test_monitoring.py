@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry
 
 from app.utils import monitoring
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.fixture
@@ -79,6 +84,57 @@ def test_a_histogram_takes_values_in_as_the_library_does(registry: CollectorRegi
 
     for name, labels in (("_bucket", {"le": "0.1"}), ("_bucket", {"le": "1.0"}), ("_bucket", {"le": "+Inf"}), ("_sum", {}), ("_count", {})):
         assert registry.get_sample_value(f"own{name}", labels) == registry.get_sample_value(f"theirs{name}", labels)
+
+
+@pytest.fixture
+async def held() -> AsyncIterator[None]:
+    monitoring.hold_back(asyncio.get_running_loop())
+    yield
+    monitoring.hold_back(None)
+
+
+@pytest.mark.usefixtures("held")
+async def test_what_is_held_back_is_there_for_whoever_reads(registry: CollectorRegistry) -> None:
+    counter = monitoring.Counter("counted", "Own.", ("a",), registry=registry)
+    gauge = monitoring.Gauge("level", "Own.", registry=registry)
+    histogram = monitoring.Histogram("seen", "Own.", ("a",), buckets=(0.1, 1.0), registry=registry)
+    read = []
+    for _ in range(2):
+        counter.labels("x").inc(2)
+        gauge.inc(3)
+        gauge.dec()
+        for value in (0.1, 0.5, 7.0):
+            histogram.labels("x").observe(value)
+        at_once = counter.labels("x")._value.get()
+        samples = [("counted_total", {"a": "x"}), ("level", {}), ("seen_sum", {"a": "x"}), ("seen_count", {"a": "x"}), ("seen_bucket", {"a": "x", "le": "0.1"})]
+        read.append([at_once, *(registry.get_sample_value(name, labels) for name, labels in samples)])
+
+    assert read == [[0, 2, 2, 7.6, 3, 1], [2, 4, 4, 15.2, 6, 2]]
+
+
+async def test_nothing_is_held_beyond_the_end(registry: CollectorRegistry) -> None:
+    counter = monitoring.Counter("counted", "Own.", registry=registry)
+    monitoring.hold_back(asyncio.get_running_loop())
+    counter.inc()
+    monitoring.hold_back(None)
+    counter.inc()
+
+    assert counter._value.get() == 2
+
+
+async def test_with_several_workers_nothing_is_held_for_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registry: CollectorRegistry) -> None:
+    counter = monitoring.Counter("counted", "Own.", registry=registry)
+    monkeypatch.setattr(monitoring, "HOLD_S", 0.01)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monitoring.hold_back(asyncio.get_running_loop())
+    counter.inc()
+    held = counter._value.get()
+    async with asyncio.timeout(5):
+        while not counter._value.get():  # noqa: ASYNC110 -- the timer sets no event
+            await asyncio.sleep(0.002)
+    monitoring.hold_back(None)
+
+    assert (held, counter._value.get()) == (0, 1)
 
 
 def test_a_counter_does_not_count_down(registry: CollectorRegistry) -> None:

@@ -1,0 +1,144 @@
+"""The short way of a chat request that was answered before, from a caller that was met before: its bytes are looked up, and the answer is written.
+
+A caller sends the same head with every request, but for the length of its body. One that httptools has parsed, and whose request passed every layer to the
+chat endpoint, is known again by its bytes: what it said then it says now. Where its whole body has come with it and the body's answer is stored
+(gateway/decided.py), there is nothing to parse, to wait for or to fail at, and so no scope, task or event. Whatever is in doubt is a request like any other.
+
+What is kept of a head is whose request it was, under a hash with a key of this process alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from app.gateway.decided import DECIDING, is_plain
+from app.gateway.receipt import Receipt
+from app.gateway.stored import StoredAnswer
+from app.limits import limit_lines
+from app.middleware import account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.domain import Tenant
+    from app.gateway.admission import Admission
+    from app.gateway.chat import ChatGateway
+    from app.http_io import RequestIds
+    from app.limits import RateLimit
+
+MAX_KNOWN: Final = 4096  # some 400 bytes each, 2 MB in all
+
+_LONGEST_HEAD: Final = 4096
+_MAX_DIGITS: Final = 9
+_LENGTH: Final = b"\r\ncontent-length: "
+_LENGTH_END: Final = b"ength: "  # so far no client spells it otherwise
+
+_HEAD: Final = b"content-type: application/json\r\ncontent-length: %d\r\n%b%bx-request-id: %b\r\n\r\n"
+
+# With one of these a head is another each time, or says more than whose request it is and how long (CORSMiddleware reads Origin).
+_TELLING: Final = DECIDING | {"expect", "origin", "transfer-encoding", "upgrade", "x-request-id"}
+
+
+class Known(NamedTuple):
+    """Whose request a head makes, and by which address it is limited."""
+
+    tenant: Tenant
+    client: str
+
+
+class Visit(NamedTuple):
+    """A request of which all has come: what its head is known by, where its body begins, how long that is, and whose it is, where that is known."""
+
+    key: bytes
+    body_at: int
+    length: int
+    known: Known | None
+
+
+class Shortcut:
+    """What is known of heads, `max_known` at most, and the answers to those that are.
+
+    `look` returns what is stored under a key, without waiting; where it is None there are no answers, but heads are known.
+    """
+
+    def __init__(
+        self,
+        gateway: ChatGateway,
+        limit: RateLimit,
+        admission: Admission,
+        *,
+        look: Callable[[bytes], bytes | None] | None,
+        ids: RequestIds,
+        path: str,
+        max_known: int = MAX_KNOWN,
+    ) -> None:
+        self._gateway = gateway
+        self._limit = limit
+        self._admission = admission
+        self._look = look
+        self.ids = ids
+        self._path = path
+        self._max_known = max_known
+        self._secret = secrets.token_bytes(32)
+        self._known: dict[bytes, Known] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def visitor(self, peer: str) -> Callable[[bytes], Visit | None]:
+        """Return what tells of each piece of bytes from a connection with `peer` what request it is, or None where it is not one, whole and with its length."""
+        begun = hashlib.blake2b(peer.encode(), key=self._secret, digest_size=16, person=b"sluice/head/1")
+        known = self._known
+
+        def visit(piece: bytes) -> Visit | None:
+            body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
+            start = piece.rfind(_LENGTH_END, 0, body_at) + len(_LENGTH_END)
+            end = piece.find(b"\r", start, body_at)
+            digits = piece[start:end]
+            length = len(piece) - body_at
+            if not digits.isdigit() or len(digits) > _MAX_DIGITS or int(digits) != length or piece[start - len(_LENGTH) : start].lower() != _LENGTH:
+                return None
+            digest = begun.copy()
+            digest.update(piece[:start])
+            digest.update(piece[end:body_at])
+            key = digest.digest()
+            return Visit(key, body_at, length, known.get(key))
+
+        return visit
+
+    def remember(self, visit: Visit, headers: Mapping[str, str], version: str, known: Known) -> None:
+        """Know a head again that made this request, where it says nothing but whose it is. The caller answers for it that it passed every layer."""
+        if visit.known is not None or version != "1.1" or not _TELLING.isdisjoint(headers) or not is_plain(headers):
+            return
+        if headers.get("connection", "keep-alive").lower() != "keep-alive":
+            return
+        if len(self._known) >= self._max_known:
+            del self._known[next(iter(self._known))]
+        self._known[visit.key] = known
+
+    def answer(self, known: Known, body: bytes) -> bytes | None:
+        """Return the answer's headers and body, behind its first line; None for a request like any other, of which nothing is counted then."""
+        look, gateway, tenant = self._look, self._gateway, known.tenant
+        if look is None:
+            return None
+        name = gateway.decisions.name(tenant, body)
+        decision = None if name is None else gateway.recallable(name, tenant)
+        if decision is None or decision.stream or not self._admission.is_open:
+            return None
+        receipt = Receipt()
+        raw = look(decision.key)
+        stored = None if raw is None else StoredAnswer.load(raw)
+        if stored is None:
+            return None
+        window = self._limit.take(known.client)
+        if window is not None and not window.allowed:
+            return None
+        gateway.replay(decision, stored, receipt, receipt.started)
+        request_id = self.ids.new()
+        fields = {"tenant": tenant.name, **receipt.log_fields()}
+        limits = b"" if window is None else limit_lines(window)
+        account("POST", self._path, 200, time.perf_counter() - receipt.started, fields, request_id=request_id.decode())
+        return _HEAD % (len(stored.body), receipt.lines(), limits, request_id) + stored.body

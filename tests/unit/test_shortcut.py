@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain import Facts, Label, Tenant
+from app.gateway.decided import DECIDING, Decision
+from app.gateway.stored import StoredAnswer
+from app.http_io import RequestIds
+from app.limits import RateLimit
+from app.shortcut import Known, Shortcut, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATH = "/v1/chat/completions"
+KNOWN = Known(Tenant("t", "key:t"), "192.0.2.1")
+HEADERS = {"host": "a", "authorization": "Bearer one", "content-length": "2"}
+DECISION = Decision(cast("Any", None), cast("Any", None), Facts(Label.PUBLIC, "default", ()), "r", b"key", stream=False)
+STORED = StoredAnswer("d", 1.0, b'{"answer": 1}').dump()
+
+
+def piece(body: bytes = b"{}", *lines: str, method: str = "POST", length: str | None = None) -> bytes:
+    announced = (f"content-length: {len(body)}",) if length is None else (length,)
+    return "\r\n".join([f"{method} {PATH} HTTP/1.1", "host: a", *(lines or ("authorization: Bearer one",)), *announced, "", ""]).encode() + body
+
+
+class Chat:
+    """A gateway that has decided over one body, `{}`."""
+
+    def __init__(self, decision: Decision | None = DECISION) -> None:
+        self.decision = decision
+        self.decisions = self
+        self.replayed = 0
+
+    def name(self, _: Tenant, body: bytes) -> bytes | None:
+        return b"name" if body == b"{}" else None
+
+    def recallable(self, _: bytes, __: Tenant) -> Decision | None:
+        return self.decision
+
+    def replay(self, *_: Any) -> None:
+        self.replayed += 1
+
+
+def shortcut_of(chat: Chat | None = None, *, per_minute: int = 0, look: Callable[[bytes], bytes | None] | None = lambda _: STORED, **given: Any) -> Shortcut:
+    admission: Any = SimpleNamespace(is_open=given.pop("is_open", True))
+    return Shortcut(cast("Any", chat or Chat()), RateLimit(per_minute), admission, look=look, ids=RequestIds(), path=PATH, **given)
+
+
+def visit_of(shortcut: Shortcut, sent: bytes, peer: str = "192.0.2.1") -> Visit | None:
+    return shortcut.visitor(peer)(sent)
+
+
+def learned(shortcut: Shortcut, sent: bytes, headers: dict[str, str] | None = None, version: str = "1.1") -> bool:
+    """Say whether a head is known again once its request was let in."""
+    visit = visit_of(shortcut, sent)
+    if visit is not None:
+        shortcut.remember(visit, HEADERS if headers is None else headers, version, KNOWN)
+    again = visit_of(shortcut, sent)
+    return again is not None and again.known == KNOWN
+
+
+def test_a_head_is_known_again_however_long_its_body_is() -> None:
+    shortcut = shortcut_of()
+    assert learned(shortcut, piece())
+
+    again = visit_of(shortcut, piece(b"x" * 1000))
+
+    assert again is not None
+    assert (again.known, again.length) == (KNOWN, 1000)
+    assert piece(b"x" * 1000)[again.body_at :] == b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        piece(b"{}", "authorization: Bearer two"),
+        piece(b"{}", "authorization: Bearer one", "x-more: 1"),
+        piece(b"{}", method="PUT"),
+        piece(b"{}").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+)
+def test_another_head_is_not_known(other: bytes) -> None:
+    shortcut = shortcut_of()
+    learned(shortcut, piece())
+
+    visit = visit_of(shortcut, other)
+
+    assert visit is not None
+    assert visit.known is None
+
+
+def test_another_peer_is_not_known() -> None:
+    shortcut = shortcut_of()
+    learned(shortcut, piece())
+
+    visit = visit_of(shortcut, piece(), "192.0.2.2")
+
+    assert visit is not None
+    assert visit.known is None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        piece()[:-1],
+        piece() + b"x",
+        piece() + piece(),
+        piece()[:-4],
+        piece(length="transfer-encoding: chunked"),
+        piece(length="x-length: 2"),
+        piece(b"{}", "content-length: 2", length="x-length: 2"),
+        piece(length="content-length: +2"),
+        piece(length="content-length: 2 "),
+        piece(length="content-length: 0000000002"),
+        piece(length="content-length: "),
+        piece(b"{}", "long: " + "x" * 5000),
+    ],
+)
+def test_what_is_not_one_whole_request_with_its_length_is_read_like_any_other(sent: bytes) -> None:
+    assert visit_of(shortcut_of(), sent) is None
+
+
+LINES = st.sampled_from(["content-length: {}", "Content-Length: {}", "x-length: {}", "content-length: 2", "x: content-length: {}", "a: b", "length: 2", ""])
+
+
+@given(st.lists(LINES, max_size=4), st.integers(0, 30), st.integers(0, 30))
+def test_what_is_taken_for_a_length_is_what_the_parser_takes_for_it(lines: list[str], one: int, other: int) -> None:
+    shortcut = shortcut_of()
+    sent = [piece(b"x" * size, *(line.format(size) for line in lines), length="a: c" if lines else None) for size in (one, other)]
+    visits = [visit_of(shortcut, each) for each in sent]
+    if visits[0] is None or visits[1] is None or visits[0].key != visits[1].key:
+        return
+
+    first, second = (parsed(each) for each in sent)
+
+    assert first in {None, (sent[0][visits[0].body_at :], 1)}  # what is no HTTP never makes a request, and so is never remembered
+    assert second == (None if first is None else (sent[1][visits[1].body_at :], 1))
+
+
+def parsed(sent: bytes) -> tuple[bytes, int] | None:
+    """Return a request's body and how many requests there are, as httptools has it; None for what it refuses."""
+    bodies: list[bytes] = []
+    ends: list[None] = []
+    try:
+        httptools.HttpRequestParser(SimpleNamespace(on_body=bodies.append, on_message_complete=lambda: ends.append(None))).feed_data(sent)
+    except httptools.HttpParserError:
+        return None
+    return b"".join(bodies), len(ends)
+
+
+@pytest.mark.parametrize("name", sorted(DECIDING | {"expect", "origin", "transfer-encoding", "upgrade", "x-request-id"}))
+def test_a_head_that_says_more_than_whose_it_is_is_not_remembered(name: str) -> None:
+    assert not learned(shortcut_of(), piece(), {**HEADERS, name: "1"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "is_known"),
+    [
+        ({"connection": "Keep-Alive"}, "1.1", True),
+        ({"connection": "close"}, "1.1", False),
+        ({}, "1.0", False),
+        ({"content-type": "application/json"}, "1.1", True),
+        ({"content-type": "application/json; charset=utf-8"}, "1.1", False),
+    ],
+)
+def test_a_head_is_remembered_where_it_is_like_the_most(headers: dict[str, str], version: str, is_known: bool) -> None:
+    assert learned(shortcut_of(), piece(), {**HEADERS, **headers}, version) is is_known
+
+
+def test_what_is_known_is_bounded_and_holds_nothing_of_a_head() -> None:
+    shortcut = shortcut_of(max_known=3)
+
+    for number in range(9):
+        learned(shortcut, piece(b"{}", f"authorization: Bearer {number}"))
+
+    assert len(shortcut) == 3
+    assert "Bearer" not in repr(shortcut._known)
+    assert {len(key) for key in shortcut._known} == {16}
+
+
+def test_an_answer_that_is_stored_is_told_with_what_decided_and_what_is_left() -> None:
+    chat = Chat()
+
+    answer = shortcut_of(chat, per_minute=5).answer(KNOWN, b"{}")
+
+    assert answer is not None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ") for line in head.decode().split("\r\n"))
+    assert json.loads(body) == {"answer": 1}
+    assert (headers["content-type"], headers["content-length"]) == ("application/json", "13")
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("5", "4")
+    assert headers["x-request-id"].startswith("req_")
+    assert "server-timing" in headers
+    assert chat.replayed == 1
+
+
+@pytest.mark.parametrize(
+    ("chat", "given", "body"),
+    [
+        (Chat(None), {}, b"{}"),
+        (Chat(DECISION._replace(stream=True)), {}, b"{}"),
+        (Chat(), {"look": None}, b"{}"),
+        (Chat(), {"look": lambda _: None}, b"{}"),
+        (Chat(), {"look": lambda _: b"nonsense"}, b"{}"),
+        (Chat(), {"is_open": False}, b"{}"),
+        (Chat(), {}, b"too long to have a name"),
+    ],
+    ids=["not decided", "a stream", "no cache in process", "not stored", "not ours", "full", "long"],
+)
+def test_whatever_is_in_doubt_is_a_request_like_any_other(chat: Chat, given: dict[str, Any], body: bytes) -> None:
+    assert shortcut_of(chat, **given).answer(KNOWN, body) is None
+    assert chat.replayed == 0
+
+
+def test_a_caller_over_its_limit_is_refused_elsewhere() -> None:
+    shortcut = shortcut_of(per_minute=1)
+
+    assert [shortcut.answer(KNOWN, b"{}") is None for _ in range(2)] == [False, True]
+
+
+async def test_the_shortcut_needs_no_loop_of_its_own() -> None:
+    answer = await asyncio.to_thread(shortcut_of().answer, KNOWN, b"{}")
+
+    assert answer is not None
+    assert b"x-ratelimit" not in answer
