@@ -25,6 +25,7 @@ def test_the_example_loads_without_a_fault(tmp_path: Path) -> None:
     )
 
     assert set(assembled.table.deployments) == {"mini", "big", "sonnet", "llama"}
+    assert [warning for warning in assembled.warnings if "images" not in warning] == []
 
 
 def test_every_example_of_a_clause_loads(tmp_path: Path) -> None:
