@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ASKED_ANEW_S: Final = 30.0  # one request of a few hundred bytes; an answer that names another host is dropped at once, whatever was known
 _LIMIT_S: Final = 5.0  # both paths read small files: a server that cannot answer them in this time is not asked more
 _OLLAMA: Final = frozenset({"ollama", "ollama_chat"})
+_FAILING: Final = frozenset({408, 429, 500, 502, 503, 504})  # of whom that is asked just now, which says nothing of what it is
 _REMOTE: Final = ("remote_host", "remote_model")
 
 log = get_logger("residence")
@@ -94,10 +95,9 @@ class Residence:
         if _is_tags(status, tags):
             known.is_ollama = True
         else:
-            if deployment.provider in _OLLAMA:
+            if deployment.provider in _OLLAMA or known.is_ollama or status in _FAILING:
                 raise _unknown(deployment, "/api/tags")
-            known.remote = False  # it speaks OpenAI's dialect and is no Ollama
-            return
+            return  # it speaks OpenAI's dialect and is no Ollama
         entry = next((model for model in tags["models"] if _same(deployment.model, model)), None)
         digest = str(entry["digest"]) if entry else None
         if digest is not None and digest == known.digest:

@@ -17,6 +17,7 @@ from app.providers.relay import RelayLane
 from app.providers.residence import Residence, whole_name
 from app.providers.wire import Wire
 from tests.simulators import OllamaSimulator, OpenAISimulator
+from tests.simulators.base import json_body
 from tests.simulators.ollama import OllamaModel
 
 if TYPE_CHECKING:
@@ -200,16 +201,41 @@ async def test_a_server_of_openais_dialect_that_is_no_ollama_is_let_through(wire
         assert paths(other) == ["/api/tags"]
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_a_server_that_fails_to_say_whether_it_is_an_ollama_is_refused(wires: Wires, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    with OpenAISimulator() as other:
+        checked, asked = wires.residence(other), call(other, v1=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(other, "answer", lambda *_: json_body({}, status))
+            error = await refused(checked, asked)
+        await checked.check(asked)
+
+        assert (error.failure, error.sent) == (Failure.NOT_CLEARED, False)
+        assert paths(other) == ["/api/tags"] * 2
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_model_that_runs_elsewhere_stays_refused_when_its_server_says_no_more(
+    ollama: OllamaSimulator, wires: Wires, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    ollama.models["private"] = ELSEWHERE
+    checked, asked = wires.residence(ollama), call(ollama, "private", v1=True)
+    await refused(checked, asked)
+    wires.clock.now += 60
+    monkeypatch.setattr(ollama, "answer", lambda *_: json_body({}, status))
+
+    assert (await refused(checked, asked)).failure is Failure.NOT_CLEARED
+
+
 @pytest.mark.parametrize("v1", [True, False])
-async def test_an_ollama_is_known_as_one_once_it_was_asked(ollama: OllamaSimulator, wires: Wires, v1: bool) -> None:
+async def test_an_ollama_is_known_as_one_once_it_was_asked(ollama: OllamaSimulator, wires: Wires, monkeypatch: pytest.MonkeyPatch, v1: bool) -> None:
     checked, asked = wires.residence(ollama), call(ollama, v1=v1)
     before = checked.is_ollama(asked.deployment)
 
     await checked.check(asked)
     wires.clock.now += 60
-    ollama.fault = "status-404"
-    if v1:
-        await checked.check(asked)
+    monkeypatch.setattr(ollama, "answer", lambda *_: json_body({}, 404))
+    await refused(checked, asked)
 
     assert (before, checked.is_ollama(asked.deployment), checked.is_ollama(replace(asked.deployment))) == (False, True, False)
 
