@@ -19,9 +19,9 @@ from app.gateway.request import Terms
 from app.gateway.scores import Scores
 from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
 from app.gateway.stored import Place
-from app.gateway.taint import NOTHING, Conversation
 from app.gateway.vitals import Vitals
 from app.policy.planner import decide
+from app.policy.taint import NOTHING
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.gateway.scans import Scans
     from app.gateway.second_opinion import SecondOpinion
     from app.gateway.stored import StoredAnswer
-    from app.gateway.taint import Conversations
+    from app.gateway.taint import Conversation, Conversations
     from app.policy.assess import Assessor
 
 _PLAIN = CacheControl()

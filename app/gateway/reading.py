@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from app.gateway.taint import NOTHING, Conversation
+from app.gateway.taint import Conversation
 from app.policy.counting import may_take_long
 from app.policy.opinion import sheet_of
-from app.policy.taint import is_lasting
+from app.policy.taint import NOTHING, is_lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.gateway.transcript import Transcript, may_hold_blobs
 from app.policy.blobs import find_blobs, without
-from app.policy.taint import Earlier, passages
+from app.policy.taint import NOTHING, Earlier, passages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _MARK_BYTES = 16
 _TEXT = b"text\x00"
 _BLOB = b"blob\x00"
-NOTHING = Earlier()
 
 
 @dataclass(frozen=True, slots=True)

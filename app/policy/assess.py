@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Complexity, ComplexityTier, Facts, Label, Tier
@@ -12,7 +11,7 @@ from app.policy.complexity import SCALE
 from app.policy.measures import LazyMeasures
 from app.policy.sensitivity.database import TooManyHitsError
 from app.policy.sensitivity.scanner import Scanner
-from app.policy.taint import REASON, Earlier
+from app.policy.taint import NOTHING, REASON
 from app.policy.vocabulary import Vocabularies
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from app.domain import Capability, Cuts, Finding, Hints
     from app.policy.collect import Collected
     from app.policy.complexity import Scale
+    from app.policy.taint import Earlier
 
 MAX_SCAN_BYTES = 8 * 1024 * 1024
-_NOTHING = Earlier()
 LABELS: Mapping[Tier, Label] = {Tier.HARD: Label.CONFIDENTIAL, Tier.LIKELY: Label.CONFIDENTIAL, Tier.WEAK: Label.INTERNAL}
 
 
@@ -56,7 +55,8 @@ class Assessor:
         self._kind_labels = kind_labels or {}
         self.scale = scale
         self._vocabularies = Vocabularies() if vocabularies is None else vocabularies
-        self._on_fault = on_fault
+        self._leaves_blobs = "blob" in allow_unscannable
+        self._on_fault = on_fault or _unheard
 
     @property
     def health(self) -> str | None:
@@ -69,35 +69,20 @@ class Assessor:
         lacking = self._vocabularies.lacking()
         return f"Tokens are estimated: LiteLLM's package lacks {' and '.join(lacking)}." if lacking else None
 
-    def assess(self, body: Mapping[str, Any], hints: Hints, earlier: Earlier = _NOTHING, cuts: Cuts | None = None) -> Facts:
+    def assess(self, body: Mapping[str, Any], hints: Hints, earlier: Earlier = NOTHING, cuts: Cuts | None = None) -> Facts:
         """Return the facts of a request; `earlier` is what is remembered of what it carries on, `cuts` stand for the scale's own."""
         needs: frozenset[Capability] = frozenset()
         try:
-            collected = collect(self._readable(body, earlier))
+            collected = collect(self._readable(body, earlier) if self._leaves_blobs or earlier is not NOTHING else body)
             needs = collected.needs  # whatever fails after this, tools and images are known
             size_bytes = _scan_bytes(collected)
             label, reason, findings = self._label(collected, hints, size_bytes)
-            if label < Label.CONFIDENTIAL:
+            if label < Label.CONFIDENTIAL and not (collected.is_plain and earlier is NOTHING):
                 label, reason = self._carried_on(body, earlier) or (label, reason)
-            return Facts(
-                label=label,
-                label_reason=reason,
-                findings=findings,
-                max_output_tokens=_max_output_tokens(body),
-                needs=needs,
-                measures=LazyMeasures(
-                    collected,
-                    body,
-                    size_bytes=size_bytes,
-                    scale=self.scale,
-                    cuts=cuts,
-                    hint=hints.complexity,
-                    vocabularies=self._vocabularies,
-                    on_fault=self._tell,
-                ),
-            )
+            measures = LazyMeasures(collected, body, size_bytes, self.scale, cuts, hints.complexity, self._vocabularies, self._on_fault)
+            return Facts(label, reason, findings, None, None, _max_output_tokens(body), needs, measures=measures)
         except Exception as exc:  # noqa: BLE001 whatever fails here, the request stays where confidential ones stay
-            self._tell(exc)
+            self._on_fault(exc)
             return Facts(Label.CONFIDENTIAL, "scanner_error", (), Complexity(1.0, hints.complexity or ComplexityTier.COMPLEX), 0, None, needs)
 
     def _label(self, collected: Collected, hints: Hints, size_bytes: int) -> tuple[Label, str, tuple[Finding, ...]]:
@@ -110,26 +95,27 @@ class Assessor:
         except TooManyHitsError:
             return Label.CONFIDENTIAL, "over_scan_limit", ()
         except Exception as exc:  # noqa: BLE001 what the scanner could not read is confidential; tokens and capabilities are still known
-            self._tell(exc)
+            self._on_fault(exc)
             return Label.CONFIDENTIAL, "scanner_error", ()
-        candidates = [
-            (max((self.label_of(finding) for finding in findings), default=Label.PUBLIC), "findings"),
-            (Label.PUBLIC if self._allow_unscannable.issuperset(collected.unscannable) else Label.CONFIDENTIAL, "unscannable"),
-            (hints.label or Label.PUBLIC, "hint"),
-        ]
-        label, reason = max(candidates, key=itemgetter(0))  # the first of equals
-        if label <= self._default_label:
-            label, reason = self._default_label, "default"
+        label, reason = self._default_label, "default"
+        if findings:
+            found = max(map(self.label_of, findings))
+            if found > label:
+                label, reason = found, "findings"
+        if collected.opaque and label < Label.CONFIDENTIAL and not self._allow_unscannable.issuperset(collected.unscannable):
+            label, reason = Label.CONFIDENTIAL, "unscannable"
+        if hints.label is not None and hints.label > label:
+            label, reason = hints.label, "hint"
         return label, reason, findings
 
     def _readable(self, body: Mapping[str, Any], earlier: Earlier) -> Mapping[str, Any]:
         """Return what is to be scanned: less the blobs that go to who issued them alone, and where the operator allows blobs less them all."""
-        sealed = find_blobs(body) if "blob" in self._allow_unscannable else earlier.issuers
+        sealed = find_blobs(body) if self._leaves_blobs else earlier.issuers
         return blanked(body, frozenset(sealed)) if sealed else body
 
     def _carried_on(self, body: Mapping[str, Any], earlier: Earlier) -> tuple[Label, str] | None:
         """Return the label of what the request brings along of earlier turns, where that makes it confidential."""
-        if "blob" not in self._allow_unscannable and not earlier.issuers.keys() >= set(find_blobs(body)):
+        if not self._leaves_blobs and not earlier.issuers.keys() >= set(find_blobs(body)):
             return Label.CONFIDENTIAL, "unscannable"
         return (Label.CONFIDENTIAL, REASON) if earlier.confidential else None
 
@@ -137,17 +123,17 @@ class Assessor:
         """Return what a finding means."""
         return self._kind_labels.get(finding.kind, self._labels[finding.tier])
 
-    def _tell(self, exc: BaseException) -> None:
-        if self._on_fault is not None:
-            self._on_fault(exc)
+
+def _unheard(_: BaseException) -> None:
+    """Tell nobody."""
 
 
 def _scan_bytes(collected: Collected) -> int:
-    """Return the size of all texts in UTF-8; at most four bytes a code point, so most need no encoding."""
-    chars = sum(len(scalar.text) for scalar in collected.scalars)
-    if chars == 0 or all(scalar.text.isascii() for scalar in collected.scalars):
-        return chars
-    return sum(len(scalar.text.encode("utf-8", "surrogatepass")) for scalar in collected.scalars)
+    """Return the size of all texts in UTF-8."""
+    size = 0
+    for _, text in collected.scalars:
+        size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size
 
 
 def _max_output_tokens(body: Mapping[str, Any]) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from app.domain import Capability
-from app.policy.walk import Join, Opaque, Scalar, Walk
+from app.policy.published import CONSTANTS, KEYS
+from app.policy.walk import MIN_NUMBER_CHARS, ROLES, Join, Opaque, Scalar, Walk, join_said, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,27 +16,31 @@ __all__ = ["Collected", "Join", "Opaque", "Scalar", "collect"]
 _CAPABILITY_OF_MEDIA = {"image": Capability.IMAGES, "audio": Capability.AUDIO, "file": Capability.FILES}
 _FIGURES = frozenset({"tools", "functions", "response_format", "logit_bias", "stop_token_ids"})  # where integers are no prompt
 _HUMAN_TURNS = 3
+_MAX_PLAIN = 10_000  # messages: far below what is walked, of any shape
 _SCHEMAS = frozenset({"tools", "functions", "response_format"})
 _DEMANDS = frozenset({"tools", "functions", "response_format", "modalities", "n", "logprobs", "top_logprobs"})  # what `_needs` asks besides `stream`
 _STREAM, _NOTHING = frozenset({Capability.STREAM}), frozenset[Capability]()
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """What a request holds; sizes are in code points.
 
     `spoken` are the texts that the model reads as the conversation, `human_turns` what the human said, newest first, three at most. `schema_chars` is the
-    size of tools and response format.
+    size of tools and response format. `is_plain`: every message is a role and a text.
     """
 
     scalars: tuple[Scalar, ...]
     joins: tuple[Join, ...]
     opaque: tuple[Opaque, ...]
     needs: frozenset[Capability]
-    spoken: tuple[str, ...] = field(repr=False)
-    human_turns: tuple[str, ...] = field(repr=False)
+    spoken: tuple[str, ...]
+    human_turns: tuple[str, ...]
     schema_chars: int
     messages: int
+    is_plain: bool
+
+    def __repr__(self) -> str:
+        return f"Collected({len(self.scalars)} scalars, {len(self.opaque)} opaque)"
 
     @property
     def unscannable(self) -> tuple[str, ...]:
@@ -46,6 +50,63 @@ class Collected:
 
 def collect(body: Mapping[str, Any]) -> Collected:
     """Return every scalar of `body` at any depth, keys and numbers included, and what the request needs of a deployment."""
+    plain = _plain(body)
+    return _walked(body) if plain is None else plain
+
+
+def _plain(body: Mapping[str, Any]) -> Collected | None:
+    """Return what `_walked` would, of a body of the kind that most are: messages of a role and a text, and settings of one value. None for any other."""
+    messages = body.get("messages")
+    if type(messages) is not list or len(messages) > _MAX_PLAIN or not _DEMANDS.isdisjoint(body):
+        return None
+    scalars: list[Scalar] = []
+    said: list[tuple[str, int]] = []
+    for key, value in body.items():
+        if key != "messages":
+            text = _setting(value) if key in KEYS else None
+            if text is None:
+                return None
+            if text:
+                scalars.append(Scalar(key, text))
+            continue
+        for index, message in enumerate(messages):
+            if type(message) is not dict or len(message) != 2:
+                return None
+            role, content = message.get("role"), message.get("content")
+            if type(content) is not str or type(role) is not str or role not in ROLES:
+                return None
+            if content:
+                said.append((role, len(scalars)))
+                scalars.append(Scalar(f"messages[{index}].content", content))
+    human = [scalars[index].text for role, index in said if role == "user"]
+    return Collected(
+        tuple(scalars),
+        tuple(join_said(said)) if len(said) > 1 else (),
+        (),
+        _STREAM if body.get("stream") is True else _NOTHING,
+        tuple([scalars[index].text for _, index in said]),
+        tuple(human[: -_HUMAN_TURNS - 1 : -1]),
+        0,
+        len(messages),
+        True,
+    )
+
+
+def _setting(value: object) -> str | None:
+    """Return what is to be scanned of a setting, "" for nothing; None where it is more than one value, or a text to look into."""
+    if value is None or value is True or value is False:
+        return ""
+    kind = type(value)
+    if kind is str:
+        text = cast("str", value)
+        return "" if text in CONSTANTS else None if "\\" in text or text.startswith("data:") else text
+    if kind is int or kind is float:
+        text = spelled(value)
+        return text if len(text) >= MIN_NUMBER_CHARS else ""
+    return None
+
+
+def _walked(body: Mapping[str, Any]) -> Collected:
     walk = Walk()
     for ordinal, (key, value) in enumerate(body.items()):
         if key == "messages" and type(value) is list:
@@ -76,6 +137,7 @@ def collect(body: Mapping[str, Any]) -> Collected:
         human_turns=_human_turns(messages) if type(messages) is list else (),
         schema_chars=walk.schema_chars,
         messages=len(messages) if type(messages) is list else 0,
+        is_plain=False,
     )
 
 

@@ -127,7 +127,8 @@ def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | 
     for place, name, weight, enough in scale.weighed:
         found = counts[place]
         if found:
-            logs.append((-log1p(-min(weight * min(1.0, found / enough), _MOST)), name))
+            sure = weight * (found / enough) if found < enough else weight
+            logs.append((-log1p(-sure if sure < _MOST else -_MOST), name))
     cuts = scale.cuts if cuts is None else cuts
     if not logs:
         return Complexity(0.0, hint or cuts.tier(0.0), cuts=cuts)

@@ -30,11 +30,10 @@ class LazyMeasures:
 
     __slots__ = ("_body", "_collected", "_complexity", "_counts", "_cuts", "_hint", "_loads", "_on_fault", "_scale", "_vocabularies", "tokens_at_most")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- one a request, and keywords cost as much again
         self,
         collected: Collected,
         body: Mapping[str, Any],
-        *,
         size_bytes: int,
         scale: Scale,
         cuts: Cuts | None,

@@ -37,6 +37,9 @@ class Earlier:
     issuers: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
 
+NOTHING = Earlier()
+
+
 @dataclass(frozen=True, slots=True)
 class Passages:
     """The folded texts of a request's messages that are long enough to be known again. A conversation is remembered by what was `said` in it."""

@@ -33,7 +33,7 @@ def estimate_tokens(collected: Collected) -> int:
 
 def most_tokens(collected: Collected, size_bytes: int) -> int:
     """Return a bound for the tokens of a prompt whose scalars have `size_bytes` in UTF-8: a byte-level tokenizer spends at least a byte on each token."""
-    media = sum(part.kind != "part" for part in collected.opaque)
+    media = sum(part.kind != "part" for part in collected.opaque) if collected.opaque else 0
     return (
         size_bytes
         + collected.schema_chars

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from app.policy.published import CONSTANTS, KEYS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _PAIR_CHARS = 4096  # a longer value says by itself what it is; joined with its key it would only be scanned twice
-_MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
-_SHORT_NUMBER = 10 ** (_MIN_NUMBER_CHARS - 1)
+MIN_NUMBER_CHARS = 7  # no kind of finding has fewer digits
+_SHORT_NUMBER = 10 ** (MIN_NUMBER_CHARS - 1)
 _BYTE = 256
 _FIRST_TOKEN = ord("!")  # the character of token 0 in OpenAI's vocabularies (tiktoken), which the other printable ones follow
 _DIGITS = "0123456789"
@@ -30,7 +33,7 @@ _MEDIA = {
     **dict.fromkeys(("file", "files", "input_file", "document"), "file"),
 }
 _TEXTUAL = frozenset({None, "text", "refusal", "input_text", "output_text", "thinking", "reasoning", "tool_use", "tool_result"})
-_ROLES = frozenset({"system", "developer", "user", "assistant"})  # published constants, and so no content themselves
+ROLES = frozenset({"system", "developer", "user", "assistant"})  # published constants, and so no content themselves
 _NUMBERS = frozenset({int, float})
 _SPOKEN_KEYS = frozenset({"text", "refusal", "thinking"})
 _MEDIUM_KEYS = (".data", ".file_data", ".url", ".image_url", ".b64_json")  # where a medium itself stands
@@ -50,12 +53,14 @@ class _Number(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One piece of text, and where it stands."""
 
     position: str
-    text: str = field(repr=False)
+    text: str
+
+    def __repr__(self) -> str:
+        return f"Scalar({self.position!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ class Walk:
         if kind is str:
             self.string(cast("str", value), key, None, in_media=False, depth=0)
         elif kind in _NUMBERS:
-            self.number(_spelled(value), key, None)
+            self.number(spelled(value), key, None)
         return True
 
     def message(self, message: object, position: str) -> None:
@@ -138,7 +143,7 @@ class Walk:
             return
         self.nodes_left -= 1 + len(message)
         content, role = message.get("content"), message.get("role")
-        if len(message) == 2 and type(content) is str and type(role) is str and role in _ROLES and self.nodes_left >= 0:
+        if len(message) == 2 and type(content) is str and type(role) is str and role in ROLES and self.nodes_left >= 0:
             self.say(role, content, position + ".content")  # most messages, without the walk
             return
         if self.nodes_left < 0:
@@ -221,7 +226,7 @@ class Walk:
                 if not self.sequence(value, position):
                     stack.extend((value[index], f"{position}[{index}]", None) for index in range(len(value) - 1, -1, -1))
             elif value is not None and value is not True and value is not False:
-                self.number(_spelled(value), position, owner)
+                self.number(spelled(value), position, owner)
 
     def string(self, text: str, position: str, owner: int | None, *, in_media: bool, depth: int) -> None:
         """Take a text down unless it is a word of the schema, look into JSON that stands in it, and mark what is a medium."""
@@ -256,7 +261,7 @@ class Walk:
             if self.nodes_left < 0:
                 self.opaque.append(Opaque("structure", self.scalars[index].position))
                 return False
-            self.number(_spelled(float(written[0])), self.scalars[index].position, None)
+            self.number(spelled(float(written[0])), self.scalars[index].position, None)
         if text.lstrip()[:1] not in {"{", "["}:
             if type(text) is str:
                 self.argued.append((index, _WHOLE))
@@ -324,7 +329,7 @@ class Walk:
     def number(self, text: str, position: str, owner: int | None) -> None:
         """Take a number down as it was written, where it is long enough to be anything."""
         self.chars += len(text)
-        if len(text) >= _MIN_NUMBER_CHARS:
+        if len(text) >= MIN_NUMBER_CHARS:
             index = self.take(text, position)
             if owner is not None:
                 self.joins.append(Join((owner, index), ": "))
@@ -341,20 +346,24 @@ class Walk:
             self.joins.append(Join(parts, spans=spans))
             if len(parts) > 2:
                 self.joins.append(Join(parts, meet=True, spans=spans))
-        if len(self.said) < 2:
-            return
-        everything = [index for _, index in self.said]
-        roles: dict[str, list[int]] = {}
-        for role, index in self.said:
-            roles.setdefault(role, []).append(index)
-        chains = [everything]
-        if len(roles) > 1:
-            chains.extend(parts for parts in roles.values() if len(parts) > 1)
-        if "arguments" in roles and len(roles) > 2:  # what was said, without the calls between
-            chains.append([index for role, index in self.said if role != "arguments"])
-        self.joins.extend(Join(tuple(parts)) for parts in chains)
-        pairs = {pair: None for parts in chains for pair in pairwise(parts)} if len(everything) > 2 else {}
-        self.joins.extend(Join(pair, meet=True) for pair in pairs)
+        self.joins.extend(join_said(self.said))
+
+
+def join_said(said: Sequence[tuple[str, int]]) -> list[Join]:
+    """Return the joins of a conversation's texts, each given by its role and its scalar's index: all, those of each role, and any two that follow."""
+    if len(said) < 2:
+        return []
+    everything = [index for _, index in said]
+    roles: dict[str, list[int]] = {}
+    for role, index in said:
+        roles.setdefault(role, []).append(index)
+    chains = [everything]
+    if len(roles) > 1:
+        chains.extend(parts for parts in roles.values() if len(parts) > 1)
+    if "arguments" in roles and len(roles) > 2:  # what was said, without the calls between
+        chains.append([index for role, index in said if role != "arguments"])
+    pairs = {pair: None for parts in chains for pair in pairwise(parts)} if len(everything) > 2 else {}
+    return [*(Join(tuple(parts)) for parts in chains), *(Join(pair, meet=True) for pair in pairs)]
 
 
 def _is_integral(values: list[Any] | tuple[Any, ...]) -> bool:
@@ -363,6 +372,6 @@ def _is_integral(values: list[Any] | tuple[Any, ...]) -> bool:
     return float in kinds and kinds <= _NUMBERS and all(value == value // 1 for value in values)
 
 
-def _spelled(value: object) -> str:
+def spelled(value: object) -> str:
     """Return a number as a person would write it: 4111111111111111.0 is a card number too."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

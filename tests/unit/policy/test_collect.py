@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import Capability
-from app.policy.collect import collect
+from app.policy.collect import _walked, collect
 
 if TYPE_CHECKING:
     from app.policy.collect import Collected
@@ -399,39 +399,30 @@ def test_nothing_said_is_no_turn() -> None:
     assert collect({"messages": []}).human_turns == ()
 
 
-ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "someone else"])
-SETTINGS = st.sampled_from([None, True, 0, 12, 12345678, 0.7, 4111111111111111.0, "", "auto", "gpt-4o", 10**40])
+ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "someone else", None])
+CONTENTS = st.sampled_from(["", "auto", "How are you?", "data:,x", '{"a\\n": 1}', None, 5])
+MESSAGES = st.fixed_dictionaries({"role": ROLES, "content": CONTENTS}, optional={"name": CONTENTS})
+ODD = ["data:,x", '{"a\\n": 1}', [1], {}]
+SETTINGS: st.SearchStrategy[Any] = st.sampled_from([None, True, 0, 12, 12345678, 0.7, 4111111111111111.0, "", "auto", "gpt-4o", 10**40, *ODD])
+KEYS = st.sampled_from(["model", "n", "stream", "user", "seed", "x_own", "tools", "stop"])
 
 
-@given(
-    st.lists(st.tuples(ROLES, st.sampled_from(["", "auto", "How are you?"])), max_size=4),
-    st.dictionaries(st.sampled_from(["model", "n", "stream", "user"]), SETTINGS),
-)
-def test_a_plain_message_and_a_setting_are_collected_as_any_other_value(turns: list[tuple[str, str]], settings: dict[str, Any]) -> None:
-    messages = [{"role": role, "content": content} for role, content in turns]
+@given(st.lists(MESSAGES, max_size=4) | st.none(), st.dictionaries(KEYS, SETTINGS, max_size=3), st.booleans())
+def test_what_is_plain_is_collected_as_the_walk_would(messages: list[dict[str, Any]] | None, settings: dict[str, Any], first: bool) -> None:
+    body = {"messages": messages, **settings} if first else {**settings, "messages": messages}
+    plain, walked = collect(body), _walked(body)
 
-    plain = collect({**settings, "messages": messages})
-    walked = collect({**{key: [value] for key, value in settings.items()}, "messages": [{**message, "name": None} for message in messages]})
-
-    assert [(scalar.position, scalar.text) for scalar in plain.scalars] == [
-        (scalar.position if scalar.position.startswith("m") and "." in scalar.position else scalar.position.removesuffix("[0]"), scalar.text)
-        for scalar in walked.scalars
-    ]
-    assert (plain.joins, plain.spoken, plain.human_turns, plain.opaque) == (walked.joins, walked.spoken, walked.human_turns, walked.opaque)
+    assert plain._replace(is_plain=False) == walked
 
 
-@given(st.dictionaries(st.sampled_from(["stream", "n", "logprobs", "top_logprobs"]), st.sampled_from([None, True, False, 0, 1, 3])))
-def test_what_is_needed_does_not_hang_on_how_it_is_found(settings: dict[str, Any]) -> None:
-    assert collect({**settings, **said("hi")}).needs == collect({**settings, **said("hi"), "modalities": ["text"]}).needs
+def test_most_bodies_are_plain_and_no_other_kind_is() -> None:
+    assert collect({"model": "gpt-4o", "stream": True, "seed": 7, **said("x")}).is_plain
+    assert not collect({"tools": [{}], **said("x")}).is_plain
+    assert not collect(said([{"type": "text", "text": "x"}])).is_plain
+    assert not collect({"messages": [{"role": "user", "content": "x"}] * 10_001}).is_plain
 
 
-def test_the_texts_are_not_shown() -> None:
-    assert "secret words" not in repr(collect(said("secret words")))
+def test_what_was_said_is_not_shown() -> None:
+    collected = collect(said("a secret"))
 
-
-def test_a_medium_within_a_part_is_opaque_and_a_word_of_a_schema_is_none() -> None:
-    image = {"type": "image", "source": {"type": "base64", "data": "aGk="}}
-    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": ["file"]}, image]}]}
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "file"}}}}}
-
-    assert [(part.kind, part.position) for part in collect({"messages": [result], "tools": [tool]}).opaque] == [("image", "messages[0].content[0].content[1]")]
+    assert "secret" not in repr(collected) + repr(collected.scalars)
