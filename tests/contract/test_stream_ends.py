@@ -14,7 +14,7 @@ from tests.contract.stream_source import PROVIDERS, play, readers, resumed, sour
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WORDS = " ".join("abcdefghij"[i % 10] for i in range(62))
+WORDS = " ".join("abcdefghij"[i % 10] for i in range(64))
 
 # What stands in the chunk that ends a stream in each dialect. OpenAI's has ended when every choice has its reason, also without `[DONE]`, which some servers
 # leave out.
