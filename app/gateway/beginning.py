@@ -29,6 +29,7 @@ class Served:
     answer: Answer
     body: bytes = field(default=b"", repr=False)
     usage: Usage | None = None
+    said_chars: int = 0  # of a whole answer whose provider counts nothing
     head: bytes = field(default=b"", repr=False)
     watch: StreamWatch | None = None
     chunks: AsyncIterator[bytes] | None = None
@@ -55,7 +56,8 @@ def take_whole(deployment: Deployment, answer: Answer, body: bytes, *, moves_on:
         raise UpstreamError(Failure.BROKEN)
     if moves_on and all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices):
         raise UpstreamError(Failure.CONTENT_REFUSED)
-    return Served(deployment, answer, body, read_usage(said.get("usage")))
+    usage = read_usage(said.get("usage"))
+    return Served(deployment, answer, body, usage, 0 if usage is not None else _content_chars(choices))
 
 
 async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage: bool, moves_on: bool) -> Served:
@@ -76,8 +78,8 @@ async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage:
     raise UpstreamError(Failure.BROKEN)  # ended before any token: a cut, whatever it looked like
 
 
-def content_chars(body: bytes) -> int:
-    """Return how many characters a whole answer says, as StreamWatch counts those of a stream: for the account of a provider that counts nothing."""
-    messages = [choice.get("message") for choice in jiter.from_json(body)["choices"] if isinstance(choice, dict)]
+def _content_chars(choices: list[Any]) -> int:
+    """Return how many characters a whole answer says, as StreamWatch counts those of a stream."""
+    messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
     said = [message.get("content") for message in messages if isinstance(message, dict)]
     return sum(len(text) for text in said if isinstance(text, str))

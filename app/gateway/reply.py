@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
-from app.gateway.beginning import content_chars
 from app.gateway.receipt import cost_usd
 from app.gateway.stored import MAX_STORED_BYTES, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE, StreamWatch, error_event
@@ -137,7 +136,7 @@ class WholeReply(_Walked):
             self._note_walk(start)
         self.receipt.dropped = served.answer.dropped_params
         self.body = body = served.body
-        self._settle(served, served.usage or self._guess(content_chars(body)))
+        self._settle(served, served.usage or self._guess(served.said_chars))
         conversation = self._conversation
         if conversation is not None and conversation.may_leave_marks(body):
             transcript = conversation.transcript()

@@ -19,7 +19,6 @@ CODES_TRIGGER = (
     r"|(?:[\"'][0-9]{1,6}\\?[\"']: ?[0-9]{1,3},\s*\\?){7}[\"'][0-9]"
     r"|(?:^|[^0-9,\s\"'\\.])\s*\\?[\"']?(?:[0-9](?:\.0|\\?[\"'])?,\s*(?:\\?[\"'])?){11}[0-9]"  # once for each row
 )
-CODES_CHARS = 96  # code points that the longest of these hits takes up
 # RFC 7468, RFC 4880: the head of a public key or of a certificate, and what follows up to its body.
 _PUBLIC = re.compile(r"-----BEGIN [A-Z0-9 ]{0,20}(?:PUBLIC KEY(?: BLOCK)?|CERTIFICATE)-----(?:\s{1,4}[A-Za-z-]{1,20}: [^\0\n]{0,100}){0,5}\s{0,4}\Z")
 _ARMOR_CHARS = 400

@@ -16,7 +16,7 @@ from app.utils.json import dump_json
 if TYPE_CHECKING:
     from app.providers.translate.pieces import Piece, Spoken, ToolPiece
 
-DONE = b"data: [DONE]\n\n"
+DONE = b"data: [DONE]\n\n"  # gateway/streaming.py, which no provider may import, has it too
 _AFTER_TEXT = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 _FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
