@@ -8,6 +8,7 @@ from pathlib import Path
 from app.config.complexity import _KEYS as COMPLEXITY_KEYS
 from app.config.hours import HOUR_KEYS
 from app.config.rules import _CONDITIONS
+from app.config.sections import _DEPLOYMENT
 from app.domain_routing import Choice
 from app.providers.catalog import load_catalog
 from app.providers.deployments import load_configuration
@@ -26,6 +27,29 @@ def test_the_example_loads_without_a_fault(tmp_path: Path) -> None:
 
     assert set(assembled.table.deployments) == {"mini", "big", "sonnet", "llama"}
     assert [warning for warning in assembled.warnings if "images" not in warning] == []
+
+
+def test_every_provider_of_the_table_loads_by_the_variables_beside_it(tmp_path: Path) -> None:
+    table = re.search(r"^## Providers\n(.*?)^## ", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert table is not None
+    rows = re.findall(r"^\| [^|`]+ \| `([^|`]+)` \| ([^|]*) \|$", table[1], re.MULTILINE)
+    config = "\n  ".join(["deployments:", *(line for line, _ in rows)]) + "\nrules: [{use: llama}]\n"
+    (tmp_path / "gateway.yaml").write_text(config)
+    variables = re.findall(r"`([A-Z_]+)`", "".join(told for _, told in rows))
+
+    _, unset = load_configuration(tmp_path / "gateway.yaml", {}, load_catalog())
+    _, every = load_configuration(tmp_path / "gateway.yaml", dict.fromkeys(variables, "k"), load_catalog())
+
+    assert len(every.table.deployments) == len(rows) == 9
+    assert {name: why.split()[0] in variables for name, why in unset.table.inactive.items()} == {
+        line.split(":")[0]: True for line, told in rows if re.search("`[A-Z]", told)
+    }
+
+
+def test_every_key_of_a_deployment_is_told() -> None:
+    told = PAGE.read_text() + (PAGE.parents[1] / "config/gateway.yaml").read_text()
+
+    assert {key for key in _DEPLOYMENT if not re.search(rf"\b{key}\b", told)} == set()
 
 
 def test_every_example_of_a_clause_loads(tmp_path: Path) -> None:
