@@ -13,7 +13,7 @@ from app.assessing import second_opinion_of
 from app.config.addresses import is_local, parse_base_url
 from app.config.faults import ConfigError
 from app.dependencies import Guard
-from app.domain import Label, LaneName
+from app.domain import Call, Label, LaneName
 from app.gateway.admission import Admission
 from app.gateway.chat import ChatGateway
 from app.gateway.labelling import Labeller
@@ -112,7 +112,7 @@ def compose(settings: Settings, env: Mapping[str, str], *, loaded: Loaded | None
     )
     if kept.rests is not None:
         _share_rests(kept.rests, gateway)
-    embedder = _embedder(file, assembled, wire, settings)
+    embedder = _embedder(file, assembled, wire, residence, settings)
     store = _store(settings, assembled, embedder, policy.store_clearance)
     guard = Guard(Access(settings.api_keys), RateLimit(settings.rate_limit_per_minute, kept.quota), settings.trusted_proxies)
     admission = Admission(settings.max_in_flight, places=settings.max_queued, wait_s=settings.queue_wait_s, max_bytes=settings.max_body_bytes)
@@ -181,7 +181,7 @@ async def _look(parts: Parts) -> None:
                 await store.ping()
 
 
-def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Settings) -> Embedder:
+def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, residence: Residence, settings: Settings) -> Embedder:
     named = file.search.embedder
     if named is None:
         return WordLlamaEmbedder()
@@ -189,7 +189,9 @@ def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, settings: Set
         return AbsentEmbedder(named.name, assembled.table.inactive.get(named.name, "it is not configured"))
 
     async def send(label: Label, deployment: Deployment, path: str, body: bytes) -> bytes:
-        return await post_json(wire, label, deployment, path, body, connect_s=settings.connect_timeout_s, timeout_s=settings.llm_timeout)
+        connect_s, timeout_s = settings.connect_timeout_s, settings.llm_timeout
+        await residence.check(Call(deployment, label, {}, stream=False, connect_s=connect_s, timeout_s=timeout_s))
+        return await post_json(wire, label, deployment, path, body, connect_s=connect_s, timeout_s=timeout_s)
 
     return RemoteEmbedder(assembled.embedder, send)
 

@@ -12,6 +12,8 @@ from app.providers import egress as egress_module
 from tests.integration.gateway_server import serve
 from tests.leakage.canaries import CANARIES
 from tests.leakage.lab import MODELS, refusals
+from tests.simulators import OllamaSimulator
+from tests.simulators.ollama import OllamaModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +129,28 @@ async def test_an_embedder_elsewhere_is_stopped_by_egress_too(
     assert response.status >= 400
     assert cloud.connections == 0
     assert EMAIL.encode() not in answer
+
+
+@pytest.mark.parametrize(("path", "body"), [("/search", {"query": EMAIL}), ("/documents", {"documents": [{"text": EMAIL}]})])
+@pytest.mark.parametrize("remote", [False, True], ids=["there", "elsewhere"])
+async def test_an_embedder_whose_server_passes_it_on_gets_nothing_confidential(
+    tmp_path: Path, http: aiohttp.ClientSession, evidence: Evidence, path: str, body: Any, *, remote: bool
+) -> None:
+    model = OllamaModel(remote_host="https://ollama.com:443" if remote else "")
+    with OllamaSimulator(models={"embed": model}) as ollama:
+        config = f"""
+        deployments: {{vectors: {{model: openai/embed, api_base: "{ollama.url}/v1", clearance: confidential}}}}
+        rules: [{{use: vectors}}]
+        search: {{embedder: vectors}}
+        """
+        with serve(tmp_path, config) as gateway:
+            response = await http.post(f"{gateway.url}{path}", json=body)
+            await response.read()
+        asked, got = [request.path for request in ollama.requests], ollama.raw.count(EMAIL.encode())
+
+    if remote:
+        evidence("embedder", "an Ollama that passes the embedder's model on to another host", 1, got * len(EMAIL))
+        assert (response.status, got) == (502, 0)
+    else:
+        assert (response.ok, got) == (True, 1)
+    assert asked[:1] == ["/api/tags"]
