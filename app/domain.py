@@ -102,6 +102,7 @@ class Facts:
     max_output_tokens: int | None
     needs: frozenset[Capability]
     measures: Measures
+    tokens_at_most: int = field(init=False, repr=False, compare=False)  # a bound for every tokenizer, which most rules and windows are content with
 
     def __init__(  # noqa: PLR0917 -- a value's fields, in their order
         self,
@@ -126,6 +127,7 @@ class Facts:
         store(self, "max_output_tokens", max_output_tokens)
         store(self, "needs", needs)
         store(self, "measures", measures)
+        store(self, "tokens_at_most", measures.tokens_at_most)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -157,18 +159,12 @@ class Facts:
         """The prompt's tokens where anything has read them, else an estimate that costs little and leans upwards."""
         return self.measures.tokens_about
 
-    @property
-    def tokens_at_most(self) -> int:
-        """A bound for every tokenizer that spends at least a byte on a token: UTF-8 bytes and what the chat format adds."""
-        return self.measures.tokens_at_most
-
     def tokens_for(self, deployment: Deployment) -> TokenCount:
         """Return the prompt's tokens as the deployment's model counts them."""
         return self.measures.tokens_for(deployment.provider, deployment.model)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a caller says beside the conversation. `key` is the API key's name, `tags` are the caller's own words (`X-Gateway-Tags`).
 
     `no_fallback` (`X-No-Fallback`): no second deployment may hear of the request.

@@ -37,7 +37,7 @@ def near(table: RoutingTable) -> Near:
 
 def may_take_long(table: RoutingTable, facts: Facts) -> bool:
     """Say whether deciding on a request may load a vocabulary or count a long text, which is not for an event loop."""
-    found = near(table)
+    found: Near = table.memo.get("near") or near(table)
     if found.least is None or facts.tokens_at_most + (facts.max_output_tokens or 0) < found.least:
         return False
     return not facts.measures.counts_quickly(found.vocabularies)

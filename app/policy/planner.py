@@ -14,7 +14,7 @@ from app.policy.confidential import check_fields, check_urls
 from app.policy.pools import is_fixed, order
 from app.policy.ready import ready
 from app.policy.refusals import blame_modalities, is_too_long, not_found, nothing_left, refuse_lacking, refuse_rule, tell_length
-from app.policy.rules import first_match
+from app.policy.rules import Target, first_match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,18 +26,7 @@ if TYPE_CHECKING:
 
 AUTO: Final = "auto"
 
-_NOTHING: Final = frozenset[Any]()
 _MAX_KEPT: Final = 4096  # plans: rules by labels by the capabilities that requests need
-
-
-class _Target(NamedTuple):
-    """Where a request goes: the rule that says so, the pool, and what its attempts are called."""
-
-    rule: str
-    pool: Pool
-    source: str
-    require: frozenset[Capability] = _NOTHING
-    is_named: bool = False  # a deployment that the caller named
 
 
 class _Kept(NamedTuple):
@@ -98,26 +87,25 @@ def rules_read(table: RoutingTable, model: str) -> tuple[ReadyRule, ...]:
     return ready(table).aliases
 
 
-def _select(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot) -> _Target:
+def _select(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot) -> Target:
     model = asked.model
-    rules = rules_read(table, model)
-    rule = first_match(rules, facts, asked, snapshot) if rules else None
-    if rule is not None and rule.reject is not None:
-        raise refuse_rule(rule)
-    pool = table.pools.get(model) or ready(table).singles.get(model)
-    if pool is not None and model != AUTO:
-        return _named(table, facts, asked, snapshot, pool)
-    if model != AUTO and (rule is None or model in table.inactive):
-        raise not_found(table, facts, model)
-    if rule is None:
+    rules = ready(table).by_label[facts.label] if model == AUTO else rules_read(table, model)
+    found = first_match(rules, facts, asked, snapshot) if rules else None
+    target = None if found is None else found.target
+    if found is not None and target is None:
+        raise refuse_rule(found.rule)
+    if model != AUTO:
+        pool = table.pools.get(model) or ready(table).singles.get(model)
+        if pool is not None:
+            return _named(table, facts, asked, snapshot, pool)
+        if target is None or model in table.inactive:
+            raise not_found(table, facts, model)
+    if target is None:
         raise UnavailableError("No rule of the configuration matches this request: its last rule should have no `when`.", code="no_rule")
-    named = table.pools.get(rule.use)
-    if named is not None:
-        return _Target(rule.name, named, f"pool {rule.use}", rule.require)
-    return _Target(rule.name, ready(table).singles.get(rule.use, Pool("")), "named by the rule", rule.require)
+    return target
 
 
-def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, pool: Pool) -> _Target:
+def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, pool: Pool) -> Target:
     """Return where a request goes that names a pool or deployment: there, or where `on_conflict` sends what is not cleared for its label."""
     model = asked.model
     members = [member.deployment for member in pool.members]
@@ -125,14 +113,14 @@ def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, 
         lacking = refuse_lacking(members, facts, model)
         if lacking is not None:
             raise lacking
-        return _Target("model", pool, f"pool {model}" if pool.name else f"{model}, named by the caller", is_named=not pool.name)
+        return Target("model", pool, f"pool {model}" if pool.name else f"{model}, named by the caller", is_named=not pool.name)
     if asked.no_fallback and not pool.name:
         raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request, and X-No-Fallback forbids any other.", param="model")
     if table.on_conflict is OnConflict.REJECT:
         raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request: ask for `auto`.", param="model")
     if LOCAL in table.pools:
-        return _Target("not_cleared", table.pools[LOCAL], f"pool {LOCAL}")
-    return _select(table, facts, replace(asked, model=AUTO), snapshot)
+        return Target("not_cleared", table.pools[LOCAL], f"pool {LOCAL}")
+    return _select(table, facts, asked._replace(model=AUTO), snapshot)
 
 
 def _others(table: RoutingTable) -> tuple[str, ...]:
@@ -157,7 +145,7 @@ class _Builder:
     is_common: bool = True
     resting: list[tuple[float, Attempt]] = field(default_factory=list)
 
-    def build(self, target: _Target) -> Plan:
+    def build(self, target: Target) -> Plan:
         table = self.table
         attempts: dict[str, Attempt] = {}
         excluded: dict[str, str] = {}

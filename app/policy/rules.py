@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from app.domain import Asked, Facts, Snapshot
-    from app.domain_routing import Hours, Rule
+    from app.domain import Asked, Capability, Facts, Label, Snapshot
+    from app.domain_routing import Hours, Pool, Rule
 
     Test = Callable[[Any, Facts, Asked, Snapshot], bool]
     Words = Callable[[Any, Facts, Asked, Snapshot], str]
@@ -28,11 +28,22 @@ class Clause(NamedTuple):
     why_not: Words
 
 
+class Target(NamedTuple):
+    """Where a request goes: the rule that says so, the pool, and what its attempts are called."""
+
+    rule: str
+    pool: Pool
+    source: str
+    require: frozenset[Capability] = frozenset()
+    is_named: bool = False  # a deployment that the caller named
+
+
 class ReadyRule(NamedTuple):
-    """A rule whose clauses stand in the order in which they are read."""
+    """A rule whose clauses stand in the order in which they are read, and where it sends requests."""
 
     rule: Rule
     clauses: tuple[Clause, ...]
+    target: Target | None = None
 
 
 def _hint_words(asked: Asked) -> frozenset[str]:
@@ -50,10 +61,6 @@ def _is_within(hours: Hours, now: float) -> bool:
 
 def _tell_time(hours: Hours, now: float) -> str:
     return f"it is {datetime.fromtimestamp(now, hours.zone):%a %H:%M} in {hours.zone}"
-
-
-def _at_least(tokens: int, facts: Facts) -> bool:
-    return facts.tokens_at_most >= tokens and facts.prompt_tokens >= tokens
 
 
 def _tell_fewer(tokens: int, facts: Facts) -> str:
@@ -81,7 +88,10 @@ _CLAUSES: Final[dict[str, tuple[Test, Words]]] = {
     ),
     "findings": (lambda wanted, facts, _, __: not wanted.isdisjoint(facts.kinds), lambda wanted, _, __, ___: f"holds none of {', '.join(sorted(wanted))}"),
     "hours": (lambda wanted, _, __, snapshot: _is_within(wanted, snapshot.now), lambda wanted, _, __, snapshot: _tell_time(wanted, snapshot.now)),
-    "min_tokens": (lambda wanted, facts, _, __: _at_least(wanted, facts), lambda wanted, facts, _, __: _tell_fewer(wanted, facts)),
+    "min_tokens": (
+        lambda wanted, facts, _, __: facts.tokens_at_most >= wanted and facts.prompt_tokens >= wanted,
+        lambda wanted, facts, _, __: _tell_fewer(wanted, facts),
+    ),
     "max_tokens": (
         lambda wanted, facts, _, __: facts.tokens_at_most <= wanted or facts.prompt_tokens <= wanted,
         lambda wanted, facts, _, __: f"{facts.prompt_tokens} tokens are more than {wanted}",
@@ -98,20 +108,27 @@ _CLAUSES: Final[dict[str, tuple[Test, Words]]] = {
 }
 
 
-def get_ready(rule: Rule) -> ReadyRule:
+def get_ready(rule: Rule, target: Target | None = None) -> ReadyRule:
     """Return a rule with its clauses in the order in which they are read."""
     clauses = [(getattr(rule.when, field), holds, words) for field, (holds, words) in _CLAUSES.items()]
-    return ReadyRule(rule, tuple(Clause(wanted, holds, words) for wanted, holds, words in clauses if wanted is not None))
+    return ReadyRule(rule, tuple(Clause(wanted, holds, words) for wanted, holds, words in clauses if wanted is not None), target)
 
 
-def first_match(rules: Iterable[ReadyRule], facts: Facts, asked: Asked, snapshot: Snapshot) -> Rule | None:
+def for_label(rules: Iterable[ReadyRule], label: Label) -> tuple[ReadyRule, ...]:
+    """Return what is left to read of some rules once the label is known."""
+    known = _CLAUSES["labels"][0]
+    kept = (ready for ready in rules if ready.rule.when.labels is None or label in ready.rule.when.labels)
+    return tuple(ready._replace(clauses=tuple(clause for clause in ready.clauses if clause.holds is not known)) for ready in kept)
+
+
+def first_match(rules: Iterable[ReadyRule], facts: Facts, asked: Asked, snapshot: Snapshot) -> ReadyRule | None:
     """Return the first rule whose condition holds."""
-    for rule, clauses in rules:
-        for wanted, holds, _ in clauses:
+    for ready in rules:
+        for wanted, holds, _ in ready.clauses:
             if not holds(wanted, facts, asked, snapshot):
                 break
         else:
-            return rule
+            return ready
     return None
 
 

@@ -60,8 +60,9 @@ def _oracle(file: GatewayFile, label: Label) -> set[str]:
     rules = [get_ready(spec.rule) for spec in file.rules]
     for tier, tokens, score, tags, key in product(ComplexityTier, (4, 5), (0.0, 0.5), ((), ("draft",)), ("", "ann")):
         facts = Facts(label, "default", (), Complexity(score, tier), tokens)
-        rule = first_match(rules, facts, Asked("auto", key, frozenset(tags)), Snapshot())
-        assert rule is not None
+        match = first_match(rules, facts, Asked("auto", key, frozenset(tags)), Snapshot())
+        assert match is not None
+        rule = match.rule
         found |= members(rule.use) if rule.reject is None else set()
     if file.fallback is not None:
         found |= members(file.fallback.name)

@@ -84,7 +84,7 @@ def test_what_reaches_a_rule_is_what_a_request_of_every_class_finds(conditions: 
     expected: dict[str | None, set[Label]] = {}
     for facts, model in _REQUESTS:
         found = first_match(prepared, facts, Asked(model), Snapshot())
-        expected.setdefault(found.name if found else None, set()).add(facts.label)
+        expected.setdefault(found.rule.name if found else None, set()).add(facts.label)
 
     reached, unmatched = reach(rules)
 
@@ -118,7 +118,7 @@ def test_what_reaches_a_rule_on_callers_and_times_is_what_a_request_of_every_cla
     for facts, asked, snapshot in _CALLERS:
         if facts.label >= least:
             found = first_match(prepared, facts, asked, snapshot)
-            expected.setdefault(found.name if found else None, set()).add(facts.label)
+            expected.setdefault(found.rule.name if found else None, set()).add(facts.label)
 
     reached, unmatched = reach(rules, least)
 

@@ -53,7 +53,7 @@ def test_the_log_has_identifiers_and_counts() -> None:
 
 
 def test_what_nothing_read_of_the_request_is_not_told() -> None:
-    unread: Any = SimpleNamespace(known_complexity=None)
+    unread: Any = SimpleNamespace(tokens_at_most=0, known_complexity=None)
     receipt = Receipt(facts=Facts(Label.PUBLIC, "default", (), measures=unread))
 
     assert b"x-gateway-complexity" not in dict(receipt.headers())

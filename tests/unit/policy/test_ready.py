@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.domain import Label
 from app.domain_routing import Choice, Condition, Hours, Member, Pool
 from app.policy.ready import ready
 from tests.unit.policy.table import deployment, table
@@ -65,3 +66,20 @@ def test_a_named_model_is_held_to_the_rules_up_to_the_last_that_rejects() -> Non
     assert [each.rule.name for each in found.guards] == ["rule-1", "rule-2"]
     assert [each.rule.name for each in found.aliases] == ["rule-2", "rule-3"]
     assert ready(table({"cheap": [A]})).guards == ()
+
+
+def test_once_the_label_is_known_only_the_other_clauses_are_left() -> None:
+    secret = Condition(labels=frozenset({Label.CONFIDENTIAL}), min_tokens=1)
+    found = ready(table({"cheap": [A]}, [(secret, "cheap"), (Condition(labels=frozenset({Label.PUBLIC})), "a"), (Condition(), "nobody")]))
+
+    left = [[(each.rule.name, [clause.wanted for clause in each.clauses]) for each in rules] for rules in found.by_label]
+
+    assert left == [[("rule-2", []), ("rule-3", [])], [("rule-3", [])], [("rule-1", [1]), ("rule-3", [])]]
+
+
+def test_a_rule_knows_where_it_sends_requests() -> None:
+    found = ready(table({"cheap": [A]}, [(Condition(), "cheap"), (Condition(), "a"), (Condition(), "nobody"), (Condition(), "")]))
+
+    targets = [each.target and (each.target.source, [member.deployment for member in each.target.pool.members]) for each in found.rules]
+
+    assert targets == [("pool cheap", [A]), ("named by the rule", [A]), ("named by the rule", []), None]

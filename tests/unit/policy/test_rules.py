@@ -53,7 +53,9 @@ def test_a_condition_says_which_clause_does_not_hold(condition: dict[str, Any], 
 def test_the_first_rule_that_matches_wins() -> None:
     rules = [Rule("a", Condition(min_tokens=100), "long"), Rule("b", Condition(), "cheap"), Rule("c", Condition(), "strong")]
 
-    assert first_match(map(get_ready, rules), facts(), Asked("auto"), Snapshot()) == rules[1]
+    prepared = [get_ready(rule) for rule in rules]
+
+    assert first_match(prepared, facts(), Asked("auto"), Snapshot()) == prepared[1]
 
 
 BERLIN = ZoneInfo("Europe/Berlin")
