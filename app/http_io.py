@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from app.errors import GatewayError
+    from app.gateway.admission import Admission, Pass
 
 Header = tuple[bytes, bytes]
 
@@ -191,3 +192,16 @@ class Presence:
     def _leave(self) -> None:
         self.gone = True
         self._owner.cancel()
+
+
+async def enter(scope: Scope, receive: Receive, admission: Admission, tenant: str, headers: Mapping[str, str]) -> Pass:
+    """Return a request's admission. Raises OverloadedError, and CallerGoneError where its caller leaves the line."""
+    whole = is_whole(scope)
+    admitted = admission.try_enter(tenant, headers, whole=whole)
+    if admitted is not None:
+        return admitted
+    if "sluice_cycle" not in scope:  # asking `receive` would take the body's messages away
+        return await admission.enter(tenant, headers, whole=whole)
+    with Presence(scope, receive):
+        return await admission.enter(tenant, headers, whole=whole)
+    raise CallerGoneError

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.access import check_loopback
 from app.errors import GatewayError
-from app.http_io import Presence, internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large
+from app.http_io import CallerGoneError, Presence, enter, internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large
 from app.utils import logging
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
 
@@ -169,9 +169,11 @@ class Gate:
         headers = read_headers(scope)
         try:
             scope["sluice_tenant"] = tenant = await self._guard.admit(scope, headers, limits)
-            admitted = None if scope["method"] in _READING else await self._admission.enter(tenant.key_id, headers, whole=is_whole(scope))
+            admitted = None if scope["method"] in _READING else await enter(scope, receive, self._admission, tenant.key_id, headers)
         except GatewayError as error:
             await send_error(send_with_limits, error)
+            return
+        except CallerGoneError:
             return
         try:
             with Presence(scope, receive) if "sluice_cycle" in scope else nullcontext():  # asking `receive` would take the body's messages away

@@ -36,14 +36,20 @@ class Admission:
         """Whether a request with a small body would be admitted at once."""
         return self._slots is None or self._slots.is_free
 
-    async def enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass:
-        """Wait for admission. `whole`: the body has arrived already. Raises OverloadedError."""
+    def try_enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass | None:
+        """Admit a request that need not wait. `whole`: its body has arrived already."""
         slots = self._slots
         if slots is None:
             return _FREE
         weight = self._weigh(headers, whole=whole)
-        if slots.try_take(tenant, weight=weight):
-            return Pass(slots, tenant, weight)
+        return Pass(slots, tenant, weight) if slots.try_take(tenant, weight=weight) else None
+
+    async def enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass:
+        """Wait for admission. Raises OverloadedError; whoever is cancelled leaves the line."""
+        slots = self._slots
+        if slots is None:
+            return _FREE
+        weight = self._weigh(headers, whole=whole)
         began = self._clock()
         try:
             await slots.take(tenant, self._wait_s, weight=weight)

@@ -128,16 +128,20 @@ async def test_the_body_of_a_request_that_waits_is_not_read(http: aiohttp.Client
     writer.close()
 
 
-async def test_a_caller_that_leaves_the_line_leaves_no_trace(http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator) -> None:
+@pytest.mark.parametrize(("path", "body"), [(CHAT, b"{"), (CHAT, b"x" * 100), ("/search", b"{"), ("/v1/route", b"x" * 100)])
+async def test_a_caller_that_leaves_the_line_gives_its_place_at_once_and_leaves_no_trace(
+    http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator, path: str, body: bytes
+) -> None:
     first = await hanging(http, gateway, cloud)
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    writer.write(f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{{".encode())
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n".encode() + body)
     await until(lambda: waiting(gateway))
 
     writer.close()
-    first.cancel()
     await until(lambda: not waiting(gateway))
 
+    assert not first.done()
+    first.cancel()
     assert (await http.post(gateway.url + CHAT, json=BODY)).status == 200
     slots = gateway.parts.admission._slots
     assert slots is not None

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.errors import BodyTimeoutError, BodyTooLargeError
-from app.http_io import CallerGoneError, Presence, read_body, read_headers, read_whole_or_wait, send_whole
+from app.gateway.admission import Admission
+from app.http_io import CallerGoneError, Presence, enter, read_body, read_headers, read_whole_or_wait, send_whole
 
 
 def receiver(*messages: dict[str, Any]) -> Any:
@@ -176,3 +177,19 @@ async def test_an_answer_is_one_message_where_the_server_takes_that(scope: dict[
     assert len(sent) == messages
     assert sent[0]["headers"] == [(b"content-type", b"application/json"), (b"content-length", b"2"), (b"a", b"1")]
     assert sent[-1].get("sluice_body", sent[-1].get("body")) == b"{}"
+
+
+async def test_under_another_server_a_request_waits_for_admission_without_a_look_at_its_body() -> None:
+    admission = Admission(1, places=1, wait_s=5, max_bytes=100)
+    scope: Any = {"type": "http"}
+
+    async def receive() -> Any:
+        raise AssertionError("the body was asked for")
+
+    first = await enter(scope, receive, admission, "a", {})
+    second = asyncio.create_task(enter(scope, receive, admission, "a", {}))
+    await asyncio.sleep(0)
+    assert not second.done()
+    first.leave()
+
+    assert (await second).waited_s is not None
