@@ -20,6 +20,7 @@ from app.gateway.scores import Scores
 from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.vitals import Vitals
+from app.policy.counting import may_take_long
 from app.policy.planner import decide
 from app.policy.taint import NOTHING
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
@@ -87,7 +88,11 @@ class ChatGateway:
         snapshot = self.snapshot(terms, request)
         reading = self.reading(terms, request)
         facts, conversation = await self._assess(reading, snapshot, receipt)
-        plan = await reading.weigh(facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
+        asked = self.ask(terms, request)
+        if may_take_long(terms.table, facts):
+            plan = await reading.weigh(facts, decide, terms.table, facts, request.body, asked, snapshot)
+        else:
+            plan = decide(terms.table, facts, request.body, asked, snapshot)
         receipt.arm = plan.arm or None
         self._note_route(receipt, facts, plan.rule, terms.assessor)
         key = self._cache_key(request, facts, plan)
@@ -161,9 +166,9 @@ class ChatGateway:
     @staticmethod
     async def _assess(reading: Reading, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        conversation = await reading.recall()
+        conversation = None if reading.conversations is None else await reading.recall()
         receipt.facts = facts = await reading.facts(conversation, snapshot.cuts)
-        if conversation is not None:
+        if conversation is not None and facts.label >= Label.CONFIDENTIAL:
             await reading.keep(conversation, facts)
         receipt.assess_s = time.perf_counter() - start
         if facts.findings:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from app.domain import Cuts, Facts
     from app.gateway.request import ChatRequest, Terms
     from app.gateway.scans import Scans
+    from app.gateway.second_opinion import SecondOpinion
     from app.gateway.taint import Carried, Conversations
+    from app.policy.taint import Earlier
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +43,8 @@ class Reading:
         if self.conversations is None:
             return None
         conversation = Conversation(self.conversations, self.request.tenant)
-        await conversation.recall(self._carried)
+        if conversation.may_carry_on():
+            await conversation.recall(self._carried)
         return conversation
 
     async def facts(self, conversation: Conversation | None, cuts: Cuts | None) -> Facts:
@@ -49,14 +52,22 @@ class Reading:
         request, terms = self.request, self.terms
         going_out = _going_out(request) if request.headers else request.body
         earlier = NOTHING if conversation is None else conversation.earlier
-        opinion = terms.second_opinion
-        start = 0.0 if opinion is None else time.perf_counter()
-        facts = await self._read(terms.assessor.assess, going_out, request.hints, earlier, cuts)
-        if opinion is None or not opinion.is_asked_for(facts):
+        if terms.second_opinion is not None:
+            return await self._revised(terms.second_opinion, going_out, earlier, cuts)
+        if request.size_bytes <= SCAN_INLINE_BYTES:
+            return terms.assessor.assess(going_out, request.hints, earlier, cuts)
+        return await self._read(terms.assessor.assess, going_out, request.hints, earlier, cuts)
+
+    async def _revised(self, opinion: SecondOpinion, going_out: dict[str, Any], earlier: Earlier, cuts: Cuts | None) -> Facts:
+        """Return what is known of the request, with what a second opinion finds in it."""
+        request, assessor = self.request, self.terms.assessor
+        start = time.perf_counter()
+        facts = await self._read(assessor.assess, going_out, request.hints, earlier, cuts)
+        if not opinion.is_asked_for(facts):
             return facts
         sheet = await self._read(sheet_of, going_out)
         left_s = request.bounds.timeout_below(self.limit_s) - (time.perf_counter() - start)
-        return await opinion.revise(facts, sheet, request.tenant.key_id, terms.assessor.label_of, left_s)
+        return await opinion.revise(facts, sheet, request.tenant.key_id, assessor.label_of, left_s)
 
     async def keep(self, conversation: Conversation, facts: Facts) -> None:
         """Remember the request, where what makes it confidential lasts beyond it."""

@@ -81,16 +81,17 @@ class Conversation:
         self._carried: Carried | None = None
         self._lasts = False
 
+    def may_carry_on(self) -> bool:
+        """Say whether the request can carry anything on: none can where the tenant left nothing behind."""
+        return self._conversations.marks.may_hold(self._tenant.key_id)
+
     async def recall(self, read: Callable[[], Awaitable[Carried]]) -> None:
-        """Look up what the request carries (`read` says what). One round trip at most; nothing is read where the tenant left nothing behind."""
-        marks, tenant = self._conversations.marks, self._tenant.key_id
-        if not marks.may_hold(tenant):
-            return
+        """Look up what the request carries (`read` says what). One round trip at most."""
         self._carried = carried = await read()
         every = carried.every
         if not every:
             return
-        known = await marks.known(tenant, every)
+        known = await self._conversations.marks.known(self._tenant.key_id, every)
         if not known:
             return
         issuers: dict[str, frozenset[str]] = {}

@@ -9,6 +9,9 @@ from app.gateway.cache_control import CacheControl
 from app.gateway.reading import SCAN_INLINE_BYTES, Reading
 from app.gateway.request import ChatRequest, Terms
 from app.gateway.scans import Scans
+from app.gateway.taint import Carried, Conversations
+from app.policy.taint import NOTHING
+from app.services.taint import MemoryMarks
 from tests.unit.policy.table import deployment, facts, table
 
 TABLE = table({"cheap": [deployment("a")]}, fallback="cheap")
@@ -51,3 +54,16 @@ async def test_a_forwarded_header_is_read_beside_the_field_of_its_name() -> None
 
 async def test_without_marks_nothing_is_recalled() -> None:
     assert await reading(Recording()).recall() is None
+
+
+async def test_nothing_is_read_of_a_tenant_that_left_nothing_behind() -> None:
+    class Unread(Conversations):
+        def carried(self, *_: object) -> Carried:
+            raise AssertionError
+
+    found = reading(Recording())
+    found.conversations = Unread(MemoryMarks(3600), b"s" * 32)
+    conversation = await found.recall()
+
+    assert conversation is not None
+    assert conversation.earlier is NOTHING

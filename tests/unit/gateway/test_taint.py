@@ -45,7 +45,8 @@ async def turn(conversations: Conversations, tenant: Tenant, asked: Mapping[str,
         return conversations.carried(tenant, asked, places)
 
     conversation = Conversation(conversations, tenant)
-    await conversation.recall(read)
+    if conversation.may_carry_on():
+        await conversation.recall(read)
     if lasts:
         await conversation.keep(read)
     return conversation
@@ -77,11 +78,11 @@ async def test_a_turn_that_does_not_last_leaves_nothing_behind(conversations: Co
     assert len(marks) == 0
 
 
-async def test_nothing_is_read_of_a_tenant_that_left_nothing_behind(conversations: Conversations) -> None:
-    async def read() -> Carried:
-        raise AssertionError("read")
+async def test_a_tenant_that_left_nothing_behind_carries_nothing_on(conversations: Conversations) -> None:
+    await turn(conversations, OTHERS, body(("user", SECRET)), lasts=True)
 
-    await Conversation(conversations, MINE).recall(read)
+    assert not Conversation(conversations, MINE).may_carry_on()
+    assert Conversation(conversations, OTHERS).may_carry_on()
 
 
 async def test_a_blob_goes_to_the_deployment_that_issued_it_alone(conversations: Conversations) -> None:
