@@ -324,6 +324,17 @@ def test_the_operations_page_lists_every_metric_with_its_labels() -> None:
     assert listed == samples
 
 
+def test_the_operations_page_lists_every_error_code_but_openais_own_for_parameters() -> None:
+    section = re.search(r"^## Errors\n(.*?)^## ", (ROOT / "docs/operations.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert section is not None
+    sources = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
+    codes = {code for source in sources for code in re.findall(r'\bcode ?= ?"([a-z_]+)"', source)}
+    parameters = {"invalid_value", "invalid_type", "missing_required_parameter", "empty_array", "array_above_max_length"}
+    bases = {"forbidden", "not_found", "conflict", "unavailable"}  # each is raised with a code of its own
+
+    assert codes - parameters - bases - set(re.findall(r"`([a-z_]+)`", section[1])) == set()
+
+
 def test_the_api_describes_every_header_that_the_readme_tells_callers_to_send() -> None:
     rows = re.search(r"^\| what you can say .*?\n\n", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert rows is not None
