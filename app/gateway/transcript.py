@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jiter
 
 from app.policy.blobs import blobs_in
-from app.policy.taint import arguments_text, passage
+from app.policy.taint import arguments_text, custom_input, passage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +68,9 @@ class Transcript:
         for ordinal, call in enumerate(calls if isinstance(calls, list) else ()):
             if isinstance(call, dict):
                 index = call.get("index")
-                self._keep_arguments((choice, "arguments", index if type(index) is int else ordinal), call.get("function"))
+                place = index if type(index) is int else ordinal
+                self._keep_arguments((choice, "arguments", place), call.get("function"))
+                self._keep((choice, "input", place), custom_input(call) or "")
         self._keep_arguments((choice, "arguments", -1), said.get("function_call"))
 
     def _keep_arguments(self, key: tuple[int, str, int], function: object) -> None:

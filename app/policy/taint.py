@@ -22,6 +22,7 @@ REASON = "conversation"
 # Instructions are shared by all conversations of an application: remembered, one confidential turn would make every later one confidential.
 _INSTRUCTING = frozenset({"system", "developer"})
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
+_SAID_IN_PARTS = ("text", "refusal", "thinking")
 _WIDE = re.compile(r"[^\x00-\x7f]+")
 _LETTERS = frozenset(f"{OTHER}zZ")  # what folding writes for letters that look like no ASCII character
 
@@ -57,6 +58,9 @@ def passages(body: Mapping[str, Any]) -> Passages:
         if isinstance(message, dict):
             known = instructed if message.get("role") in _INSTRUCTING else said
             known.update(dict.fromkeys(filter(None, map(passage, _texts(message)))))
+    prediction = body.get("prediction")
+    if isinstance(prediction, dict):  # what an answer is expected to repeat was said before
+        said.update(dict.fromkeys(filter(None, map(passage, _spoken(prediction.get("content"))))))
     return Passages(tuple(said), tuple(text for text in instructed if text not in said))
 
 
@@ -91,6 +95,23 @@ def _texts(message: Mapping[str, Any]) -> Iterator[str]:
         arguments = function.get("arguments") if isinstance(function, dict) else None
         if isinstance(arguments, str):
             yield arguments_text(arguments)
+        given = custom_input(call)
+        if given is not None:
+            yield given
+
+
+def _said_in(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (text for key in _SAID_IN_PARTS if isinstance(text := part.get(key), str))
+    elif isinstance(part, str):
+        yield part
+
+
+def custom_input(call: object) -> str | None:
+    """Return what a call gives a custom tool, which takes a text and no JSON."""
+    custom = call.get("custom") if isinstance(call, dict) else None
+    given = custom.get("input") if isinstance(custom, dict) else None
+    return given if isinstance(given, str) else None
 
 
 def _spoken(content: object) -> Iterator[str]:
@@ -98,7 +119,7 @@ def _spoken(content: object) -> Iterator[str]:
     if isinstance(content, str):
         yield content
     elif isinstance(content, list):
-        parts = [text for part in content if isinstance(text := part.get("text") if isinstance(part, dict) else part, str)]
+        parts = [text for part in content for text in _said_in(part)]
         yield from parts
         if len(parts) > 1:
             yield "".join(parts)

@@ -47,6 +47,16 @@ def test_choices_and_calls_are_kept_apart() -> None:
     assert set(transcript.passages()) == {passage(SECRET), passage(THOUGHT)}
 
 
+def test_what_a_custom_tool_is_given_is_said() -> None:
+    streamed, at_once = Transcript(texts=True), Transcript(texts=True)
+    for text in SECRET:
+        streamed.hear(0, {"tool_calls": [{"index": 0, "custom": {"input": text}}]})
+
+    at_once.hear_whole(whole({"tool_calls": [{"type": "custom", "custom": {"name": "run", "input": SECRET}}]}))
+
+    assert streamed.passages() == at_once.passages() == (passage(SECRET),)
+
+
 def test_without_texts_only_blobs_are_kept() -> None:
     transcript = Transcript(texts=False)
     transcript.hear_whole(whole({"content": SECRET, "thinking_blocks": [{"type": "thinking", "thinking": THOUGHT, "signature": SEAL}]}))

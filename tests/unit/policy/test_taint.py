@@ -80,6 +80,25 @@ def test_arguments_of_calls_are_said_whatever_their_spelling() -> None:
     assert said({"role": "assistant", "content": [{"type": "text", "text": LONG}], "function_call": {"arguments": "{}"}}) == (passage(LONG),)
 
 
+def test_what_a_custom_tool_is_given_and_parts_of_other_names_are_said() -> None:
+    call = {
+        "role": "assistant",
+        "tool_calls": [{"type": "custom", "custom": {"name": "run", "input": LONG}}, {"type": "custom", "custom": {"input": 1}}, {"custom": 1}],
+    }
+
+    assert said(call) == (passage(LONG),)
+    assert said({"role": "assistant", "content": [{"type": "refusal", "refusal": LONG}]}) == (passage(LONG),)
+    assert said({"role": "assistant", "content": [{"type": "thinking", "thinking": OTHER, "signature": "x"}]}) == (passage(OTHER),)
+
+
+@pytest.mark.parametrize("content", [OTHER, [{"type": "text", "text": OTHER}]])
+def test_what_an_answer_is_expected_to_repeat_is_said(content: Any) -> None:
+    body = {"messages": [{"role": "user", "content": LONG}], "prediction": {"type": "content", "content": content}}
+
+    assert passages(body).said == (passage(LONG), passage(OTHER))
+    assert passages({"prediction": OTHER}) == Passages()
+
+
 def test_instructions_are_not_said_but_looked_for() -> None:
     found = passages({"messages": [{"role": "system", "content": LONG}, {"role": "developer", "content": OTHER}, {"role": "tool", "content": OTHER}]})
 
