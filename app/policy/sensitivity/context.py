@@ -32,8 +32,9 @@ _NOBODY = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand
 _BLOCK_CHARS = 2048
 _AROUND_CHARS = 512
 # A line that only a program has: a declaration, an import, control flow with its colon or brace, a call that is a statement of its own, the head of a diff.
+# It begins with a line break, which is found fast.
 _STATEMENT = re.compile(
-    r"^[ \t+-]*+(?:import [\w.{*\"'(]|from [\w.]++ import |(?:async )?def \w++\(|class \w++[:({ ]|return\b(?! to)|raise \w|assert |yield |await "
+    r"\n[ \t+-]*+(?:import [\w.{*\"'(]|from [\w.]++ import |(?:async )?def \w++\(|class \w++[:({ ]|return\b(?! to)|raise \w|assert |yield |await "
     r"|(?:export |default |pub |public |private |protected |static |final |async |abstract )*+(?:const|let|var|func|fn|function|struct|enum|interface|impl"
     r"|namespace|package|using|void|int|bool|mod|use) [\w.:*<{(]|(?:public|private|protected|export) [\w<]|#include [<\"]|#define \w"
     r"|(?:\} ?)?(?:if|elif|else|for|while|switch|try|catch|except|finally|with|match)\b[^\n]{0,200}[:{][ \t]*$"
@@ -42,10 +43,11 @@ _STATEMENT = re.compile(
     re.MULTILINE,
 )
 _SIGNS = "({;@#"  # few programs have fewer of these than statements, and counting them is cheap
-_LINE = re.compile(r"^[^\n]*\w", re.MULTILINE)
+_LINE = re.compile(r"\n[^\n]*\w")
 _MIN_STATEMENTS = 3
 _MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
-_FENCE = re.compile(r"```[^`\n\0]*(?![^\n\0])")  # CommonMark, "Fenced code blocks"; begins with a literal, which is found fast
+_FENCE_SIGNS = "```"
+_FENCE = re.compile(rf"{_FENCE_SIGNS}[^`\n\0]*(?![^\n\0])")  # CommonMark, "Fenced code blocks"; begins with a literal, which is found fast
 _INDENT_CHARS = 64  # of a fence, at most
 _SENTENCE = re.compile(r"[A-Za-z][\w'-]*[,:]? ")
 _BYLINE_CHARS = 40
@@ -90,7 +92,7 @@ class Context:
         return is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_code(match.start()))
 
     def _is_code(self, offset: int) -> bool:
-        return self._is_program(offset) and not self._is_said(offset)
+        return not self._is_said(offset) and self._is_program(offset)
 
     def _is_said(self, offset: int) -> bool:
         """Say whether somebody speaks where an offset is: outside of the fences that a text has, or in a line that begins as a sentence does."""
@@ -99,12 +101,14 @@ class Context:
         region = self._layer.region(offset)
         fences = self._fences.get(region)
         if fences is None:
-            fences = self._fences[region] = [at for at in map(re.Match.start, _FENCE.finditer(buffer, low, high)) if _begins_line(buffer, low, at)]
+            first = buffer.find(_FENCE_SIGNS, low, high)
+            starts = map(re.Match.start, _FENCE.finditer(buffer, first, high)) if first >= 0 else ()
+            fences = self._fences[region] = [at for at in starts if _begins_line(buffer, low, at)]
         if fences and bisect_left(fences, offset) % 2 == 0:
             return True
         start = buffer[max(low, offset - _BLOCK_CHARS) : offset].rpartition("\n")[2]
         line = start + buffer[offset : min(high, offset + _LINE_CHARS)].partition("\n")[0]
-        return len(start) == _BLOCK_CHARS or (_SENTENCE.match(line) is not None and _STATEMENT.match(line) is None)
+        return len(start) == _BLOCK_CHARS or (_SENTENCE.match(line) is not None and _STATEMENT.match("\n" + line) is None)
 
     def _is_program(self, offset: int) -> bool:
         """Say whether a text is a program around an offset. Each block of it is looked at once, which keeps the time linear."""
@@ -128,5 +132,6 @@ def _begins_line(text: str, low: int, offset: int) -> bool:
 def _is_program(text: str) -> bool:
     if "import " not in text and sum(map(text.count, _SIGNS)) < _MIN_STATEMENTS:
         return False
+    text = "\n" + text
     statements = len(_STATEMENT.findall(text))
     return statements >= _MIN_STATEMENTS and statements >= _MIN_SHARE * len(_LINE.findall(text))

@@ -18,8 +18,8 @@ _UNSEEN = re.compile(
     "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20d0-\u20ff\u2800\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff"
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e007f\U000e0100-\U000e01ef]"
 )
-_CONTROL_BYTES = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
-_TOLD_APART = _CONTROL_BYTES.replace(OTHER.encode(), b"")  # the controls that folding itself never writes
+_PLAIN = bytes(code for code in range(256) if code not in {*range(32), 127} or code in b"\t\n\r")  # all but control characters
+_WRITTEN = _PLAIN + OTHER.encode()  # and what folding itself writes
 _LOOK_ALIKE = "sluice_look_alike"  # the name under which codecs knows the error handler below
 _TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, read by models
 # Each word: an ASCII character, and the characters that look like it (UTS #39, confusables.txt).
@@ -54,16 +54,16 @@ def fold(text: str) -> Folded:
     """Fold a text; one that is ASCII is returned as it is, less its control characters."""
     is_ascii = text.isascii()
     raw = text.encode("ascii", _LOOK_ALIKE)  # copies what is ASCII, which most of most texts is, and gives runs of anything else to the handler
-    if len(raw) == len(text) and OTHER not in text and not has_control(raw, _TOLD_APART):
+    if len(raw) == len(text) and OTHER not in text and not has_control(raw, _WRITTEN):
         return Folded(text) if is_ascii else Folded(raw.decode("ascii"), (), text)
     gaps = tuple(match.start() - ordinal for ordinal, match in enumerate(_UNSEEN.finditer(text)))
     seen = _UNSEEN.sub("", text)
     return Folded(seen.encode("ascii", _LOOK_ALIKE).decode("ascii"), gaps, seen)
 
 
-def has_control(raw: bytes, controls: bytes = _CONTROL_BYTES) -> bool:
-    """Say whether one of some control characters is in a text."""
-    return len(raw.translate(None, controls)) < len(raw)
+def has_control(raw: bytes, plain: bytes = _PLAIN) -> bool:
+    """Say whether a text has a character that is not `plain`."""
+    return bool(raw.translate(None, plain))
 
 
 def _look_alike(error: UnicodeError) -> tuple[str, int]:

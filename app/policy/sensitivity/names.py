@@ -17,7 +17,7 @@ from app.domain import Tier
 from app.policy.sensitivity import checks
 from app.policy.sensitivity.context import is_attribution
 from app.policy.sensitivity.fold import OTHER, fold
-from app.policy.sensitivity.pattern import caseless, unproven
+from app.policy.sensitivity.pattern import cased, caseless, unproven
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +73,8 @@ takes buys sells eats runs plays works lives type file line list data user tools
 error message output input default name names view mode wait core flash pro mini lite plus size limit
 """
 _NAME = r"[A-Z][a-z]{1,20}(?:['-][A-Z]?[a-z]{1,20})?"
-_TITLES = (
-    r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Herr|Frau|Monsieur|Madame|Mme|Mlle|Senor|Senora|Sra|Dra|Signor|Signora|Sig|Dott|Pani|Senhor|Senhora|Dhr|Mevr|Mw)"
-)
+_TITLES = r"Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Herr|Frau|Monsieur|Madame|Mme|Mlle|Senor|Senora|Sra|Dra|Signor|Signora|Sig|Dott|Pani|Senhor|Senhora|Dhr|Mevr|Mw"
+_WRITINGS = "comment post posted message email letter review statement report summary results?"
 _FIELDS = (
     r"name|holder|full (?:name|holder)|first name|last name|customer(?: name| holder)?|client(?: name| holder)?|patient(?: name| holder)?"
     r"|employee(?: name)?|student(?: name)?|candidate(?: name)?|applicant(?: name)?|account (?:name|holder)|card ?(?:name|holder)|policy ?(?:name|holder)"
@@ -83,8 +82,7 @@ _FIELDS = (
     r"|sold to|recipient|sender|signed(?: by)?"
     r"|attending (?:doctor|physician|nurse|surgeon|therapist)|discharging (?:doctor|physician)|referring (?:doctor|physician)"
     r"|doctor|physician|nurse|surgeon|therapist"
-    r"|(?:comment|post|posted|message|email|letter|review"
-    r"|statement|report|summary|results?) (?:by|from|for)"
+    rf"|{'|'.join(f'{word} (?:by|from|for)' for word in _WRITINGS.split())}"
     r"|user|author|contact(?: person)?|emergency contact|attendees|participants|manager|supervisor|from|to|cc|tenant|landlord|buyer|seller"
     r"|borrower|lender|guardian|parent|spouse"
     r"|nombre|apellidos|nom|prenom|vorname|nachname|nome|cognome|imie|nazwisko|naam|patiente?n?|kunde|kundin|mitarbeiter|cliente|paciente|klient|pacjent"
@@ -96,6 +94,7 @@ _SELF = (
     r"|kontaktperson|signed,?|sincerely,?|kind regards,?"
     r"|best regards,?|warm regards,?|regards,?|best wishes,?|yours truly,?|mit freundlichen grussen,?|cordialement,?|saludos,?|atentamente,?|cordiali saluti,?"
 )
+_IN_WORD = r"\w"
 _GREETINGS = r"hi|hey|hello|dear|morning|hola|bonjour|hallo|ciao|liebe[r]?|cher|chere|estimad[oa]|gentile|beste"
 _ITEM = re.compile(r"- $")
 _GIVEN_ONLY = re.compile(_NAME)
@@ -198,7 +197,7 @@ PATTERNS = (
     unproven(
         "person_name",
         rf"\b(?i:{_GREETINGS}),? [A-Z][a-z]",
-        re.compile(rf"\b(?i:{_GREETINGS}),? (?P<value>[A-Z][a-z]{{2,20}})(?=[,!.?]|\s{{0,4}}\n)"),
+        re.compile(rf"{caseless(_GREETINGS, not_after=_IN_WORD)},? (?P<value>[A-Z][a-z]{{2,20}})(?=[,!.?]|\s{{0,4}}\n)"),
         addressed,
         behind=20,
         ahead=30,
@@ -218,16 +217,19 @@ PATTERNS = (
     ),
     unproven(
         "person_name",
-        rf"\b{_TITLES}\.? (?:[A-Z]\. )?[A-Z][a-z]",
-        re.compile(rf"\b(?=[DFHMPS]){_TITLES}\.? (?:[A-Z]\. )?(?P<value>{_NAME}(?: {_NAME})?)"),
+        rf"\b(?:{_TITLES})\.? (?:[A-Z]\. )?[A-Z][a-z]",
+        re.compile(rf"{cased(_TITLES, not_after=_IN_WORD)}\.? (?:[A-Z]\. )?(?P<value>{_NAME}(?: {_NAME})?)"),
         titled,
         behind=40,
         ahead=60,
     ),
     unproven(
         "person_name",
-        rf"\b(?:{_FIELDS})\s?[:=]\s{{0,2}}[\"']?[a-z]{{2}}",
-        re.compile(rf"\b(?P<field>{caseless(_FIELDS)})(?P<sign>\s?[:=]\s{{0,2}}[\"']?)(?P<value>{_NAME}(?:[ ,]{{1,2}}(?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
+        rf"\b(?:{_FIELDS})\s?[:=]\s{{0,2}}[\"']?(?-i:[A-Z][a-z])",
+        re.compile(
+            rf"(?P<field>{caseless(_FIELDS, not_after=_IN_WORD)})(?P<sign>\s?[:=]\s{{0,2}}[\"']?)"
+            rf"(?P<value>{_NAME}(?:[ ,]{{1,2}}(?:[A-Z]\.? )?{_NAME})?)(?![\w@])"
+        ),
         labelled,
         behind=60,
         ahead=60,
@@ -235,8 +237,8 @@ PATTERNS = (
     ),
     unproven(
         "person_name",
-        rf"\b(?:{_SELF})[\s,:]{{1,4}}[a-z]{{2}}",
-        re.compile(rf"\b{caseless(_SELF)}[\s,:]{{1,4}}(?P<value>{_NAME}(?: (?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
+        rf"\b(?:{_SELF})[\s,:]{{1,4}}(?-i:[A-Z][a-z])",
+        re.compile(rf"{caseless(_SELF, not_after=_IN_WORD)}[\s,:]{{1,4}}(?P<value>{_NAME}(?: (?:[A-Z]\.? )?{_NAME})?)(?![\w@])"),
         introduced,
         behind=60,
         ahead=60,

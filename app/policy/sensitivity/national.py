@@ -114,7 +114,7 @@ def _pattern(cue: str, names: str) -> Pattern:
         "national_id",
         rf"(?:{cue})[^\n]{{0,24}}[0-9]{{2}}",
         re.compile(
-            rf"(?<![A-Za-z]){caseless(cue)}[^\n\d]{{0,24}}?"
+            rf"{caseless(cue, not_after='[A-Za-z]')}[^\n\d]{{0,24}}?"
             r"(?i:(?<![A-Za-z0-9])(?P<value>(?=[A-Z0-9./-]{0,9}\d)[A-Z0-9](?:[ ./+-]?[A-Z0-9]){5,24})(?![A-Za-z0-9]))"
         ),
         check,

@@ -93,7 +93,7 @@ def _pattern(kind: str, words: str) -> Pattern:
     return unproven(
         kind,
         rf"(?:{words})[^\n]{{0,36}}\d",
-        re.compile(rf"(?<![A-Za-z_]){caseless(words)}(?i:s?(?:'s)?(?:-?(?:nummer|numer|nr))?(?![A-Za-z_]){_FILL}{_VALUE})"),
+        re.compile(rf"{caseless(words, not_after='[A-Za-z_]')}(?i:s?(?:'s)?(?:-?(?:nummer|numer|nr))?(?![A-Za-z_]){_FILL}{_VALUE})"),
         weakly_numbered if kind == "customer_number" else numbered,
         behind=90,
         ahead=40,

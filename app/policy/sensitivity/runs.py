@@ -71,7 +71,7 @@ class Run:
 
 def blob(text: str, start: int, end: int) -> Run | None:
     """Return the run of base64 or hex characters at `start`; None where there is none. The caller goes on behind it, which keeps the time linear."""
-    if text[start - 1 : start] == "\\" and text[start : start + 1] in {"n", "r", "t"}:  # the letter of an escaped line break, before the run
+    if text[start] in "nrt" and text[start - 1 : start] == "\\":  # the letter of an escaped line break, before the run
         start += 1
     match = _BLOB.match(text, start, min(end, start + _MAX_BLOB_CHARS))
     if match is None:

@@ -138,9 +138,10 @@ class Scanner:
                 place = None if plain is None else layer.locate(low, high, low, high)
                 if plain is not None and place is not None:
                     yield texts[place[0]].encoded(plain, *place[1:])
-        done = 0
+        done = start = stop = -1
         for end in ends.get(self._blob, ()):
-            start, stop = layer.bounds(end - 1)
+            if not start < end <= stop:
+                start, stop = layer.bounds(end - 1)
             begin = max(start, end - BLOB_CHARS)
             run = blob(layer.buffer, begin, stop) if begin >= done else None
             if run is None:

@@ -254,7 +254,7 @@ PATTERNS = (
         "api_key",
         r"[:=>]\s{0,3}[\"']?[A-Za-z0-9_=-]{20}",
         re.compile(
-            rf"(?<![A-Za-z]){caseless(_SERVICE)}(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}[\"']?"
+            rf"{caseless(_SERVICE, not_after='[A-Za-z]')}(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}[\"']?"
             r"(?P<value>[A-Za-z0-9_=-]{20,120})(?![\w./])"
         ),
         beside_service,
