@@ -6,6 +6,7 @@ which type it is. Without the secret a key tells nothing, not even whether a gue
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -29,12 +30,29 @@ def cache_key(secret: bytes, *, tenant: str, plan_id: str, body: Mapping[str, An
 
     `body` is parsed JSON and counts whole; `plan_id` says which deployments may answer, in order; `headers` are those that go upstream, in order. The order
     of an object's keys does not count. `1`, `1.0`, `true` and `"1"` differ. Raises ValueError for an empty secret.
+
+    orjson takes 0.4 µs for a body of 1 KB and 4 µs for 120 KB, where the standard library takes 6 and 420. It refuses integers over 64 bits and lone surrogates
+    and writes NaN and infinities as null, so these go to the standard library, whose text is as unambiguous. Which writer is used depends on the value alone.
     """
+    parts = [tenant, plan_id, headers, body if type(body) is dict else dict(body)]
+    try:
+        text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return _exact(secret, parts)
+    if b"null" in text and not _finite(parts):
+        return _exact(secret, parts)
+    digest = _begun(secret, _FAST).copy()
+    digest.update(text)
+    return digest.digest()
+
+
+@functools.lru_cache(maxsize=8)
+def _begun(secret: bytes, writer: bytes) -> hashlib.blake2b:
+    """Return a hash that has taken in the secret, and the byte that names the writer of the JSON that follows."""
     if not secret:
         raise ValueError("the cache's secret is empty")
-    parts = [tenant, plan_id, headers, body if type(body) is dict else dict(body)]
     key = secret if len(secret) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(secret).digest()
-    return hashlib.blake2b(_canonical(parts), key=key, digest_size=32, person=_PURPOSE).digest()
+    return hashlib.blake2b(writer, key=key, digest_size=32, person=_PURPOSE)
 
 
 class PlanIds:
@@ -62,23 +80,10 @@ class PlanIds:
         return found
 
 
-def _canonical(value: Any) -> bytes:
-    """Return canonical JSON, behind a byte that names its writer.
-
-    orjson takes 0.4 µs for a body of 1 KB and 4 µs for 120 KB, where the standard library takes 6 and 420. It refuses integers over 64 bits and lone surrogates
-    and writes NaN and infinities as null, so these go to the standard library, whose text is as unambiguous. Which writer is used depends on the value alone.
-    """
-    try:
-        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:
-        return _exact(value)
-    if b"null" in text and not _finite(value):
-        return _exact(value)
-    return _FAST + text
-
-
-def _exact(value: Any) -> bytes:
-    return _EXACT + _EXACT_ENCODER.encode(value).encode("utf-8", "surrogatepass")
+def _exact(secret: bytes, parts: list[Any]) -> bytes:
+    digest = _begun(secret, _EXACT).copy()
+    digest.update(_EXACT_ENCODER.encode(parts).encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
 def _finite(value: Any) -> bool:

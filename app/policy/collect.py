@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain import Capability
 from app.policy.published import CONSTANTS, KEYS
@@ -96,11 +96,9 @@ def _setting(value: object) -> str | None:
     """Return what is to be scanned of a setting, "" for nothing; None where it is more than one value, or a text to look into."""
     if value is None or value is True or value is False:
         return ""
-    kind = type(value)
-    if kind is str:
-        text = cast("str", value)
-        return "" if text in CONSTANTS else None if "\\" in text or text.startswith("data:") else text
-    if kind is int or kind is float:
+    if type(value) is str:
+        return "" if value in CONSTANTS else None if "\\" in value or value.startswith("data:") else value
+    if type(value) is int or type(value) is float:
         text = spelled(value)
         return text if len(text) >= MIN_NUMBER_CHARS else ""
     return None

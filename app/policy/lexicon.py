@@ -17,6 +17,8 @@ from app.policy.sensitivity.database import Database
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    _Others = dict[bytes, tuple[tuple[int, ...], tuple[tuple[bytes, int], ...]]]
+
 # The built-in signals, in the order in which counts of them stand.
 SIGNALS = ("length", "clauses", "parts", "quantities", "mathematics", "code", "reasoning", "building", "writing", "constraints", "technical", "simple")
 
@@ -32,7 +34,7 @@ class _Table(NamedTuple):
     known: frozenset[bytes]
     place: dict[bytes, int]
     more: frozenset[bytes]
-    others: dict[bytes, tuple[tuple[int, ...], tuple[tuple[bytes, int], ...]]]
+    others: _Others
 
 
 def split(raw: bytes) -> list[bytes]:
@@ -99,11 +101,7 @@ class Lexicon:
         for word in found:
             counts[place[word]] += 1
         if not more.isdisjoint(found):
-            low = raw.lower()
-            for word in more.intersection(found):
-                places, phrases = others[word]
-                for each in (*places, *(at for phrase, at in phrases if phrase in low)):
-                    counts[each] += 1
+            _count_more(raw.lower(), more.intersection(found), others, counts)
         if self._looks_within or not text.isascii():
             self._count_within(text, raw, counts)
         return counts
@@ -124,6 +122,17 @@ def _built_in() -> Iterator[tuple[str, str]]:
     for listed in (WORDS, PHRASES, IDEOGRAPHIC):
         for name, texts in listed.items():
             yield from ((text, name) for text in texts)
+
+
+def _count_more(low: bytes, words: Iterable[bytes], others: _Others, counts: list[float]) -> None:
+    """Add where words count besides, and the phrases of theirs that stand in a text."""
+    for word in words:
+        places, phrases = others[word]
+        for place in places:
+            counts[place] += 1
+        for phrase, place in phrases:
+            if phrase in low:
+                counts[place] += 1
 
 
 def _table(words: Mapping[bytes, Sequence[int]], phrases: Mapping[bytes, Sequence[tuple[bytes, int]]], *, nobody: int) -> _Table:
