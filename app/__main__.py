@@ -15,7 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import uvicorn
+try:
+    import uvicorn
+except ModuleNotFoundError:
+    sys.exit(f"{sys.executable} lacks Sluice's packages: run `make install`, and then `.venv/bin/python -m app`.")
 
 from app.cli.arguments import parse
 from app.cli.terminal import say

@@ -85,6 +85,15 @@ def post(url: str, body: Any) -> tuple[int, Any, dict[str, str]]:
             return error.code, json.load(error), dict(error.headers)
 
 
+def test_a_python_without_the_packages_is_told_which_one_has_them(tmp_path: Path) -> None:
+    bare = [sys.executable, "-S", "-m", "app", "check"]  # without site there is no site-packages
+
+    ran = subprocess.run(bare, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
+    assert "run `make install`, and then `.venv/bin/python -m app`" in ran.stderr
+
+
 def test_serve_says_what_is_active_and_answers_the_line_it_prints(tmp_path: Path) -> None:
     with serving(tmp_path) as (url, process, log):
         status, answer, _ = post(url, BODY)
