@@ -180,7 +180,8 @@ class ChatGateway:
         """Return the key under which the answer may be stored, or None: a confidential answer never is, nor one that the provider is asked to keep."""
         if self.cache is None or facts.label >= Label.CONFIDENTIAL or request.body.get("store"):
             return None
-        return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=self.plan_ids.of(plan), body=request.body, headers=request.headers)
+        plan_id = f"{facts.label:d}\x1f{self.plan_ids.of(plan)}"  # calls join, and answers serve, within one label
+        return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=plan_id, body=request.body, headers=request.headers)
 
     @staticmethod
     def _note_look_up(receipt: Receipt, state: CacheState, start: float) -> None:
