@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 _MAX_TAGS = 16
 
 
-_NONE = Hints()
+NO_HINTS = Hints()
 
 
 def read_hints(headers: Mapping[str, str], sensitivity: str | None) -> Hints:
     """Return the hints of `X-Sensitivity`, `metadata.sensitivity` and `X-Complexity`; of several labels the highest counts. Raises InvalidRequestError."""
     if sensitivity is None and "x-sensitivity" not in headers and "x-complexity" not in headers:
-        return _NONE
+        return NO_HINTS
     line = headers.get("x-sensitivity")
     words = () if line is None else [word for word in line.split(",") if word.strip()] or [line]  # an empty one says nothing, and was meant to
     labels = [_label(word, "X-Sensitivity") for word in words]

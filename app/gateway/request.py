@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.gateway.bounds import UNBOUND, Bounds
@@ -15,19 +14,21 @@ if TYPE_CHECKING:
     from app.policy.assess import Assessor
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(NamedTuple):
     """A chat request as the router has read it; `body` is parsed, checked, and without the gateway's own fields."""
 
-    body: dict[str, Any] = field(repr=False)
+    body: dict[str, Any]
     size_bytes: int
     tenant: Tenant
     hints: Hints
     cache_control: CacheControl
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    tags: frozenset[str] = field(default=frozenset(), repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    tags: frozenset[str] = frozenset()
     bounds: Bounds = UNBOUND
     name: bytes | None = None  # by which it is known again (Decisions), where its bytes alone decide over it
+
+    def __repr__(self) -> str:
+        return f"ChatRequest({self.size_bytes} bytes of {self.tenant.name})"
 
 
 class Terms(NamedTuple):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
 from app.gateway.bounds import read_bounds
+from app.gateway.cache_control import DEFAULT as ANY_ANSWER
 from app.gateway.cache_control import parse_cache_control
 from app.gateway.decided import is_plain
-from app.gateway.hints import read_hints, read_tags
+from app.gateway.hints import NO_HINTS, read_hints, read_tags
 from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.receipt import Receipt
 from app.gateway.request import ChatRequest
@@ -116,6 +117,9 @@ class ChatEndpoint:
 
 def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant, name: bytes | None = None) -> ChatRequest:
     """Return the request that a body and its headers make. Raises InvalidRequestError and MediaTypeError."""
+    if name is not None:  # its headers decide nothing
+        body = read_chat_body(raw)
+        return ChatRequest(body, len(raw), tenant, read_hints({}, take_sensitivity(body)) if "metadata" in body else NO_HINTS, ANY_ANSWER, name=name)
     check_media_type(headers)
     body = read_chat_body(raw)
     return ChatRequest(
@@ -127,7 +131,6 @@ def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant, name: b
         headers=() if _FORWARDED.isdisjoint(headers) else tuple((name, headers[name]) for name in sorted(_FORWARDED) if name in headers),
         tags=read_tags(headers),
         bounds=read_bounds(headers),
-        name=name,
     )
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,7 +173,7 @@ async def test_a_reload_in_between_leaves_a_request_with_the_configuration_that_
 
     given: Any = Reloading()
     chat.assessor = given
-    asked = replace(request(size=10_000_000), tags=frozenset({"urgent"}))
+    asked = request(size=10_000_000)._replace(tags=frozenset({"urgent"}))
 
     first, second = await served(chat, asked), await served(chat, asked)
 
@@ -187,7 +186,7 @@ async def test_a_second_opinion_has_what_is_left_of_the_requests_time() -> None:
     chat = gateway(Counting({}))
     chat.second_opinion = SecondOpinion(reader, OpinionLimits(frozenset({Label.PUBLIC}), 60.0, 100), b"")
 
-    await served(chat, replace(request(), bounds=Bounds(timeout_s=2.0)))
+    await served(chat, request()._replace(bounds=Bounds(timeout_s=2.0)))
     await served(chat, request(label=Label.INTERNAL))
 
     assert reader.texts == ["hi"]
