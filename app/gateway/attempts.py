@@ -89,7 +89,7 @@ class Walk:
             attempt = waiting.pop(0)
             try:
                 try:
-                    served = await self._call(attempt, waiting)
+                    served = await (self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1))
                 except UpstreamError as error:
                     served = await self._call_again(attempt, waiting, error)
             except UpstreamError as error:
@@ -105,10 +105,6 @@ class Walk:
         """Account for the calls under way, which are about to be cancelled: what they used is estimated. Idempotent."""
         while self._flying:
             self._abandon(*self._flying[-1])
-
-    def _call(self, attempt: Attempt, waiting: list[Attempt]) -> Coroutine[Any, Any, Served]:
-        """Ask one deployment once."""
-        return self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1)
 
     async def _call_again(self, attempt: Attempt, waiting: list[Attempt], error: UpstreamError) -> Served:
         """Ask a deployment that has failed again, where that may help. Raises UpstreamError."""
@@ -129,7 +125,7 @@ class Walk:
                 wait_s = again_s
             await _sleep(wait_s)
             try:
-                return await self._call(attempt, waiting)
+                return await (self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1))
             except UpstreamError as again:
                 error = again
 

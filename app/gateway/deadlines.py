@@ -7,6 +7,7 @@ here one costs an entry in a table, and the timer is moved only when it would fi
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -17,15 +18,15 @@ _SLACK_S = 0.001  # uvloop's timers have whole milliseconds
 
 
 class Deadlines:
-    """The limits that run (`running`). One entry for each attempt under way."""
+    """The limits that run (`running`), one for each attempt under way, and when the loop's timer looks at them (`timer_at`, infinity: there is none)."""
 
-    __slots__ = ("_loop", "_timer", "_timer_at", "running")
+    __slots__ = ("_timer", "loop", "running", "timer_at")
 
     def __init__(self) -> None:
         self.running: dict[Within, None] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.timer_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
 
     def __len__(self) -> int:
         return len(self.running)
@@ -34,27 +35,23 @@ class Deadlines:
         """Return a context that is cancelled after so many seconds and then raises TimeoutError, as `asyncio.timeout` does; entered without `async`."""
         return Within(self, seconds)
 
-    def add(self, limit: Within, loop: asyncio.AbstractEventLoop) -> None:
-        """Let a limit run."""
-        self.running[limit] = None
-        if self._timer is None or limit.at < self._timer_at or self._loop is not loop:
-            self._set(limit.at, loop)
-
-    def _set(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+    def set_timer(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at the limits then."""
         if self._timer is not None:
             self._timer.cancel()
-        self._loop, self._timer_at = loop, at
+        self.loop, self.timer_at = loop, at
         self._timer = loop.call_at(at, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
+        self.timer_at = math.inf
         loop = asyncio.get_running_loop()
         due = loop.time() + _SLACK_S
         for limit in [limit for limit in self.running if limit.at <= due]:
             del self.running[limit]
             limit.expire()
         if self.running:
-            self._set(min(limit.at for limit in self.running), loop)
+            self.set_timer(min(limit.at for limit in self.running), loop)
 
 
 class Within:
@@ -74,8 +71,11 @@ class Within:
             raise RuntimeError("a limit is entered outside a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self.at = time.monotonic() + self._seconds
-        self._deadlines.add(self, task.get_loop())
+        self.at = at = time.monotonic() + self._seconds
+        deadlines, loop = self._deadlines, task.get_loop()
+        deadlines.running[self] = None
+        if at < deadlines.timer_at or deadlines.loop is not loop:
+            deadlines.set_timer(at, loop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:

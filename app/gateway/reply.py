@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = get_logger("reply")
 
+_ALIVE_EVERY_S = 10.0  # proxies give up what is silent, commonly after 60
 _DRAIN_S = 0.05  # the last chunk of HTTP's framing comes with `[DONE]`, or the connection is not worth keeping
 _CHARS_PER_TOKEN = 4  # OpenAI's rule of thumb for English
 
@@ -55,10 +56,10 @@ class Reply:
 class _Walked(Reply):
     """A reply that a walk through a plan brings. `prompt_tokens` is the estimate for the account of a provider that counts nothing."""
 
-    def __init__(
-        self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int], stream: bool
-    ) -> None:
-        super().__init__(receipt, stream=stream)
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
+        self.receipt = receipt
+        self.stream = walk.call.stream
+        self.body = b""
         self._prompt_tokens = prompt_tokens
         self._walk = walk
         self._conversation = conversation
@@ -123,9 +124,7 @@ class _Walked(Reply):
 class WholeReply(_Walked):
     """An answer in one piece."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
-        super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens, stream=False)
-        self._stored: StoredAnswer | None = None
+    _stored: StoredAnswer | None = None
 
     async def begin(self) -> None:
         """Wait for the answer. Raises GatewayError."""
@@ -148,9 +147,12 @@ class WholeReply(_Walked):
 
     async def finish(self) -> None:
         """Store the answer, which is whole and accounted for."""
-        self.drop()
         served, stored = self._served, self._stored
-        if served is not None and stored is not None and self._is_first_choice(served):
+        if served is None or stored is None:
+            self.drop()
+            return
+        served.answer.close()
+        if self._is_first_choice(served):
             await self._place.keep(stored)
 
 
@@ -158,7 +160,7 @@ class StreamReply(_Walked):
     """A stream."""
 
     def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
-        super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens, stream=True)
+        super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens)
         self._pending: asyncio.Task[Served] | None = None
         self._keeps = place.keeps
         self._kept: list[bytes] = []
@@ -194,8 +196,9 @@ class StreamReply(_Walked):
         assert self._pending is not None  # noqa: S101 -- `begin` came first
         timer = asyncio.get_running_loop().call_at(self._walk.deadline, self._expire)
         try:
-            if not self._pending.done():
+            while not self._pending.done():
                 yield KEEP_ALIVE
+                await asyncio.wait((self._pending,), timeout=_ALIVE_EVERY_S)
             served = await self._pending
             watch, chunks = served.watch, served.chunks
             assert watch is not None  # noqa: S101 -- a stream has its watch

@@ -79,8 +79,10 @@ class Place:
 
     async def find(self, join_until: float | None) -> StoredAnswer | None:
         """Return a stored answer, or the one that an identical call in flight brings before `join_until` (time.monotonic; None: none is joined)."""
-        stored = await self.find_stored()
-        if stored is not None or self.state is CacheState.BYPASS or join_until is None:
+        if self._cache is None or self._control.no_cache:
+            return None
+        stored = self._judge(await self._cache.get(self._key))
+        if stored is not None or join_until is None:
             return stored
         lead = self._flights.lead(self._key)
         seat = lead or await self._flights.board(self._key, wait_s=max(0.0, join_until - time.monotonic()))
@@ -94,7 +96,9 @@ class Place:
         """Return a stored answer."""
         if self._cache is None or self._control.no_cache:
             return None
-        raw = await self._cache.get(self._key)
+        return self._judge(await self._cache.get(self._key))
+
+    def _judge(self, raw: bytes | None) -> StoredAnswer | None:
         stored = None if raw is None else StoredAnswer.load(raw)
         if stored is not None and stored.age_s() <= self._control.max_age_s:
             self.state = CacheState.HIT
@@ -104,8 +108,9 @@ class Place:
 
     def land(self, answer: StoredAnswer) -> None:
         """Give the answer to those that joined."""
-        if self._lead is not None:
-            self._lead.land(answer)
+        lead, self._lead = self._lead, None
+        if lead is not None:
+            lead.land(answer)
 
     def abandon(self) -> None:
         """Say that no answer will come. Does nothing after `land`."""
@@ -114,5 +119,5 @@ class Place:
 
     async def keep(self, answer: StoredAnswer) -> None:
         """Store the answer."""
-        if self._cache is not None and self.keeps and len(answer.body) <= MAX_STORED_BYTES:
+        if self._cache is not None and not self._control.no_store and len(answer.body) <= MAX_STORED_BYTES:
             await self._cache.put(self._key, answer.dump(), self._ttl_s)

@@ -240,11 +240,13 @@ class StreamWatch:
 
 def read_usage(usage: Any) -> Usage | None:
     """Return the counts of an OpenAI `usage` object, or None where it has none that can be one."""
-    if not isinstance(usage, dict) or not _is_count(usage.get("prompt_tokens")):
+    if not isinstance(usage, dict):
         return None
-    completion, details = usage.get("completion_tokens"), usage.get("prompt_tokens_details")
+    prompt, completion, details = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("prompt_tokens_details")
+    if not _is_count(prompt):
+        return None
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Usage(usage["prompt_tokens"], completion if _is_count(completion) else 0, cached if _is_count(cached) else 0)
+    return Usage(prompt, completion if _is_count(completion) else 0, cached if cached and _is_count(cached) else 0)
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -85,7 +85,7 @@ class Lease:
 class Vital:
     """The state of one deployment."""
 
-    __slots__ = ("_allowance", "_deployment", "_measured_at", "_ok", "_rests", "_vitals", "breaker", "clock", "in_flight", "name", "remedy")
+    __slots__ = ("_allowance", "_deployment", "_measured_at", "_ok", "_rests", "_vitals", "breaker", "clock", "counts_tokens", "in_flight", "name", "remedy")
 
     def __init__(self, deployment: Deployment, vitals: Vitals) -> None:
         self.name = deployment.name
@@ -109,6 +109,7 @@ class Vital:
         self._deployment = deployment
         if changed:
             self._allowance = Allowance(deployment.limits, self.clock()) if deployment.limits != UNLIMITED else None
+        self.counts_tokens = self._allowance is not None and self._allowance.counts_tokens  # a call needs an estimate of its tokens
         if self._allowance is not None:
             self._vitals.watch(self)
 
@@ -116,11 +117,6 @@ class Vital:
     def is_limited(self) -> bool:
         """Whether it has limits of its own."""
         return self._allowance is not None
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether a call needs an estimate of its tokens."""
-        return self._allowance is not None and self._allowance.counts_tokens
 
     def rests_s(self, now: float) -> float:
         """Return in how many seconds the smallest call may be made; 0: now."""

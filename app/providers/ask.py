@@ -39,7 +39,12 @@ async def ask(
         response = await wire.request(label, deployment.address, path=path, headers=headers, body=body, connect_s=connect_s, timeout_s=timeout_s, idle_s=idle_s)
     except UpstreamError as error:
         raise unreachable(error, provider=deployment.provider) from error
-    if 200 <= response.status < 300:
-        return response
-    said = await response.read_start(max(0.001, start + timeout_s - time.monotonic()), _ERROR_BYTES)
-    raise failure_of(response.status, response.headers, said, provider=deployment.provider, deployment=deployment)
+    if not 200 <= response.status < 300:
+        raise await refusal(response, deployment, start + timeout_s)
+    return response
+
+
+async def refusal(response: WireResponse, deployment: Deployment, deadline: float) -> UpstreamError:
+    """Return what a response that is not 2xx means; its body is read until `deadline` (time.monotonic). Raises UpstreamError where it cannot be."""
+    said = await response.read_start(max(0.001, deadline - time.monotonic()), _ERROR_BYTES)
+    return failure_of(response.status, response.headers, said, provider=deployment.provider, deployment=deployment)

@@ -6,12 +6,14 @@ the provider.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from app.domain import Label
-from app.providers.ask import ask
-from app.providers.faults import failure_in_stream
+from app.domain import Failure, Label
+from app.errors import UpstreamError
+from app.providers.ask import ask, refusal
+from app.providers.faults import failure_in_stream, unreachable
 from app.providers.residence import Residence
 from app.providers.wire import FixedHeaders
 from app.utils.json import dump_json
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from app.domain import Call, Deployment
-    from app.errors import UpstreamError
     from app.providers.wire import Wire
     from app.providers.wire_response import WireResponse
 
@@ -66,23 +67,31 @@ class RelayLane:
         self._fixed: dict[tuple[str, bool], _Fixed] = {}
 
     async def open(self, call: Call) -> RelayAnswer:
-        """Send the call. Raises UpstreamError."""
+        """Send the call, as `ask` would. Raises UpstreamError."""
+        deployment, address = call.deployment, call.deployment.address
+        if address is None:
+            raise UpstreamError(Failure.BROKEN, sent=False)
         if call.label >= Label.CONFIDENTIAL:
             await self._residence.check(call)
-        fixed = self._fixed.get((call.deployment.name, call.stream))
-        if fixed is None or fixed.deployment is not call.deployment:  # a reload has made another of that name
-            fixed = self._fixed[call.deployment.name, call.stream] = _fixed(call.deployment, stream=call.stream)
-        response = await ask(
-            self._wire,
-            call.label,
-            call.deployment,
-            path=fixed.path,
-            headers=fixed.headers if not call.headers else (*fixed.headers, *call.headers),
-            body=_body(call),
-            connect_s=call.connect_s,
-            timeout_s=call.timeout_s,
-            idle_s=call.idle_s,
-        )
+        fixed = self._fixed.get((deployment.name, call.stream))
+        if fixed is None or fixed.deployment is not deployment:  # a reload has made another of that name
+            fixed = self._fixed[deployment.name, call.stream] = _fixed(deployment, stream=call.stream)
+        start = time.monotonic()
+        try:
+            response = await self._wire.request(
+                call.label,
+                address,
+                path=fixed.path,
+                headers=fixed.headers if not call.headers else (*fixed.headers, *call.headers),
+                body=_body(call),
+                connect_s=call.connect_s,
+                timeout_s=call.timeout_s,
+                idle_s=call.idle_s,
+            )
+        except UpstreamError as error:
+            raise unreachable(error, provider=deployment.provider) from error
+        if not 200 <= response.status < 300:
+            raise await refusal(response, deployment, start + call.timeout_s)
         return RelayAnswer(response, call)
 
 

@@ -200,12 +200,13 @@ class Connection(asyncio.Protocol):
             self._interim = True
             self._head = rest
             return
-        self._check_head(status, head)
+        lower = head.lower()
+        self._check_head(status, lower)
         self._in_body = True
         self._quiet = 0
         self._head = b""
         if self._response is not None:
-            self._response.begin(status, head)
+            self._response.begin(status, head, encoded=b"\ncontent-encoding:" in lower)
         if self._head_only:
             self._ended = True
             raise _MalformedError  # httptools cannot be told that what is announced will not come
@@ -220,10 +221,9 @@ class Connection(asyncio.Protocol):
         self._ended = True
         self._keep = self._parser.should_keep_alive()
 
-    def _check_head(self, status: int, head: bytes) -> None:
+    def _check_head(self, status: int, lower: bytes) -> None:
         if not 200 <= status < 600 or self._parser.get_http_version() not in ("1.1", "1.0"):
             raise _MalformedError
-        lower = head.lower()
         by_length = b"\ncontent-length:" in lower
         if b"\ntransfer-encoding:" not in lower:
             self._until_close = not by_length
@@ -255,7 +255,8 @@ class Connection(asyncio.Protocol):
             return
         response.finish()
         if self._keep and self._is_request_out(response.status):
-            self.resume()
+            if self._paused:
+                self.resume()
             self._home.put(self)
         else:
             self.abort()

@@ -52,11 +52,12 @@ class WireResponse:
     Whoever holds it reads the body to its end or calls `close`.
     """
 
-    __slots__ = ("_failure", "_first_by", "_head", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "status")
+    __slots__ = ("_encoded", "_failure", "_first_by", "_head", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "status")
 
     def __init__(self, line: Line, *, idle_s: float, max_body_bytes: int) -> None:
         self.status = 0  # until the head is there
         self._head = b""
+        self._encoded = False
         self._line: Line | None = line  # None once the message is whole, has failed or was given up
         self._idle_s = idle_s
         self._first_by = 0.0  # of the loop's clock
@@ -88,8 +89,10 @@ class WireResponse:
             raise UpstreamError(self._failure)
         if self._size > self._max_body_bytes:
             raise UpstreamError(Failure.BROKEN)
-        body = self._take()
-        decoder = self._decoder()
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        decoder = self._decoder() if self._encoded else None
         if decoder is None:
             return body
         return await asyncio.to_thread(decode_whole, decoder, body) if len(body) > _THREAD_BYTES else decode_whole(decoder, body)
@@ -117,7 +120,7 @@ class WireResponse:
         self._wants = _CHUNK
         by = self._first_by
         try:
-            decoder = self._decoder()
+            decoder = self._decoder() if self._encoded else None
             while self._parts or self._line is not None:
                 if self._line is not None and not self._parts:
                     try:
@@ -143,7 +146,8 @@ class WireResponse:
 
     def close(self) -> None:
         """Give up what is left: abort the connection, unless the message was read whole (then it is back in its pool already). Idempotent."""
-        self._give_up(Failure.BROKEN)
+        if self._line is not None or self._parts:
+            self._give_up(Failure.BROKEN)
 
     async def wait_for_head(self, deadline: float) -> None:
         """Return when `status` and `headers` are there. Raises UpstreamError."""
@@ -159,10 +163,11 @@ class WireResponse:
 
     # What the connection calls.
 
-    def begin(self, status: int, head: bytes) -> None:
-        """Take the head, as it came."""
+    def begin(self, status: int, head: bytes, *, encoded: bool) -> None:
+        """Take the head, as it came; `encoded`: it has a Content-Encoding."""
         self.status = status
         self._head = head
+        self._encoded = encoded
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the body; `settle` follows once for all that one read brought."""
@@ -184,7 +189,9 @@ class WireResponse:
     def finish(self) -> None:
         """Note that the message is whole; the connection goes its own way."""
         self._line = None
-        self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def fail(self, failure: Failure) -> None:
         """Note that the connection is gone before the message was whole."""
@@ -226,8 +233,6 @@ class WireResponse:
 
     def _decoder(self) -> Decoder | None:
         """Return what undoes the body's encoding. Raises UpstreamError (BROKEN) for one that is not known."""
-        if b"\ncontent-encoding:" not in self._head.lower():
-            return None
         return decoder_for(self.headers.get("content-encoding"), self._max_body_bytes)
 
     def _take(self) -> bytes:

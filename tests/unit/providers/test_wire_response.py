@@ -41,7 +41,11 @@ class FakeLine:
 def make(*, max_body_bytes: int = 1_000_000, **headers: str) -> tuple[WireResponse, FakeLine]:
     line = FakeLine()
     response = WireResponse(line, idle_s=5.0, max_body_bytes=max_body_bytes)
-    response.begin(200, "\r\n".join(["HTTP/1.1 200 OK", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]).encode())
+    response.begin(
+        200,
+        "\r\n".join(["HTTP/1.1 200 OK", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]).encode(),
+        encoded="content_encoding" in headers,
+    )
     return response, line
 
 
