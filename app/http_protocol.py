@@ -85,6 +85,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._shortcut: Shortcut | None = self.app_state.get("shortcut")
         self._visit: Callable[[bytes], Visit | None] | None = None
         self._visited: Visit | None = None  # what was told of the piece that is being parsed
+        self._default_headers: list[tuple[bytes, bytes]] | None = None
+        self._known_start = b""  # of an answer that the shortcut gives
         self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
         self._ending = False
         self._idle_since: float | None = None  # None while a request is served
@@ -147,8 +149,11 @@ class HeldHttpProtocol(HttpToolsProtocol):
             return False
         if self._head_timer is not None:
             self._cancel_head_timer()
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        self.transport.write(b"".join([STATUS_LINE[200], *lines, answer]))
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers:  # uvicorn makes them anew each second
+            self._default_headers = headers
+            self._known_start = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(self._known_start + answer)
         self.on_response_complete()
         return True
 

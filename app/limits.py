@@ -12,7 +12,6 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from limits.storage import MovingWindowSupport, Storage
@@ -80,9 +79,8 @@ class RateLimit:
         """Do what `hit_local` does, but tell no metric of a refusal: the caller asks again."""
         if self.off:
             return None
-        bucket = _bucket(key)
         limit = self._limit
-        allowed = self._store.take(bucket, limit, _MINUTE_S)  # all that the strategy does, through a wrapper of the library's
+        allowed = self._store.take(_bucket(key) if ":" in key else key, limit, _MINUTE_S)  # all that the strategy does, through a wrapper of the library's
         oldest, count, now = self._store.last  # what `get_window_stats` would look up anew, for three times the cost of the hit
         return Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now))
 
@@ -155,7 +153,7 @@ class BoundedWindows(Storage, MovingWindowSupport):
         count = hits.count(horizon)
         allowed = count + amount <= limit
         if allowed:
-            hits.times.extend(repeat(now, amount))
+            hits.times.extend((now,) * amount)
             count += amount
         self.last = (hits.times[hits.start] if count else now, count, now)
         return allowed

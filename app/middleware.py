@@ -92,7 +92,7 @@ class RequestEdge:
             if "route" not in fields:
                 fields["route"] = self._route(scope)
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            account(method, fields.pop("route"), status or _CALLER_GONE, time.perf_counter() - start, fields)
+            account(request_id.decode(), method, fields.pop("route"), status or _CALLER_GONE, fields, seconds=time.perf_counter() - start)
             logging.request_id.reset(token)
 
     def _route(self, scope: Scope) -> str:
@@ -226,8 +226,9 @@ class BodyLimit:
         await self._app(scope, receive_bounded, send_unless_refused)
 
 
-def account(method: str, route: str, status: int, seconds: float, fields: Mapping[str, Any], **served: str) -> None:
-    """Count and log a request that is over; `served` is its `request_id`, for who has not said what is being served."""
+def account(request_id: str, method: str, route: str, status: int, fields: Mapping[str, Any], *, seconds: float) -> None:
+    """Count and log a request that is over."""
     REQUESTS.labels(route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
-    log.info("request", **served, method=method, route=route, status=status, ms=round(seconds * 1000, 1), **fields)
+    ms = int(seconds * 10_000 + 0.5) / 10  # `round` takes three times as long
+    log.put("request", {"method": method, "route": route, "status": status, "ms": ms, **fields}, request_id)

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 MAX_KNOWN: Final = 4096  # some 400 bytes each, 2 MB in all
 
-_LONGEST_HEAD: Final = 4096
+_LONGEST_ANSWER: Final = 4096
 _MAX_DIGITS: Final = 9
 _LENGTH: Final = b"\r\ncontent-length: "
 _LENGTH_END: Final = b"ength: "  # so far no client spells it otherwise
 
-_HEAD: Final = b"content-type: application/json\r\ncontent-length: %d\r\n%b%bx-request-id: %b\r\n\r\n"
+_ANSWER: Final = b"content-type: application/json\r\ncontent-length: %d\r\n%b%bx-request-id: %b\r\n\r\n%b"
 
 # With one of these a head is another each time, or says more than whose request it is and how long (CORSMiddleware reads Origin).
 _TELLING: Final = DECIDING | {"expect", "origin", "transfer-encoding", "upgrade", "x-request-id"}
@@ -94,7 +94,7 @@ class Shortcut:
         known = self._known
 
         def visit(piece: bytes) -> Visit | None:
-            body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
+            body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_ANSWER) + 4
             start = piece.rfind(_LENGTH_END, 0, body_at) + len(_LENGTH_END)
             end = piece.find(b"\r", start, body_at)
             digits = piece[start:end]
@@ -140,5 +140,5 @@ class Shortcut:
         request_id = self.ids.new()
         fields = {"tenant": tenant.name, **receipt.log_fields()}
         limits = b"" if window is None else limit_lines(window)
-        account("POST", self._path, 200, time.perf_counter() - receipt.started, fields, request_id=request_id.decode())
-        return _HEAD % (len(stored.body), receipt.lines(), limits, request_id) + stored.body
+        account(request_id.decode(), "POST", self._path, 200, fields, seconds=time.perf_counter() - receipt.started)
+        return _ANSWER % (len(stored.body), receipt.lines(), limits, request_id, stored.body)

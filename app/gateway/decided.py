@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.policy.assess import Assessor
 
 MAX_KEPT: Final = 4096  # some 2 KB each with its findings, 8 MB in all
+_MAX_BEGUN: Final = 1024  # half a KB each
 _MAX_FINDINGS: Final = 16
 _MAX_BYTES: Final = 64 * 1024  # of a body: to hash a longer one would hold the event loop, and its scan leaves that anyway
 
@@ -69,18 +70,28 @@ class Decisions:
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, Decision] = OrderedDict()
         self._by: tuple[RoutingTable, Assessor] | None = None
+        self._begun: dict[str, hashlib.blake2b] = {}  # by tenant
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def name(self, tenant: Tenant, raw: bytes) -> bytes | None:
-        """Return what a body is known by whose headers say nothing (`is_plain`), or None where it is too long. Takes 2 µs for 1 KB."""
+        """Return what a body is known by whose headers say nothing (`is_plain`), or None where it is too long. Takes 1.5 µs for 1 KB."""
         if len(raw) > _MAX_BYTES:
             return None
-        whose = tenant.key_id.encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(b"%d:%b" % (len(whose), whose), key=self._secret, digest_size=16, person=b"sluice/decided/1")
+        begun = self._begun.get(tenant.key_id)
+        digest = self._begin(tenant.key_id) if begun is None else begun.copy()
         digest.update(raw)
         return digest.digest()
+
+    def _begin(self, key_id: str) -> hashlib.blake2b:
+        """Return a hash that holds a tenant, and keep a copy of it: to make one takes as long as to hash 500 bytes."""
+        whose = key_id.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(b"%d:%b" % (len(whose), whose), key=self._secret, digest_size=16, person=b"sluice/decided/1")
+        if len(self._begun) >= _MAX_BEGUN:
+            self._begun.clear()
+        self._begun[key_id] = digest.copy()
+        return digest
 
     def find(self, name: bytes, table: RoutingTable, assessor: Assessor) -> Decision | None:
         """Return what was decided by this very configuration."""

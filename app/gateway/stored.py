@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jiter
 import orjson
@@ -37,22 +37,43 @@ class StoredAnswer:
     @classmethod
     def load(cls, raw: bytes) -> StoredAnswer | None:
         """Return what `dump` wrote, or None for anything else."""
-        head, _, body = raw.partition(b"\n")
-        try:
-            known = jiter.from_json(head)
-            stored = cls(str(known["deployment"]), float(known["stored_at"]), body, tuple(str(name) for name in known["dropped"]))
-        except (ValueError, KeyError, TypeError, OverflowError):
-            return None
-        return stored if stored.is_plausible else None
-
-    @property
-    def is_plausible(self) -> bool:
-        """Whether its time is one that `datetime` can write and its names may stand in a header."""
-        return 0 <= self.stored_at < _YEAR_9999 and self.deployment.isprintable() and all(name.isprintable() for name in self.dropped)
+        end = raw.find(b"\n")
+        head = raw[:end]
+        known = (_read.get(head) or _read_head(head)) if end > 0 else None
+        return None if known is None else cls(known.deployment, known.stored_at, raw[end + 1 :], known.dropped)
 
     def age_s(self) -> float:
         """Return the seconds since the answer was stored."""
         return time.time() - self.stored_at
+
+
+class _Head(NamedTuple):
+    """What is known of a stored answer."""
+
+    deployment: str
+    stored_at: float
+    dropped: tuple[str, ...]
+
+
+_MAX_READ = 1024  # lines, of names and a time; 1 MB in all
+_MAX_LINE_BYTES = 512
+_read: dict[bytes, _Head] = {}  # by their lines: an answer that was asked for once often is again
+
+
+def _read_head(line: bytes) -> _Head | None:
+    """Return what a line says; None where its time is none that `datetime` can write, or its names may not stand in a header."""
+    try:
+        known = jiter.from_json(line)
+        head = _Head(str(known["deployment"]), float(known["stored_at"]), tuple(str(name) for name in known["dropped"]))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+    if not 0 <= head.stored_at < _YEAR_9999 or not head.deployment.isprintable() or not all(name.isprintable() for name in head.dropped):
+        return None
+    if len(line) <= _MAX_LINE_BYTES:
+        if len(_read) >= _MAX_READ:
+            _read.clear()
+        _read[line] = head
+    return head
 
 
 class Place:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from app.domain import CacheState
+from app.gateway import stored
 from app.gateway.cache_control import CacheControl
 from app.gateway.flights import Flights
 from app.gateway.stored import MAX_STORED_BYTES, Place, StoredAnswer
@@ -24,7 +25,17 @@ def test_what_is_stored_is_read_back() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{}", b"[]\nx", b"nonsense\nx", b'{"deployment": "d"}\nx', b'{"deployment": "d", "stored_at": null}\nx', b'{"deployment": "d", "stored_at": 1}\nx'],
+    [
+        b"",
+        b"{}",
+        ANSWER.dump().partition(b"\n")[0],
+        ANSWER.dump().partition(b"\n")[0] + b"x",
+        b"[]\nx",
+        b"nonsense\nx",
+        b'{"deployment": "d"}\nx',
+        b'{"deployment": "d", "stored_at": null}\nx',
+        b'{"deployment": "d", "stored_at": 1}\nx',
+    ],
 )
 def test_anything_else_in_the_cache_is_a_miss(raw: bytes) -> None:
     assert StoredAnswer.load(raw) is None
@@ -38,6 +49,16 @@ def test_a_time_that_is_none_is_a_miss(stored_at: str) -> None:
 @pytest.mark.parametrize("names", ['"deployment": "a\\r\\nb", "dropped": []', '"deployment": "d", "dropped": ["a\\u0000"]'])
 def test_names_that_no_header_can_carry_are_a_miss(names: str) -> None:
     assert StoredAnswer.load(f'{{"stored_at": 1, {names}}}\nx'.encode()) is None
+
+
+def test_what_was_read_of_answers_is_bounded() -> None:
+    for number in range(stored._MAX_READ + 1):
+        assert StoredAnswer.load(StoredAnswer("d", number, b"body", ("seed",)).dump()) == StoredAnswer("d", number, b"body", ("seed",))
+    long = StoredAnswer("d", 1, b"body", ("a" * 600,))
+
+    assert StoredAnswer.load(long.dump()) == long
+    assert len(stored._read) <= stored._MAX_READ
+    assert max(map(len, stored._read)) <= stored._MAX_LINE_BYTES
 
 
 async def test_without_a_key_nothing_is_found_or_kept() -> None:
