@@ -181,6 +181,7 @@ class _AmazonEvents:
     """Amazon's event stream: length-prefixed, checksummed messages (docs.aws.amazon.com, "Amazon event stream encoding")."""
 
     def __init__(self) -> None:
+        self.alive = False
         self._buffer = EventStreamBuffer()
 
     def feed(self, data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:

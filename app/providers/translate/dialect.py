@@ -80,6 +80,11 @@ class Reader:
         """Take the body's end."""
         return self._read(self._framing.flush())
 
+    def beats(self) -> bool:
+        """Say whether the provider has said since the last time that it is still there."""
+        alive, self._framing.alive = self._framing.alive, False
+        return alive
+
     def _read(self, events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Piece]:
         for kind, event in events:
             refuse_error(event, self._deployment)

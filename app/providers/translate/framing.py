@@ -19,7 +19,12 @@ LINE_LIMIT_BYTES = 32 * 1024 * 1024  # no event of any dialect comes near; witho
 
 
 class Framing(Protocol):
-    """Turns a body's bytes into its events' JSON objects, each with its type where the type stands outside of it."""
+    """Turns a body's bytes into its events' JSON objects, each with its type where the type stands outside of it.
+
+    `alive` is set by what says nothing but that the provider is still there.
+    """
+
+    alive: bool
 
     def feed(self, data: bytes) -> Iterable[tuple[str, dict[str, Any]]]:
         """Take bytes and yield the events that they complete. Raises UpstreamError (BROKEN) for what is not the dialect, after the events before it."""
@@ -67,6 +72,7 @@ class JsonLines:
     """One JSON object a line, as Ollama streams."""
 
     def __init__(self) -> None:
+        self.alive = False
         self._lines = Lines()
 
     def feed(self, data: bytes) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -83,9 +89,10 @@ class JsonLines:
 
 
 class ServerSentEvents:
-    """Server-sent events whose data are JSON objects. Comments, `id`, `retry` and a `[DONE]` are passed over."""
+    """Server-sent events whose data are JSON objects. Comments, `id`, `retry` and a `[DONE]` are passed over; Anthropic's `ping` is no more than a comment."""
 
     def __init__(self) -> None:
+        self.alive = False
         self._lines = Lines()
         self._data: list[bytes] = []
         self._event = ""
@@ -112,6 +119,7 @@ class ServerSentEvents:
                 self._data.append(value)
             elif name == b"event":
                 self._event = value.decode("ascii", "replace")
+            self.alive = self.alive or not name or (name == b"event" and value == b"ping")
             return []
         data, event = b"\n".join(self._data), self._event
         self._data, self._event = [], ""

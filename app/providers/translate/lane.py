@@ -138,15 +138,18 @@ class TranslatedAnswer:
             if writer is None:
                 writer = openai.ChunkWriter(reader.model or self._deployment.model)
             written = b"".join(writer.write(piece) for piece in pieces)
-            if written:
-                yield written
+            if written or not pieces:
+                yield written or openai.KEEP_ALIVE
         if not reader.ended or writer is None:
             raise UpstreamError(Failure.BROKEN)
         yield writer.end(reader.usage)
         await self._drain(chunks)
 
     async def _pieces(self, chunks: AsyncIterator[bytes], reader: Reader) -> AsyncIterator[list[Piece]]:
-        """Yield what each of the upstream's chunks says, when it says something; what it said before it broke too. Until then the call's own deadline holds."""
+        """Yield what each of the upstream's chunks says, when it says something, and nothing for one that only says that the provider is still there.
+
+        What it said before it broke is yielded too. Until it says something the call's own deadline holds.
+        """
         data: bytes | None = b""
         said = False
         while data is not None and not reader.ended:
@@ -155,7 +158,8 @@ class TranslatedAnswer:
             if reader.remote is not None:
                 self._residence.refuse(self._call, reader.remote)
             pieces = self._settled(read)
-            if pieces:
+            beats = reader.beats() and said
+            if pieces or beats:
                 said = True
                 yield pieces
             if fault is not None:

@@ -140,6 +140,25 @@ async def test_a_slow_first_token_commits_and_the_stream_goes_on() -> None:
     assert await sent(reply) == KEEP_ALIVE + TOKEN + FINISH + DONE
 
 
+async def test_a_caller_hears_that_a_first_token_is_waited_for_until_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.gateway.reply._ALIVE_EVERY_S", 0.01)
+    came = asyncio.Event()
+
+    class Slow(FakeLane):
+        async def open(self, call: Call) -> FakeAnswer:
+            await came.wait()
+            return await super().open(call)
+
+    reply = streaming(Slow({"a": streamed(TOKEN, FINISH)}))
+    await reply.begin(0.01)
+    chunks = reply.chunks()
+
+    assert [await anext(chunks) for _ in range(3)] == [KEEP_ALIVE] * 3
+    came.set()
+    assert b"".join([data async for data in chunks]).removeprefix(KEEP_ALIVE) == TOKEN + FINISH + DONE
+    await reply.finish()
+
+
 async def test_after_commitment_no_other_deployment_is_tried() -> None:
     class Slow(FakeLane):
         async def open(self, call: Call) -> FakeAnswer:

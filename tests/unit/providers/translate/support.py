@@ -91,7 +91,7 @@ def chunks_of(stream: bytes) -> list[dict[str, Any]]:
     """Read a whole stream of ours; the last event must be `[DONE]`."""
     events = stream.decode().split("\n\n")
     assert events[-2:] == ["data: [DONE]", ""], stream[-300:]
-    return [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
+    return [json.loads(event.removeprefix("data: ")) for event in events[:-2] if not event.startswith(":")]
 
 
 def text_of(chunks: list[dict[str, Any]], choice: int = 0) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -233,3 +234,23 @@ async def test_giving_up_closes_the_connection() -> None:
     answer.close()
 
     assert wire.responses[0].closed
+
+
+@pytest.mark.parametrize(
+    ("provider", "said", "alive"),
+    [
+        ("anthropic", {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}}, b'event: ping\ndata: {"type": "ping"}\n\n'),
+        ("gemini", {"candidates": [{"content": {"parts": [{"text": "hi"}]}, "index": 0}]}, b": still there\n\n"),
+    ],
+)
+async def test_that_a_provider_is_still_there_is_passed_on_once_it_has_said_something(provider: str, said: dict[str, Any], alive: bytes) -> None:
+    wire = FakeWire()
+    wire.parts = [alive, b"data: %b\n\n" % json.dumps(said).encode(), alive, alive[:7], alive[7:]]
+    answer = await lane(wire).open(call(deployment(provider), stream=True))
+    parts: list[bytes] = []
+
+    with pytest.raises(UpstreamError):
+        await collect(answer, parts)
+
+    assert b'"content":"hi"' in parts[0]
+    assert parts[1:] == [b": keep-alive\n\n"] * 2
