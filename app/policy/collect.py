@@ -61,6 +61,7 @@ def _plain(body: Mapping[str, Any]) -> Collected | None:
         return None
     scalars: list[Scalar] = []
     said: list[tuple[str, int]] = []
+    spoken: list[str] = []
     for key, value in body.items():
         if key != "messages":
             text = _setting(value) if key in KEYS else None
@@ -77,14 +78,15 @@ def _plain(body: Mapping[str, Any]) -> Collected | None:
                 return None
             if content:
                 said.append((role, len(scalars)))
+                spoken.append(content)
                 scalars.append(Scalar(f"messages[{index}].content", content))
-    human = [scalars[index].text for role, index in said if role == "user"]
+    human = [text for text, (role, _) in zip(spoken, said, strict=True) if role == "user"]
     return Collected(
         tuple(scalars),
         tuple(join_said(said)) if len(said) > 1 else (),
         (),
         _STREAM if body.get("stream") is True else _NOTHING,
-        tuple([scalars[index].text for _, index in said]),
+        tuple(spoken),
         tuple(human[: -_HUMAN_TURNS - 1 : -1]),
         0,
         len(messages),
