@@ -83,7 +83,7 @@ class ChatGateway:
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
         limits, terms = self.limits, self.terms
-        deadline = time.monotonic() + request.bounds.timeout_below(limits.timeout_s)
+        deadline = time.monotonic() + request.bounds.timeout_below(limits.timeout_s) - (receipt.queue_s or 0.0)
         stream = bool(request.body.get("stream"))
         snapshot = self.snapshot(terms, request)
         reading = self.reading(terms, request)

@@ -193,6 +193,15 @@ async def test_a_second_opinion_has_what_is_left_of_the_requests_time() -> None:
     assert 1.0 < reader.left_s[0] < 2.0
 
 
+async def test_a_wait_for_admission_is_a_part_of_the_requests_time() -> None:
+    lane = Counting({"a": whole()})
+    receipt = Receipt(queue_s=1.5)
+
+    await gateway(lane).run(request()._replace(bounds=Bounds(timeout_s=2.0, no_fallback=True)), receipt)
+
+    assert 0 < lane.calls[0].timeout_s <= 0.5
+
+
 async def test_a_failure_leaves_what_was_known_in_the_receipt() -> None:
     receipt = Receipt()
 
