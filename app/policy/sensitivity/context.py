@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
+from app.policy.sensitivity.attribution import Holds, holds
 
 if TYPE_CHECKING:
     from app.policy.sensitivity.layout import Layer
 
 _LINE_CHARS = 160
-_LIST_CHARS = 400
-_ATTRIBUTION = re.compile(
-    r"(?i)^\W{0,12}copyright|copyright(?:text)?\W{0,3}(?:\(c\)|(?:19|20)\d\d)"
-    r"|^[ \t]*(?:originally )?(?:written|contributed|adapted|cloned|ported|modified|original) by\b"
-    r"|\(c\) \d{4}|__(?:author|credits|maintainer|contact|email)s?__|\b(?:authors?|maintainers?)(?:_email)?(?:[\"']?\s?=|\s?:)\s?[\[\"'{]"
-    r"|^[>*] ?(?:authors?|maintainers?):"  # quoted mail and items of a list begin like comments: they count only where they say it at once
-    r"|^[ \t]*(?:#|//|/\*|(?<=[ \t])\*|;|--|%)[^\n]{0,90}?\b(?:authors?|maintainers?|(?:written|contributed|adapted|modified|ported|maintained|created"
-    r"|implemented|started|originally|provided|designed|developed|posted|inspired)\b[^\n]{0,40}\b(?:by|from))\b"
-)
-_AUTHORS = re.compile(r"(?i)\b(?:authors?|maintainers?|credits)_{0,2}(?:[\"']?\s?=|\s?:)\s?[\[({][^\])]*$")  # a list of them, over several lines
-_AUTHORS_WORD = re.compile(r"uthor|UTHOR|aintainer|redits")  # literals are found fast
 _BYLINE = re.compile(r"[A-Z][\w.'-]* [<(]$")
 _NOBODY = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
 _BLOCK_CHARS = 2048
@@ -55,13 +45,6 @@ _BRACKETS = frozenset("<(\"'")
 _QUOTES = frozenset("\"'`")
 
 
-def is_attribution(match: re.Match[str]) -> bool:
-    """Say whether a match stands where code says whose work it is: that is published with it."""
-    before = checks.before(match, _LIST_CHARS)
-    line = before[-_LINE_CHARS:].rpartition("\n")[2] + match[0]
-    return _ATTRIBUTION.search(line) is not None or (_AUTHORS_WORD.search(before) is not None and _AUTHORS.search(before) is not None)
-
-
 class Context:
     """Judges findings of one layer by what stands around them."""
 
@@ -75,10 +58,13 @@ class Context:
     def lowered(self, kind: str, tier: Tier, match: re.Match[str]) -> Tier | None:
         """Return the tier of a match where it stands.
 
-        In a program a hint of a name or of an address is none, and a name is a hint, except as a value in quotes. An author's address is a hint anywhere.
+        In a program a hint of a name or of an address is none, and a name is a hint, except as a value in quotes. The name of the author of a program is
+        none, and the address a hint.
         """
         if kind == "email" and tier is Tier.HARD:
             return Tier.WEAK if self._is_authors(match) else tier
+        if kind == "person_name" and self._is_attribution(match):
+            return None
         if kind not in {"email", "person_name"} or not self._is_code(match.start()):
             return tier
         if tier is Tier.WEAK or (kind == "person_name" and _NOBODY.search(match[match.lastgroup or 0])):
@@ -89,26 +75,36 @@ class Context:
         """Say whether an address is an author's, behind whose name it stands in brackets."""
         if match.string[max(0, match.start() - 1) : match.start()] not in _BRACKETS:
             return False
-        return is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_code(match.start()))
+        return self._is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_code(match.start()))
+
+    def _is_attribution(self, match: re.Match[str]) -> bool:
+        where = holds(match)
+        return where is Holds.ANYWHERE or (where is Holds.IN_A_PROGRAM and not self._is_outside(match.start()) and self._is_program(match.start()))
 
     def _is_code(self, offset: int) -> bool:
         return not self._is_said(offset) and self._is_program(offset)
 
     def _is_said(self, offset: int) -> bool:
         """Say whether somebody speaks where an offset is: outside of the fences that a text has, or in a line that begins as a sentence does."""
+        if self._is_outside(offset):
+            return True
         buffer = self._layer.buffer
         low, high = self._layer.bounds(offset)
-        region = self._layer.region(offset)
-        fences = self._fences.get(region)
-        if fences is None:
-            first = buffer.find(_FENCE_SIGNS, low, high)
-            starts = map(re.Match.start, _FENCE.finditer(buffer, first, high)) if first >= 0 else ()
-            fences = self._fences[region] = [at for at in starts if _begins_line(buffer, low, at)]
-        if fences and bisect_left(fences, offset) % 2 == 0:
-            return True
         start = buffer[max(low, offset - _BLOCK_CHARS) : offset].rpartition("\n")[2]
         line = start + buffer[offset : min(high, offset + _LINE_CHARS)].partition("\n")[0]
         return len(start) == _BLOCK_CHARS or (_SENTENCE.match(line) is not None and _STATEMENT.match("\n" + line) is None)
+
+    def _is_outside(self, offset: int) -> bool:
+        """Say whether a text has fences, and an offset lies outside of them."""
+        region = self._layer.region(offset)
+        fences = self._fences.get(region)
+        if fences is None:
+            buffer = self._layer.buffer
+            low, high = self._layer.bounds(offset)
+            first = buffer.find(_FENCE_SIGNS, low, high)
+            starts = map(re.Match.start, _FENCE.finditer(buffer, first, high)) if first >= 0 else ()
+            fences = self._fences[region] = [at for at in starts if _begins_line(buffer, low, at)]
+        return bool(fences) and bisect_left(fences, offset) % 2 == 0
 
     def _is_program(self, offset: int) -> bool:
         """Say whether a text is a program around an offset. Each block of it is looked at once, which keeps the time linear."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from app.domain import Tier
 from app.policy.sensitivity import checks
-from app.policy.sensitivity.context import is_attribution
 from app.policy.sensitivity.fold import OTHER, fold
 from app.policy.sensitivity.pattern import cased, caseless, unproven
 
@@ -145,8 +144,6 @@ def listed(match: re.Match[str]) -> Tier | None:
     is_known = last in surnames or last.partition("-")[0] in surnames
     if not is_known and (len(last) <= _MIN_CHARS or last in given or first in _SELDOM):
         return None
-    if is_attribution(match):
-        return None
     return Tier.LIKELY if is_known else Tier.WEAK
 
 
@@ -170,7 +167,7 @@ def labelled(match: re.Match[str]) -> Tier | None:
     """Check what stands after a word for a person: a name from the lists is likely, two other words are a hint."""
     given, surnames, no_surname = lists()
     words = [word.lower().removesuffix("'s") for word in _GIVEN_ONLY.findall(match["value"])]
-    if any(word in no_surname for word in words) or is_attribution(match):
+    if any(word in no_surname for word in words):
         return None
     if _is_code(match):
         return Tier.LIKELY if len(words) > 1 and words[0] in given and words[-1] in surnames else None

@@ -25,36 +25,6 @@ def load(path):
 """
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Written by Jane Roe (jane.roe@acme.io).",
-        "# Author: Jane Roe <jane.roe@acme.io>",
-        "# Copyright (c) 2005 Jane Roe <jane.roe@acme.io>",
-        '__author__ = "Jane Roe <jane.roe@acme.io>"',
-        '__email__ = "jane.roe@acme.io"',
-        'authors = [\n  { name = "Jane Roe", email = "jane.roe@acme.io" }\n]',
-        PROGRAM.format(line="# rows as Jane Roe <jane.roe@acme.io> keeps them"),
-    ],
-)
-def test_an_authors_address_is_a_hint(spot: Spot, line: str) -> None:
-    assert {(kind, tier) for kind, tier, _ in spot(line) if kind == "email"} == {("email", "weak")}
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Mail it to Jane Roe <jane.roe@acme.io> and say hello.",
-        "Ask the author of the letter: jane.roe@acme.io",
-        "She gave up her copyright, said Jane Roe <jane.roe@acme.io> to me.",
-        PROGRAM.format(line='send("jane.roe@acme.io")'),
-        PROGRAM.format(line="# jane.roe@acme.io complained"),
-    ],
-)
-def test_any_other_address_is_a_finding(spot: Spot, line: str) -> None:
-    assert ("email", "hard", "jane.roe@acme.io") in spot(line)
-
-
 def test_a_name_in_a_program_is_a_hint(spot: Spot) -> None:
     assert spot(PROGRAM.format(line="rows.sort()  # as Mary Johnson does")) == {("person_name", "weak", "Mary Johnson")}
 
@@ -121,28 +91,9 @@ def test_an_address_in_what_is_said_beside_a_program_is_a_finding(spot: Spot) ->
     assert ("email", "hard", "jane.roe@acme.io") in spot(f"Please ask Jane Roe <jane.roe@acme.io> why.\n{FENCED}")
 
 
-@pytest.mark.parametrize("key", ["author", "authors", "maintainer"])
-def test_the_author_of_a_record_is_no_attribution(spot: Spot, key: str) -> None:
-    record = f'{{"{key}": {{"name": "Mary Johnson", "email": "mary.johnson@acme.io"}}, "text": "My test was positive."}}'
-
-    assert {("person_name", "likely", "Mary Johnson"), ("email", "hard", "mary.johnson@acme.io")} <= spot(record)
-
-
 @pytest.mark.parametrize(("address", "tier"), [("jane.roe@yourcompany.com", "weak"), ("jane.roe@your-domain.org", "weak"), ("jane.roe@yourhealth.org", "hard")])
 def test_a_host_that_is_the_readers_own_is_a_filler(spot: Spot, address: str, tier: str) -> None:
     assert spot(f"Mail {address} today.") == {("email", tier, address)}
-
-
-@pytest.mark.parametrize(
-    "line", ["> A letter written by Mary Johnson about her illness", "* Complaint written by Mary Johnson", "On Monday:\n> Posted by Mary Johnson:"]
-)
-def test_who_wrote_a_quoted_letter_or_stands_in_a_list_is_a_finding(spot: Spot, line: str) -> None:
-    assert ("person_name", "likely", "Mary Johnson") in spot(line)
-
-
-@pytest.mark.parametrize("line", ["# Plugin\n\n> Author: Mary Johnson\n> Version: 0.1.0", "/*\n * Written by Mary Johnson\n */"])
-def test_who_wrote_a_program_is_none(spot: Spot, line: str) -> None:
-    assert spot(line) == set()
 
 
 def test_each_name_of_a_program_is_judged_alike(spot: Spot) -> None:
