@@ -32,22 +32,19 @@ class Guard:
     async def admit(self, scope: Scope, headers: Mapping[str, str], answer: list[Header]) -> Tenant:
         """Return whose request it is, and add the limit's headers to `answer`. Raises RateLimitedError and AuthenticationError."""
         client = self.client(scope, headers)
-        await self.count(client, answer)
-        scope["sluice"]["tenant"] = (tenant := self.access.tenant(headers.get("authorization"), client)).name
+        window = await self.limit.hit(client)
+        if window is not None:
+            answer.extend(limit_headers(window))
+            if not window.allowed:
+                raise refusal(window)
+        tenant = self.access.tenant(headers.get("authorization"), client)
+        scope["sluice"]["tenant"] = tenant.name
         return tenant
 
     def client(self, scope: Scope, headers: Mapping[str, str]) -> str:
         """Return the address by which a request is limited."""
         peer = scope["client"][0] if scope.get("client") else None
         return client_address(peer, headers.get("x-forwarded-for"), self.trusted_proxies) if self.trusted_proxies else peer or "unknown"
-
-    async def count(self, client: str, answer: list[Header]) -> None:
-        """Count a request of `client`, and add the limit's headers to `answer`. Raises RateLimitedError."""
-        window = await self.limit.hit(client) if self.limit.shared else self.limit.hit_local(client)
-        if window is not None:
-            answer.extend(limit_headers(window))
-            if not window.allowed:
-                raise refusal(window)
 
 
 def _caller(request: Request) -> Tenant:

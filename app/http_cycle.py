@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    from uvicorn.protocols.http.flow_control import FlowControl
+    from uvicorn.server import ServerState
 
 _HIGH_WATER_BYTES = 64 * 1024  # of a body that waits to be read: no more is taken from the caller meanwhile (uvicorn's number)
 _LARGE_BYTES = 64 * 1024  # copied behind a head, this would cost more than a second write
 _BODILESS = frozenset({204, 304})
 
 _log = logging.getLogger("uvicorn.error")
+
+
+class Connection(Protocol):
+    """What a request needs of its connection (http_protocol.HeldHttpProtocol)."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    server_state: ServerState
+    expect_100_continue: bool
+
+    def known_start(self) -> bytes:
+        """Return how an answer with 200 begins."""
+
+    def on_response_complete(self) -> None:
+        """Serve the next request, or be idle."""
 
 
 class HeldCycle:
@@ -43,13 +59,13 @@ class HeldCycle:
     _chunked = False
     _left_bytes = 0  # of the body that Content-Length announced
 
-    def __init__(self, protocol: HttpToolsProtocol, scope: Any, *, keep_alive: bool) -> None:
+    def __init__(self, connection: Connection, scope: Any, *, keep_alive: bool) -> None:
         self.scope = scope
-        self.transport = protocol.transport
-        self.flow = protocol.flow
+        self.transport = connection.transport
+        self.flow = connection.flow
         self.keep_alive = keep_alive
-        self.waiting_for_100_continue = protocol.expect_100_continue
-        self._protocol = protocol
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self._connection = connection
         self._parts: list[bytes] = []
 
     def feed(self, part: bytes) -> None:
@@ -116,6 +132,21 @@ class HeldCycle:
             if "sluice_body" in message:
                 self._send_body(message["sluice_body"], more=False)
 
+    async def answer(self, lines: bytes, body: bytes) -> None:
+        """Answer 200 with JSON, in one go. `lines` are further ones of the head, each with its end. Raises RuntimeError where an answer has begun."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if self.response_started:
+            raise RuntimeError("An answer came where another had begun.")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        last = b"" if self.keep_alive else b"connection: close\r\n"
+        self._left_bytes = len(body)
+        self._head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (self._connection.known_start(), len(body), lines, last)
+        self._send_body(body, more=False)
+
     def ended(self, task: asyncio.Task[None]) -> None:
         """Close a connection whose request was not answered to its end, once its application is done; where nothing was said, with a 500."""
         fault = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -139,7 +170,7 @@ class HeldCycle:
     def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        fields = [*self._protocol.server_state.default_headers, *headers]
+        fields = [*self._connection.server_state.default_headers, *headers]
         known = dict(fields)
         length = known.get(b"content-length")
         if length is not None:
@@ -186,4 +217,4 @@ class HeldCycle:
         self.wake()
         if not self.keep_alive:
             self.transport.close()
-        self._protocol.on_response_complete()
+        self._connection.on_response_complete()

@@ -149,13 +149,17 @@ class HeldHttpProtocol(HttpToolsProtocol):
             return False
         if self._head_timer is not None:
             self._cancel_head_timer()
+        self.transport.write(self.known_start() + answer)
+        self.on_response_complete()
+        return True
+
+    def known_start(self) -> bytes:
+        """Return how an answer with 200 begins."""
         headers = self.server_state.default_headers
         if headers is not self._default_headers:  # uvicorn makes them anew each second
             self._default_headers = headers
             self._known_start = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(self._known_start + answer)
-        self.on_response_complete()
-        return True
+        return self._known_start
 
     def on_message_begin(self) -> None:
         """Begin a head."""

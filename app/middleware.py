@@ -61,38 +61,36 @@ class RequestEdge:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = self._id(scope)
+        request_id = scope["sluice_id"] = self._id(scope)
         token = logging.request_id.set(request_id.decode())
-        status = 0
+        fields: dict[str, Any] = {}  # of the access log; `status` once the head has left
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = fields["status"] = message["status"]
                 if status >= 400 and "sluice_error" in message:
                     fields["error"] = message["sluice_error"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
             await send(message)
 
-        fields: dict[str, Any] = {}
         scope["sluice"] = fields
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:  # the server's end: a caller that leaves raises nothing
-            if status:
+            if "status" in fields:
                 raise
             await send_error(send_with_id, shutting_down(), scope.get("sluice_headers", ()))
         except Exception as exc:
             FAULTS.labels("edge").inc()
             log.fault("request_failed", exc)
-            if status:  # the head has left: only a broken connection tells the truth now
+            if "status" in fields:  # only a broken connection tells the truth now
                 raise
             await send_error(send_with_id, internal_error(), scope.get("sluice_headers", ()))
         finally:
-            if "route" not in fields:
-                fields["route"] = self._route(scope)
+            route = fields.pop("route", None) or self._route(scope)
+            status = fields.pop("status", _CALLER_GONE)
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            account(request_id.decode(), method, fields.pop("route"), status or _CALLER_GONE, fields, seconds=time.perf_counter() - start)
+            account(request_id.decode(), method, route, status, fields, seconds=time.perf_counter() - start)
             logging.request_id.reset(token)
 
     def _route(self, scope: Scope) -> str:

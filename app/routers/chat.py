@@ -17,7 +17,8 @@ from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.receipt import Receipt
 from app.gateway.request import ChatRequest
 from app.gateway.streaming import error_event
-from app.http_io import CallerGoneError, Presence, enter, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
+from app.http_io import CallerGoneError, Presence, enter, is_whole, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
+from app.limits import limit_headers, limit_lines, refusal
 from app.shortcut import Known
 from app.utils.monitoring import ERRORS, IN_FLIGHT
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from app.dependencies import Guard
-    from app.domain import Tenant
+    from app.domain import Tenant, Window
     from app.gateway.admission import Admission, Pass
     from app.gateway.chat import ChatGateway
     from app.gateway.reply import Reply
@@ -56,25 +57,41 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and account for it whatever became of it."""
         receipt = Receipt()
-        limits: list[Header] = []
+        window: Window | None = None
         reply: Reply | None = None
         admitted: Pass | None = None
+        visit: Visit | None = scope["sluice_cycle"].visit if "sluice_cycle" in scope else None
+        known = None if visit is None else visit.known
         IN_FLIGHT.inc()
         try:
-            headers, tenant = await self._admit(scope, limits)
-            admitted = await enter(scope, receive, self.admission, tenant.key_id, headers)
+            # all else that a known head says is known
+            headers = read_headers(scope) if visit is None or known is None else {"content-length": str(visit.length)}
+            client = self.guard.client(scope, headers) if known is None else known.client
+            limit = self.guard.limit
+            window = await limit.hit(client) if limit.shared else limit.hit_local(client)
+            _check(window)
+            tenant = self._meet(scope, headers, client, visit) if known is None else known.tenant
+            scope["sluice"]["tenant"] = tenant.name
+            admitted = self.admission.try_enter(tenant.key_id, headers, whole=is_whole(scope))
+            if admitted is None:
+                admitted = await enter(scope, receive, self.admission, tenant.key_id, headers)
             receipt.queue_s = admitted.waited_s
             raw = await read_whole_or_wait(scope, receive, headers, self.max_body_bytes, self.body_idle_s)
             with Presence(scope, receive) as presence:
                 reply = await self._reply(raw, headers, tenant, receipt)
-                await _send(scope, reply, send, limits, presence)
+                if reply.stream:
+                    await _stream(reply, send, _told(receipt, window), presence)
+                elif known is None:
+                    await send_whole(scope, send, reply.body, _told(receipt, window))
+                else:
+                    await _answer(scope, reply, window)
                 presence.end()
         except GatewayError as error:
-            await send_error(send, error, [*receipt.headers(), *limits])
+            await send_error(send, error, _told(receipt, window))
         except CallerGoneError:
             pass
         except BaseException:
-            scope["sluice_headers"] = [*receipt.headers(), *limits]  # RequestEdge answers, and tells what was known
+            scope["sluice_headers"] = _told(receipt, window)  # RequestEdge answers, and tells what was known
             raise
         finally:
             try:
@@ -86,20 +103,12 @@ class ChatEndpoint:
                     admitted.leave()
             scope["sluice"].update(receipt.log_fields())
 
-    async def _admit(self, scope: Scope, limits: list[Header]) -> tuple[Mapping[str, str], Tenant]:
-        """Return what the headers say and whose request it is: a head that is known says only how long its body is."""
-        guard = self.guard
-        visit: Visit | None = scope["sluice_cycle"].visit if "sluice_cycle" in scope else None
-        if visit is not None and visit.known is not None:
-            tenant, client = visit.known
-            await guard.count(client, limits)
-            scope["sluice"]["tenant"] = tenant.name
-            return {"content-length": str(visit.length)}, tenant
-        headers = read_headers(scope)
-        tenant = await guard.admit(scope, headers, limits)
+    def _meet(self, scope: Scope, headers: Mapping[str, str], client: str, visit: Visit | None) -> Tenant:
+        """Return whose request it is, and know its head again where that can be. Raises AuthenticationError."""
+        tenant = self.guard.access.tenant(headers.get("authorization"), client)
         if visit is not None and self.shortcut is not None:
-            self.shortcut.remember(visit, headers, scope["http_version"], Known(tenant, guard.client(scope, headers)))
-        return headers, tenant
+            self.shortcut.remember(visit, headers, scope["http_version"], Known(tenant, client))
+        return tenant
 
     async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt) -> Reply:
         gateway = self.gateway
@@ -116,7 +125,10 @@ class ChatEndpoint:
 
 
 def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant, name: bytes | None = None) -> ChatRequest:
-    """Return the request that a body and its headers make. Raises InvalidRequestError and MediaTypeError."""
+    """Return the request that a body and its headers make; `name` is what the body is known by where they say nothing (`is_plain`).
+
+    Raises InvalidRequestError and MediaTypeError.
+    """
     if name is not None:  # its headers decide nothing
         body = read_chat_body(raw)
         return ChatRequest(body, len(raw), tenant, read_hints({}, take_sensitivity(body)) if "metadata" in body else NO_HINTS, ANY_ANSWER, name=name)
@@ -144,11 +156,23 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         raise MediaTypeError("The body must not be compressed: send it without Content-Encoding.")
 
 
-async def _send(scope: Scope, reply: Reply, send: Send, limits: list[Header], presence: Presence) -> None:
-    headers = [*reply.receipt.headers(), *limits]
-    if not reply.stream:
-        await send_whole(scope, send, reply.body, headers)
-        return
+def _check(window: Window | None) -> None:
+    if window is not None and not window.allowed:
+        raise refusal(window)
+
+
+def _told(receipt: Receipt, window: Window | None) -> list[Header]:
+    return receipt.headers() if window is None else [*receipt.headers(), *limit_headers(window)]
+
+
+async def _answer(scope: Scope, reply: Reply, window: Window | None) -> None:
+    """Answer a caller that is known, past the layers around the endpoint: what they add to an answer hangs on headers that a known head does not have."""
+    scope["sluice"]["status"] = 200
+    limits = b"" if window is None else limit_lines(window)
+    await scope["sluice_cycle"].answer(b"%b%bx-request-id: %b\r\n" % (reply.receipt.lines(), limits, scope["sluice_id"]), reply.body)
+
+
+async def _stream(reply: Reply, send: Send, headers: list[Header], presence: Presence) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
     try:
         async for data in reply.chunks():

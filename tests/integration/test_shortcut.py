@@ -120,6 +120,25 @@ async def test_a_known_callers_answer_is_told_counted_and_logged_like_any_other(
     assert [line["request_id"] for line in lines[1:]] == [second[1]["x-request-id"], third[1]["x-request-id"]]
 
 
+async def test_a_known_callers_new_request_is_told_counted_and_logged_like_any_other(gateway: GatewayServer, cloud: OpenAISimulator) -> None:
+    output = io.StringIO()
+    logging.configure("info", readable=False, stream=output)
+    before = counts()
+    (_, first, _), (_, second, _) = await ask(gateway, request_of(), request_of(body=body_of().replace(b"hello", b"again")))
+    async with asyncio.timeout(5):
+        while (after := counts())[0] < before[0] + 2:  # noqa: ASYNC110 -- as above
+            await asyncio.sleep(0.01)
+    logging.configure("info", readable=False)
+    lines = [event for event in map(json.loads, output.getvalue().splitlines()) if event["event"] == "request"]
+
+    assert list(first) == list(second)
+    assert but(first, *VARYING) == but(second, *VARYING)
+    assert len(cloud.requests) == 2
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 2, 0, 0]
+    assert list(lines[0]) == list(lines[1])
+    assert [line["request_id"] for line in lines] == [first["x-request-id"], second["x-request-id"]]
+
+
 async def test_a_known_caller_is_limited_like_any_other(gateway: GatewayServer, shortened: list[bool]) -> None:
     answers = await ask(gateway, *[request_of()] * 10)
 

@@ -30,6 +30,7 @@ def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = Tr
         server_state=SimpleNamespace(default_headers=[(b"date", b"today")]),
         expect_100_continue=False,
         on_response_complete=lambda: ended.append("ended"),
+        known_start=lambda: b"HTTP/1.1 200 OK\r\ndate: today\r\n",
     )
     return HeldCycle(cast("Any", protocol), {"type": "http", "method": method}, keep_alive=keep_alive), ended
 
@@ -141,6 +142,35 @@ async def test_an_answer_in_one_message_leaves_in_one_write() -> None:
     assert len(transport.writes) == 1
     assert transport.writes[0].endswith(b"content-length: 2\r\n\r\nhi")
     assert (cycle.response_complete, ended) == (True, ["ended"])
+
+
+@pytest.mark.parametrize(("keep_alive", "last"), [(True, b""), (False, b"connection: close\r\n")])
+async def test_an_answer_whose_head_is_written_leaves_in_one_write(*, keep_alive: bool, last: bytes) -> None:
+    transport = Transport()
+    cycle, ended = cycle_of(transport, method="POST", keep_alive=keep_alive)
+
+    await cycle.answer(b"x-a: b\r\n", b"{}")
+
+    assert transport.writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-type: application/json\r\ncontent-length: 2\r\nx-a: b\r\n%b\r\n{}" % last]
+    assert (transport.closed, ended) == (not keep_alive, ["ended"])
+
+
+async def test_an_answer_whose_head_is_written_is_not_given_twice_nor_to_a_caller_that_left() -> None:
+    transport = Transport()
+    cycle, _ = cycle_of(transport)
+    cycle.flow.pause_writing()
+    sending = asyncio.ensure_future(cycle.answer(b"", b"{}"))
+    await asyncio.sleep(0)
+    waited = not sending.done()
+    cycle.disconnected = True
+    cycle.flow.resume_writing()
+    await sending
+    cycle.disconnected = False
+    await cycle.answer(b"", b"{}")
+
+    with pytest.raises(RuntimeError):
+        await cycle.answer(b"", b"{}")
+    assert (waited, len(transport.writes)) == (True, 1)
 
 
 async def test_a_whole_body_is_taken_once_without_asking() -> None:
