@@ -193,7 +193,7 @@ def _embedder(file: GatewayFile, assembled: Assembled, wire: Wire, residence: Re
         await residence.check(Call(deployment, label, {}, stream=False, connect_s=connect_s, timeout_s=timeout_s))
         return await post_json(wire, label, deployment, path, body, connect_s=connect_s, timeout_s=timeout_s)
 
-    return RemoteEmbedder(assembled.embedder, send)
+    return RemoteEmbedder(assembled.embedder, send, settings.llm_timeout)
 
 
 def _store_clearance(settings: Settings, assembled: Assembled) -> Label:

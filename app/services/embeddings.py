@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from app.domain import Failure, Label
-from app.errors import LabelNotClearedError, UnavailableError, UpstreamError
+from app.errors import AttemptsFailedError, LabelNotClearedError, UnavailableError, UpstreamError
+from app.utils.logging import get_logger
 from app.utils.monitoring import FAULTS
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from app.domain import Deployment
 
     Send = Callable[[Label, Deployment, str, bytes], Awaitable[bytes]]
+
+log = get_logger("embeddings")
 
 _SLICE = 32  # texts tokenised at once: 100,000 characters each are then some 50 MB of token lists
 _BATCH = 128  # texts a remote call: OpenAI takes 2,048 and 300,000 tokens, others less
@@ -86,19 +89,30 @@ class RemoteEmbedder:
     """An embedding deployment of the configuration, asked in OpenAI's dialect (`POST /embeddings`).
 
     `send(label, deployment, path, body)` makes the call through egress, `path` below the deployment's base URL, and returns a 2xx answer's body or raises
-    UpstreamError. What is above the deployment's clearance is refused before it is called.
+    UpstreamError. What is above the deployment's clearance is refused before it is called. `timeout_s` is for all calls that some texts take.
     """
 
-    def __init__(self, deployment: Deployment, send: Send) -> None:
+    def __init__(self, deployment: Deployment, send: Send, timeout_s: float = 600.0) -> None:
         self.name = f"{deployment.provider}/{deployment.model}"
         self.clearance = deployment.clearance
         self._deployment = deployment
         self._send = send
+        self._timeout_s = timeout_s
 
     async def embed(self, texts: Sequence[str], label: Label) -> list[list[float]]:
-        """Return one unit vector a text. Raises LabelNotClearedError and UpstreamError."""
+        """Return one unit vector a text. Raises LabelNotClearedError and AttemptsFailedError."""
         if label > self.clearance:
             raise LabelNotClearedError(f"The embedding deployment is cleared for {self.clearance}, and this is {label}.")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._embed(texts, label)
+        except (TimeoutError, UpstreamError) as exc:
+            error = exc if isinstance(exc, UpstreamError) else UpstreamError(Failure.TIMEOUT)
+        name, remedy = self._deployment.name, {"remedy": error.remedy} if error.remedy else {}
+        log.warning("embedding_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)
+        raise AttemptsFailedError([(name, error)]) from error
+
+    async def _embed(self, texts: Sequence[str], label: Label) -> list[list[float]]:
         vectors: list[list[float]] = []
         for start in range(0, len(texts), _BATCH):
             batch = list(texts[start : start + _BATCH])

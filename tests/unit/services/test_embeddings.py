@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from app.domain import Deployment, Failure, Label, LaneName
-from app.errors import LabelNotClearedError, UnavailableError, UpstreamError
+from app.errors import AttemptsFailedError, LabelNotClearedError, UnavailableError, UpstreamError
 from app.services.embeddings import RemoteEmbedder, WordLlamaEmbedder
 
 if TYPE_CHECKING:
@@ -126,10 +126,37 @@ async def test_what_is_above_the_deployments_clearance_is_refused_before_it_is_c
     ],
 )
 async def test_an_answer_that_is_no_list_of_vectors_is_an_upstream_error(answer: Any) -> None:
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(AttemptsFailedError) as caught:
         await RemoteEmbedder(DEPLOYMENT, answering(lambda _texts: answer)).embed(["a", "b"], Label.PUBLIC)
 
-    assert caught.value.failure is Failure.BROKEN
+    assert (caught.value.status, caught.value.code) == (502, "upstream_error")
+
+
+async def test_a_failure_is_told_as_one_of_a_chat_is_and_named_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    async def send(*_: Any) -> bytes:
+        raise UpstreamError(Failure.OPERATOR, remedy="Check the key.")
+
+    with pytest.raises(AttemptsFailedError, match=r"Tried: vectors \(operator\)"):
+        await RemoteEmbedder(DEPLOYMENT, send).embed(["a"], Label.PUBLIC)
+
+    event = orjson.loads(capsys.readouterr().out)
+    assert (event["event"], event["deployment"], event["remedy"]) == ("embedding_failed", "vectors", "Check the key.")
+
+
+async def test_all_calls_that_some_texts_take_have_one_deadline() -> None:
+    calls = 0
+
+    async def send(*_: Any) -> bytes:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.03)
+        return orjson.dumps({"data": [{"index": n, "embedding": [1.0]} for n in range(128)]})
+
+    with pytest.raises(AttemptsFailedError) as caught:
+        await RemoteEmbedder(DEPLOYMENT, send, 0.05).embed(["a"] * 1280, Label.PUBLIC)
+
+    assert (caught.value.status, caught.value.code) == (504, "upstream_timeout")
+    assert calls <= 2
 
 
 async def test_two_deployments_of_one_model_make_one_vector_space() -> None:
