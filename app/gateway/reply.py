@@ -280,9 +280,9 @@ class StreamReply(_Walked):
         if not self._keeps:
             return
         self._kept_bytes += len(data)
-        if self._kept_bytes <= MAX_STORED_BYTES:
-            self._kept.append(data)
-        else:
+        self._kept.append(data)
+        if self._kept_bytes > MAX_STORED_BYTES:
+            self._keeps = False
             self._kept.clear()
 
 

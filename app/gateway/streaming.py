@@ -69,14 +69,14 @@ class StreamWatch:
         shape = self._shape
         if shape is None or self._waiting or self._after_cr or self.ended:
             return self._feed(data)
-        read = 0
+        read, size, transcript = 0, len(data), self.transcript
         while (found := shape.read(data, read)) is not None:
             read, text = found
             self.content_chars += len(text)
-            if self.transcript is not None:
-                self.transcript.hear(shape.index, {"content": text})
-        if read == len(data):
-            return data
+            if transcript is not None and transcript.wants_texts:  # a text alone is no blob
+                transcript.hear(shape.index, {"content": text})
+            if read == size:
+                return data
         passed = data[:read]
         try:
             return passed + self._feed(data[read:])

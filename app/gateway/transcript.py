@@ -20,10 +20,10 @@ _MAX_CHARS = 16 * 1024 * 1024  # of one answer: what a whole one may have
 class Transcript:
     """Hears the messages of a whole answer, or the deltas of a stream. Without `texts` it keeps the blobs alone."""
 
-    __slots__ = ("_blobs", "_chars", "_sealed", "_texts", "_wants_texts")
+    __slots__ = ("_blobs", "_chars", "_sealed", "_texts", "wants_texts")
 
     def __init__(self, *, texts: bool) -> None:
-        self._wants_texts = texts
+        self.wants_texts = texts
         self._texts: dict[tuple[int, str, int], list[str]] = {}
         self._blobs: dict[str, None] = {}
         self._sealed: dict[int, list[str]] = {}
@@ -31,7 +31,7 @@ class Transcript:
 
     def hear(self, choice: int, said: Mapping[str, Any]) -> None:
         """Take down one choice's message or delta."""
-        if self._wants_texts:
+        if self.wants_texts:
             self._hear_texts(choice, said)
         if not said.keys() <= _PLAIN:
             for blob in blobs_in(said):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -66,9 +67,8 @@ class Connection(asyncio.Protocol):
         self._quiet = 0  # bytes since the last one of a body
         self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
         self._head_only = self._large_body = self._paused = False
-        self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self.timer_at = math.inf  # by the loop's clock; infinity: there is none
 
     # What the wire and its pools call.
 
@@ -125,15 +125,14 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def expire_at(self, deadline: float) -> None:
-        """Fail the response where it still waits when the loop's clock says `deadline`.
+    def set_timer(self, at: float) -> None:
+        """Look then whether the response waits, and for longer than it wanted to.
 
-        One timer serves the connection's whole life: it looks at response and deadline when it fires, and is moved only when it would fire too late.
+        One timer serves the connection's whole life: it looks at the response when it fires, and is moved only when it would fire too late.
         """
-        self._deadline = deadline
-        if self._timer is None or self._timer_at > deadline:
-            self._stop_timer()
-            self._set_timer(deadline)
+        self._stop_timer()
+        self.timer_at = at
+        self._timer = self.loop.call_at(at, self._on_timer)
 
     # What asyncio calls.
 
@@ -166,8 +165,6 @@ class Connection(asyncio.Protocol):
             self._release()
         elif malformed or self._quiet > HEAD_LIMIT_BYTES:
             self.fail(Failure.BROKEN)
-        else:
-            response.settle()
 
     def eof_received(self) -> None:
         """End what is framed by the connection's end; anything else is cut."""
@@ -280,21 +277,20 @@ class Connection(asyncio.Protocol):
         except ssl.SSLError:
             return False
 
-    def _set_timer(self, deadline: float) -> None:
-        self._timer_at = deadline
-        self._timer = self.loop.call_at(deadline, self._on_timer)
-
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self.timer_at = math.inf
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._response is None or not self._response.waits:
+        self.timer_at = math.inf
+        response = self._response
+        if response is None or not response.waits:
             return
-        if self._deadline - self.loop.time() > _TIMER_SLACK_S:
-            self._set_timer(self._deadline)
+        if response.deadline - self.loop.time() > _TIMER_SLACK_S:
+            self.set_timer(response.deadline)
         else:
             self.fail(Failure.TIMEOUT)
 

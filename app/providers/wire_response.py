@@ -28,6 +28,7 @@ class Line(Protocol):
     """What a response needs of the connection that it comes in on."""
 
     loop: asyncio.AbstractEventLoop
+    timer_at: float  # when it looks next whether the response waits for too long, by the loop's clock; infinity: never
 
     def pause(self) -> None:
         """Stop reading from the socket."""
@@ -41,8 +42,8 @@ class Line(Protocol):
         """Close at once, without a word to the response."""
         ...
 
-    def expire_at(self, deadline: float) -> None:
-        """Fail the response where it still waits when the loop's clock says `deadline`."""
+    def set_timer(self, at: float) -> None:
+        """Look then, and fail the response where it waits beyond its `deadline`."""
         ...
 
 
@@ -52,7 +53,22 @@ class WireResponse:
     Whoever holds it reads the body to its end or calls `close`.
     """
 
-    __slots__ = ("_encoded", "_failure", "_first_by", "_head", "_idle_s", "_line", "_max_body_bytes", "_parts", "_size", "_waiter", "_wants", "status")
+    __slots__ = (
+        "_encoded",
+        "_failure",
+        "_first_by",
+        "_head",
+        "_held_back",
+        "_idle_s",
+        "_line",
+        "_max_body_bytes",
+        "_parts",
+        "_size",
+        "_waiter",
+        "_wants",
+        "deadline",
+        "status",
+    )
 
     def __init__(self, line: Line, *, idle_s: float, max_body_bytes: int) -> None:
         self.status = 0  # until the head is there
@@ -64,6 +80,8 @@ class WireResponse:
         self._max_body_bytes = max_body_bytes
         self._parts: list[bytes] = []
         self._size = 0
+        self._held_back = False
+        self.deadline = 0.0  # of who `waits`, by the loop's clock
         self._failure: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wants = _HEAD
@@ -164,34 +182,31 @@ class WireResponse:
     # What the connection calls.
 
     def begin(self, status: int, head: bytes, *, encoded: bool) -> None:
-        """Take the head, as it came; `encoded`: it has a Content-Encoding."""
+        """Take the head, as it came, and wake who waits for it; `encoded`: it has a Content-Encoding."""
         self.status = status
         self._head = head
         self._encoded = encoded
+        self._wake()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the body; `settle` follows once for all that one read brought."""
+        """Take bytes of the body: wake the reader that wants them, and hold the connection back when it is behind."""
         self._parts.append(data)
         self._size += len(data)
-
-    def settle(self) -> None:
-        """Wake the reader when what it waits for is there, and hold the connection back when the reader is behind."""
-        wants = self._wants
-        if wants == _WHOLE:
+        if self._wants == _WHOLE:
             if self._size > self._max_body_bytes:
                 self._give_up(Failure.BROKEN)
             return
         if self._size > HIGH_WATER_BYTES and self._line is not None:
+            self._held_back = True
             self._line.pause()
-        if self.status if wants == _HEAD else self._parts:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def finish(self) -> None:
         """Note that the message is whole; the connection goes its own way."""
         self._line = None
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
 
     def fail(self, failure: Failure) -> None:
         """Note that the connection is gone before the message was whole."""
@@ -210,10 +225,13 @@ class WireResponse:
 
     async def _wait_for_end(self, timeout_s: float) -> None:
         self._wants = _WHOLE
-        self.settle()
+        if self._size > self._max_body_bytes:
+            self._give_up(Failure.BROKEN)
         if self._line is None:
             return
-        self._line.resume()
+        if self._held_back:
+            self._held_back = False
+            self._line.resume()
         try:
             await self._arrival(self._line, self._line.loop.time() + timeout_s)
         except (asyncio.CancelledError, GeneratorExit):
@@ -222,7 +240,9 @@ class WireResponse:
 
     def _arrival(self, line: Line, deadline: float) -> asyncio.Future[None]:
         """Return what is done once what the reader wants is there. Whoever is cancelled while awaiting it closes."""
-        line.expire_at(deadline)
+        self.deadline = deadline
+        if deadline < line.timer_at:
+            line.set_timer(deadline)
         waiter = self._waiter = line.loop.create_future()
         return waiter
 
@@ -240,6 +260,7 @@ class WireResponse:
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._size = 0
-        if self._line is not None:
+        if self._held_back and self._line is not None:
+            self._held_back = False
             self._line.resume()
         return data

@@ -354,7 +354,7 @@ async def test_a_deadline_that_keeps_moving_never_passes_and_costs_one_timer_at_
     waiting = await wait(exchange, 10.0)
     for now in range(100):
         loop.turn_to(float(now))
-        exchange.connection.expire_at(now + 10.0)
+        exchange.response.deadline = now + 10.0
 
     assert not exchange.transport.aborted
     assert len(loop.timers) == 1
@@ -366,8 +366,8 @@ async def test_a_deadline_that_keeps_moving_never_passes_and_costs_one_timer_at_
 
 async def test_a_nearer_deadline_replaces_the_timer() -> None:
     exchange, loop = timed_exchange()
-    waiting = await wait(exchange, 300.0)
-    exchange.connection.expire_at(60.0)
+    await wait(exchange, 300.0)
+    waiting = await wait(exchange, 60.0)
 
     loop.turn_to(60.0)
 
@@ -405,9 +405,11 @@ async def test_the_end_of_an_exchange_takes_its_deadline_back() -> None:
 
 async def test_a_closed_connection_leaves_no_timer_behind() -> None:
     exchange, loop = timed_exchange()
-    exchange.connection.expire_at(10.0)
+    waiting = await wait(exchange, 10.0)
 
     exchange.response.close()
+
+    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], UpstreamError)
 
     assert all(timer.cancelled for timer in loop.timers)
 

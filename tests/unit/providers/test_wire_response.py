@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import math
 import os
 import threading
 
@@ -23,7 +24,7 @@ class FakeLine:
         self.loop = asyncio.get_running_loop()
         self.paused = False
         self.aborts = 0
-        self.deadline: float | None = None
+        self.timer_at = math.inf
 
     def pause(self) -> None:
         self.paused = True
@@ -34,8 +35,8 @@ class FakeLine:
     def abort(self) -> None:
         self.aborts += 1
 
-    def expire_at(self, deadline: float) -> None:
-        self.deadline = deadline
+    def set_timer(self, at: float) -> None:
+        self.timer_at = at
 
 
 def make(*, max_body_bytes: int = 1_000_000, **headers: str) -> tuple[WireResponse, FakeLine]:
@@ -52,7 +53,6 @@ def make(*, max_body_bytes: int = 1_000_000, **headers: str) -> tuple[WireRespon
 def arrive(response: WireResponse, *parts: bytes) -> None:
     for part in parts:
         response.feed(part)
-    response.settle()
 
 
 async def turn() -> None:
@@ -81,13 +81,13 @@ async def test_read_asks_for_a_deadline_over_the_whole_body() -> None:
     now = line.loop.time()
     reading = asyncio.create_task(response.read(60))
     await turn()
-    first = line.deadline
+    first = response.deadline
     arrive(response, b"a")
     await turn()
 
     assert first is not None
     assert 60 <= first - now < 61
-    assert line.deadline == first
+    assert response.deadline == first
     response.finish()
     await reading
 
@@ -114,7 +114,7 @@ async def test_the_idle_deadline_runs_only_while_the_reader_waits() -> None:
     unhurried = response.waits
     waiting = asyncio.ensure_future(anext(chunks))
     await turn()
-    hurried, deadline = response.waits, line.deadline
+    hurried, deadline = response.waits, response.deadline
     arrive(response, b"b")
 
     assert (unhurried, hurried, response.waits) == (False, True, False)
