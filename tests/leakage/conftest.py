@@ -35,7 +35,7 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
 @pytest.fixture(scope="module")
 def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with running_lab(tmp_path_factory.mktemp("lab"), llm_timeout=5) as running:
+    with running_lab(tmp_path_factory.mktemp("lab"), llm_timeout=20) as running:
         yield running
 
 
