@@ -14,6 +14,7 @@ from app.domain import Tier
 
 _BREAK = "\0"
 _SEQUENTIAL = 0.6  # of all characters
+_MIN_INTERLEAVED = 16  # a shorter one may be a password
 _CARD_RANGES = re.compile(r"4|5[0-8]|2[2-7]|3[04-9]|6|1800|2131|81|220|9792")  # ISO/IEC 7812 issuers of payment cards
 # In fours and otherwise; in fours, one space of which was lost where the number was cut in two; and without groups.
 GROUPED_CARD = (
@@ -37,6 +38,8 @@ NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 
 _IBAN_CHARS = {entry[:2]: int(entry[2:]) for entry in _IBANS.split()}
 _SEPARATORS = re.compile(r"[\s._/|-]")
 _ADDRESS_CUE = re.compile(r"(?i)(?:\bip|ipv4|addr|host|server|client|peer|\bfrom|\bto\b|\bsrc|\bdst|\bdns|\bping|gateway|proxy|route|login|://)[^\n]{0,16}$")
+_LOCAL_DIGITS = 7  # of a number in North America without its area code
+_NOBODYS_EXCHANGE = "555"
 _VERSION_DIGITS = 5  # in four parts; one address in ten thousand has so few
 _DIGIT_BEFORE = re.compile(r"\d $")
 _DIGIT_AFTER = re.compile(r" \d")
@@ -70,7 +73,11 @@ def entropy(text: str) -> float:
 
 
 def is_sequential(text: str) -> bool:
-    """Say whether most of a text counts up, as in abcdefgh and 123456: a filler that nobody drew by chance."""
+    """Say whether most of a text counts up, as in abcdefgh, 123456 and a1b2c3d4: a filler that nobody drew by chance."""
+    return _counts_up(text) or (len(text) >= _MIN_INTERLEAVED and _counts_up(text[::2]) and _counts_up(text[1::2]))
+
+
+def _counts_up(text: str) -> bool:
     steps = sum(1 for left, middle, right in zip(text, text[1:], text[2:], strict=False) if ord(right) - ord(middle) == 1 == ord(middle) - ord(left))
     return steps >= _SEQUENTIAL * len(text)
 
@@ -179,6 +186,12 @@ def cued_phone(match: re.Match[str]) -> Tier | None:
     """Check a number that stands after a word for a phone."""
     raw = match["value"]
     return Tier.HARD if 7 <= len(digits(raw)) <= 15 and not _DATE.fullmatch(raw) and len(set(digits(raw))) > 2 else None
+
+
+def is_nobodys_phone(text: str) -> bool:
+    """Say whether a number is one that everybody writes: one that counts up, or 555-1234 (in North America nobody has 555 without an area code)."""
+    number = digits(text)
+    return is_sequential(number) or (len(number) == _LOCAL_DIGITS and number.startswith(_NOBODYS_EXCHANGE))
 
 
 def load_number_plans() -> None:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 _LINE_CHARS = 160
 _BYLINE = re.compile(r"[A-Z][\w.'-]* [<(]$")
-_NOBODY = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
+_NOBODYS_NAME = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
+_NOBODYS_EMAIL = re.compile(
+    r"(?i)(?:john|jane|jon|j)?[._-]?doe\d*@|(?:max|erika|m|e)?[._-]?mustermann\d*@|.*@(?:test|domain|company|acme|sample|demo|foo|bar)\.(?:com|org|net)$"
+)
+_SAME_FOUR = re.compile(r"(\d{1,3})(?:\.\1){3}")
 _BLOCK_CHARS = 2048
 _AROUND_CHARS = 512
 # A line that only a program has: a declaration, an import, control flow with its colon or brace, a call that is a statement of its own, the head of a diff.
@@ -37,12 +41,13 @@ _LINE = re.compile(r"\n[^\n]*\w")
 _MIN_STATEMENTS = 3
 _MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
 _FENCE_SIGNS = "```"
-_FENCE = re.compile(rf"{_FENCE_SIGNS}[^`\n\0]*(?![^\n\0])")  # CommonMark, "Fenced code blocks"; begins with a literal, which is found fast
+_FENCE = re.compile(rf"{_FENCE_SIGNS}[ \t]*(?P<language>[^`\n\0]*)(?![^\n\0])")  # CommonMark, "Fenced code blocks"; begins with a literal, which is found fast
 _INDENT_CHARS = 64  # of a fence, at most
 _SENTENCE = re.compile(r"[A-Za-z][\w'-]*[,:]? ")
 _BYLINE_CHARS = 40
 _BRACKETS = frozenset("<(\"'")
 _QUOTES = frozenset("\"'`")
+_JUDGED = frozenset({"email", "ip_address", "person_name", "phone"})
 
 
 class Context:
@@ -58,18 +63,28 @@ class Context:
     def lowered(self, kind: str, tier: Tier, match: re.Match[str]) -> Tier | None:
         """Return the tier of a match where it stands.
 
-        In a program a hint of a name or of an address is none, and a name is a hint, except as a value in quotes. The name of the author of a program is
-        none, and the address a hint.
+        In a program a hint of a name or of an address is none, and a name, an address or a number that stands for anybody's is none. Any other name is
+        a hint there, except as a value in quotes. The name of the author of a program is none, and the address a hint.
         """
-        if kind == "email" and tier is Tier.HARD:
-            return Tier.WEAK if self._is_authors(match) else tier
+        if kind not in _JUDGED:
+            return tier
         if kind == "person_name" and self._is_attribution(match):
             return None
-        if kind not in {"email", "person_name"} or not self._is_code(match.start()):
-            return tier
-        if tier is Tier.WEAK or (kind == "person_name" and _NOBODY.search(match[match.lastgroup or 0])):
+        if self._is_nobodys(kind, tier, match) and self._is_code(match.start()):
             return None
-        return tier if match.string[max(0, match.start() - 1) : match.start()] in _QUOTES else Tier.WEAK
+        if kind == "email" and tier is Tier.HARD:
+            return Tier.WEAK if self._is_authors(match) else tier
+        if kind != "person_name" or match.string[max(0, match.start() - 1) : match.start()] in _QUOTES or not self._is_code(match.start()):
+            return tier
+        return Tier.WEAK
+
+    def _is_nobodys(self, kind: str, tier: Tier, match: re.Match[str]) -> bool:
+        """Say whether a match is nothing in a program: a hint, or what people write for anybody's name, address or number."""
+        if kind == "ip_address":
+            return _SAME_FOUR.fullmatch(match[0]) is not None
+        if kind == "phone":
+            return checks.is_nobodys_phone(match["value"] if "value" in match.re.groupindex else match[0])
+        return tier is Tier.WEAK or (_NOBODYS_EMAIL.match(match[0]) if kind == "email" else _NOBODYS_NAME.search(match[match.lastgroup or 0])) is not None
 
     def _is_authors(self, match: re.Match[str]) -> bool:
         """Say whether an address is an author's, behind whose name it stands in brackets."""
@@ -101,9 +116,7 @@ class Context:
         if fences is None:
             buffer = self._layer.buffer
             low, high = self._layer.bounds(offset)
-            first = buffer.find(_FENCE_SIGNS, low, high)
-            starts = map(re.Match.start, _FENCE.finditer(buffer, first, high)) if first >= 0 else ()
-            fences = self._fences[region] = [at for at in starts if _begins_line(buffer, low, at)]
+            fences = self._fences[region] = _find_fences(buffer, low, high)
         return bool(fences) and bisect_left(fences, offset) % 2 == 0
 
     def _is_program(self, offset: int) -> bool:
@@ -116,6 +129,14 @@ class Context:
             start, end = block * _BLOCK_CHARS - _AROUND_CHARS, (block + 1) * _BLOCK_CHARS + _AROUND_CHARS
             known = self._programs[(region << 32) + block] = _is_program(self._layer.buffer[max(low, start) : min(high, end)])
         return known
+
+
+def _find_fences(text: str, low: int, high: int) -> list[int]:
+    """Return where fences stand, by turns one that opens and one that closes. One that says its language opens: a text can begin inside of fences."""
+    first = text.find(_FENCE_SIGNS, low, high)
+    found = [match for match in _FENCE.finditer(text, first, high) if _begins_line(text, low, match.start())] if first >= 0 else []
+    starts = [match.start() for match in found]
+    return [low, *starts] if len(found) > 1 and not found[0]["language"] and found[1]["language"] else starts
 
 
 def _begins_line(text: str, low: int, offset: int) -> bool:

@@ -16,7 +16,7 @@ _RESERVED_HOST = re.compile(rf"(?i)@(?:[\w-]+\.)*(?:example\.(?:com|org|net|edu)
 _PLACEHOLDER = re.compile(r"(?i)^(?:git|noreply|no-reply|donotreply|do-not-reply|user(?:name)?|name|your?[._-]?(?:name|email)?|me|foo|bar|someone|e?mail)@")
 _ROLE = re.compile(
     r"(?i)(?:admin(?:istrator)?|test(?:er|ing|user)?\d*|user\d*|no-?reply|info|support|hello|contact|team|service|root|postmaster|webmaster|sales|help|demo|dev|ops|bot|ci|api"
-    r"|security|office|mail|alerts?|notifications?|someone|foo|bar|your?[._-]?(?:name|email)?|me|name|e?mail|username|example|dummy|sample)@"
+    r"|security|office|mail|alerts?|notifications?|admins|groups?\d*|members|staff|someone|foo|bar|your?[._-]?(?:name|email)?|me|name|e?mail|username|example|dummy|sample)@"
 )
 # Fillers on both sides of the sign: abc@xyz.com.
 _FILLER = re.compile(r"(?i)(?:abc|xyz|foo|bar|baz|test|user|([a-z])\1*)@(?:abc|xyz|foo|bar|baz|test|([a-z])\2*)\.[a-z]{2,3}")

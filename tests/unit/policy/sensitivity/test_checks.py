@@ -46,7 +46,15 @@ def test_every_plan_can_be_loaded() -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_filler"),
-    [("abcdefghijklmnop", True), ("AIzaSyabcdefghijklmnopqrstuvwxyz1234567", True), ("a1b2c3d4e5f6", False), ("abcKq92xLmzR", False), ("", True)],
+    [
+        ("abcdefghijklmnop", True),
+        ("AIzaSyabcdefghijklmnopqrstuvwxyz1234567", True),
+        ("a1b2c3d4e5f6", False),
+        ("x0a1b2c3d4e5f6g7h8", True),
+        ("a1b7c3d9e5f2g8h4", False),
+        ("abcKq92xLmzR", False),
+        ("", True),
+    ],
 )
 def test_what_counts_up_is_a_filler(text: str, is_filler: bool) -> None:
     assert checks.is_sequential(text) is is_filler

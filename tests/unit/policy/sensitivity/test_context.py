@@ -40,6 +40,44 @@ def test_a_filler_and_a_hint_are_nothing_in_a_program(spot: Spot, line: str) -> 
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "send('johndoe@gmail.com')",
+        "send('max.mustermann@web.de')",
+        "send('mary@test.com')",
+        "dial('Phone: 555-1234')",
+        "dial('call +1234567890')",
+        "connect('42.42.42.42', 80)",
+    ],
+)
+def test_what_people_write_for_anybodys_is_nothing_in_a_program_alone(spot: Spot, line: str) -> None:
+    assert spot(PROGRAM.format(line=line)) == set()
+    assert spot(line) != set()
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "value"),
+    [
+        ("send('john.doering@gmail.com')", "email", "john.doering@gmail.com"),
+        ("send('mary@test-results.com')", "email", "mary@test-results.com"),
+        ("dial('Phone: 555-1234-567')", "phone", "555-1234-567"),
+        ("dial('call +12125550187')", "phone", "+12125550187"),
+        ("connect('42.42.42.43', 80)", "ip_address", "42.42.42.43"),
+        ("connect('2a02:8109:9a80:1c::7', 80)", "ip_address", "2a02:8109:9a80:1c::7"),
+    ],
+)
+def test_what_is_somebodys_is_a_finding_in_a_program(spot: Spot, line: str, kind: str, value: str) -> None:
+    assert (kind, "hard", value) in spot(PROGRAM.format(line=line))
+
+
+def test_a_text_that_begins_inside_of_fences_is_a_program_there(spot: Spot) -> None:
+    code = PROGRAM.format(line="rows.append('John Doe')")
+
+    assert spot(f"{code}```\nThe same for others:\n```python\n{code}```") == set()
+    assert spot(f"```\n{code}```\nThe same for John Doe:\n```python\n{code}```") == {("person_name", "likely", "John Doe")}
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '[\n  {"name": "Mary Johnson", "age": 40},\n  {"name": "John Williams", "age": 41},\n  {"name": "Ann Miller", "age": 42}\n]',

@@ -112,6 +112,8 @@ def test_an_identifier_is_found(spot: Spot, text: str, kind: str, tier: str, val
         "::ffff:256.0.0.1",
         "::c0a8:1",
         "noreply@example.com",
+        "admins@yourcompany.com",
+        "group1@yourcompany.com",
         "admin@shop.test",
         "00:00:00:00:00:00",
         "0x0000000000000000000000000000000000000000",
