@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from contextlib import asynccontextmanager, nullcontext
@@ -66,9 +67,10 @@ def worker_app(pipe: Connection, loaded: Loaded) -> ASGIApp:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send events to standard output, readable where that is a terminal."""
-    readable = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
-    logging.configure(settings.log_level, readable=readable, may_hold=True)
+    """Send events to standard output, readable where that is a terminal, and there in colour unless NO_COLOR is set."""
+    terminal = sys.stdout.isatty()
+    readable = settings.log_format == "text" or (settings.log_format == "auto" and terminal)
+    logging.configure(settings.log_level, readable=readable, colour=terminal and not os.environ.get("NO_COLOR"), may_hold=True)
     logging.muzzle()
 
 

@@ -69,6 +69,7 @@ class _Sink:
         self.stream: TextIO | None = None  # standard output, whatever that is by then
         self.threshold = _LEVELS["info"]
         self.readable = False
+        self.colour = False
         self.may_hold = False
         self._waiting: list[_Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,7 +86,8 @@ class _Sink:
             fields = fields if serving is None else {"request_id": serving, **fields}
             clock = time.strftime("%H:%M:%S", time.localtime(now))
             pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
-            self._write(f"\x1b[2m{clock}\x1b[0m {_COLOURS[level]}{level:7}\x1b[0m {event} {pairs}".rstrip() + "\n")
+            dim, tint, plain = ("\x1b[2m", _COLOURS[level], "\x1b[0m") if self.colour else ("", "", "")
+            self._write(f"{dim}{clock}{plain} {tint}{level:7}{plain} {event} {pairs}".rstrip() + "\n")
             return
         if self._loop is None or threading.get_ident() != self._thread:
             self._write(_line((now, level, name, event, serving, fields)).decode())
@@ -204,14 +206,14 @@ def hold_back(loop: asyncio.AbstractEventLoop | None) -> None:
         _sink.hold_back(loop)
 
 
-def configure(level: str, *, readable: bool, stream: TextIO | None = None, may_hold: bool = False) -> None:
-    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines for a terminal.
+def configure(level: str, *, readable: bool, colour: bool = False, stream: TextIO | None = None, may_hold: bool = False) -> None:
+    """Send events of `level` and above to `stream` (standard output by default), one JSON object a line, or readable lines, with `colour` where that is wanted.
 
     `may_hold` allows `hold_back`, which readable lines never are.
     """
     _sink.may_hold = may_hold and not readable
     _sink.threshold = _LEVELS[level.lower()]
-    _sink.readable = readable
+    _sink.readable, _sink.colour = readable, colour
     _sink.stream = stream
 
 

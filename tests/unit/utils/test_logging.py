@@ -50,13 +50,15 @@ def test_an_event_is_one_json_object_a_line(output: io.StringIO) -> None:
     assert events(output)[0]["count"] == 2
 
 
-def test_readable_lines_are_for_a_terminal() -> None:
+@pytest.mark.parametrize("colour", [True, False])
+def test_readable_lines_have_colours_where_these_are_wanted(*, colour: bool) -> None:
     stream = io.StringIO()
-    logging.configure("debug", readable=True, stream=stream)
+    logging.configure("debug", readable=True, colour=colour, stream=stream)
     logging.get_logger("part").debug("began", deployment="d")
     logging.configure("info", readable=False)
 
     assert "began deployment=d" in stream.getvalue()
+    assert ("\x1b[" in stream.getvalue()) is colour
 
 
 def test_an_exception_is_its_classes_and_frames(output: io.StringIO) -> None:
