@@ -132,6 +132,13 @@ class HeldCycle:
             if "sluice_body" in message:
                 self._send_body(message["sluice_body"], more=False)
 
+    def pass_on(self, part: bytes) -> bool:
+        """Write a part of a stream at once, without a message and coroutines for it; False where it has to be sent as a message, as the first one is."""
+        if not self._chunked or self._head or not part or self.flow.write_paused or self.disconnected or self.response_complete:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        return True
+
     async def answer(self, lines: bytes, body: bytes) -> None:
         """Answer 200 with JSON, in one go. `lines` are further ones of the head, each with its end. Raises RuntimeError where an answer has begun."""
         if self.flow.write_paused and not self.disconnected:

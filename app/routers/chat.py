@@ -80,7 +80,7 @@ class ChatEndpoint:
             with Presence(scope, receive) as presence:
                 reply = await self._reply(raw, headers, tenant, receipt)
                 if reply.stream:
-                    await _stream(reply, send, _told(receipt, window), presence)
+                    await _stream(scope, reply, send, _told(receipt, window), presence)
                 elif known is None:
                     await send_whole(scope, send, reply.body, _told(receipt, window))
                 else:
@@ -172,11 +172,13 @@ async def _answer(scope: Scope, reply: Reply, window: Window | None) -> None:
     await scope["sluice_cycle"].answer(b"%b%bx-request-id: %b\r\n" % (reply.receipt.lines(), limits, scope["sluice_id"]), reply.body)
 
 
-async def _stream(reply: Reply, send: Send, headers: list[Header], presence: Presence) -> None:
+async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header], presence: Presence) -> None:
+    pass_on = scope["sluice_cycle"].pass_on if "sluice_cycle" in scope else None
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
     try:
         async for data in reply.chunks():
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            if pass_on is None or not pass_on(data):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
     except asyncio.CancelledError:
         if presence.gone:
             raise

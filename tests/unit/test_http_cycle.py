@@ -71,6 +71,32 @@ async def test_what_has_no_length_is_chunked_and_each_part_leaves_at_once() -> N
     assert ended == ["ended"]
 
 
+async def test_a_part_is_passed_on_as_it_would_be_sent_once_the_head_has_left_and_while_the_caller_reads() -> None:
+    transport = Transport()
+    cycle, _ = cycle_of(transport)
+    unbegun = cycle.pass_on(b"a")
+    await cycle.send(start())
+    with_its_head = cycle.pass_on(b"b")
+    await cycle.send(part(b"c", more=True))
+    passed, empty = cycle.pass_on(b"d"), cycle.pass_on(b"")
+    cycle.flow.pause_writing()
+    paused = cycle.pass_on(b"e")
+    cycle.flow.resume_writing()
+    cycle.disconnected = True
+    gone = cycle.pass_on(b"f")
+
+    assert (unbegun, with_its_head, passed, empty, paused, gone) == (False, False, True, False, False, False)
+    assert transport.writes[1:] == [b"1\r\nd\r\n"]
+
+
+async def test_a_part_of_an_answer_of_known_length_is_not_passed_on() -> None:
+    cycle, _ = cycle_of(Transport())
+    await cycle.send(start((b"content-length", b"2")))
+    await cycle.send(part(b"a", more=True))
+
+    assert not cycle.pass_on(b"b")
+
+
 async def test_an_answer_that_is_chunked_already_says_so_once() -> None:
     writes, _, _ = await written(start((b"transfer-encoding", b"chunked")), part(b"one"))
 
