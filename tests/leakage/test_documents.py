@@ -13,6 +13,7 @@ from tests.integration.gateway_server import serve
 from tests.leakage.canaries import CANARIES
 from tests.leakage.lab import held_by_files, leaks
 from tests.leakage.test_canaries import STRONG
+from tests.simulators.base import json_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from tests.leakage.conftest import Evidence
+    from tests.simulators import OpenAISimulator
 
 ROOT = Path(__file__).parents[2]
 LISTS = [("`data:`: the keys", ", at any"), ("OpenAI's published fields:", "\n\n"), ("Sampling fields of local servers:", "\n\n")]
@@ -56,6 +58,31 @@ async def test_chroma_holds_nothing_above_its_label(tmp_path: Path, http: aiohtt
         assert found
     assert ordinary.status == 201
     assert b"The only one that is kept." in files
+
+
+async def test_a_document_store_is_reached_at_its_own_address_alone(
+    tmp_path: Path,
+    http: aiohttp.ClientSession,
+    local: OpenAISimulator,
+    cloud: OpenAISimulator,
+    other: OpenAISimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    evidence: Evidence,
+) -> None:
+    """A Chroma that redirects, and variables that name a proxy, lead nowhere."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, cloud.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setattr(local, "answer", lambda request, _: json_body({}, 307, (("location", f"{other.url}{request.path}"),)))
+    text = CANARIES["email"].text
+    asked: list[tuple[str, Any]] = [("/documents", {"documents": [{"text": text}]}), ("/search", {"query": text})]
+    with serve(tmp_path, CONFIG.format(clearance="confidential"), chroma_url=local.url) as gateway:
+        statuses = [(await http.post(f"{gateway.url}{path}", json=body)).status for path, body in asked]
+
+    evidence("documents", "a Chroma server that redirects, with a proxy in the environment", len(asked), len(cloud.raw) + len(other.raw))
+    assert statuses == [503, 503]
+    assert local.requests
+    assert (cloud.connections, other.connections) == (0, 0)
 
 
 def test_the_page_on_privacy_lists_what_a_confidential_request_may_carry() -> None:
