@@ -153,7 +153,8 @@ class BoundedWindows(Storage, MovingWindowSupport):
         count = hits.count(horizon)
         allowed = count + amount <= limit
         if allowed:
-            hits.times.extend((now,) * amount)
+            for _ in range(amount):
+                hits.times.append(now)
             count += amount
         self.last = (hits.times[hits.start] if count else now, count, now)
         return allowed
@@ -286,7 +287,5 @@ def _duration(seconds: float) -> bytes:
     milliseconds = math.ceil(seconds * 1000)
     if 0 < milliseconds < 1000:
         return b"%dms" % milliseconds
-    whole, thousandths = divmod(milliseconds, 1000)
-    minutes, rest = divmod(whole, 60)
-    text = (b"%d.%03d" % (rest, thousandths)).rstrip(b"0") if thousandths else b"%d" % rest
-    return b"%dm%bs" % (minutes, text) if minutes else text + b"s"
+    minutes, rest = divmod(milliseconds, 60_000)
+    return b"%dm%gs" % (minutes, rest / 1000) if minutes else b"%gs" % (rest / 1000)

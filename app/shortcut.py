@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from app.gateway.decided import DECIDING, is_plain
 from app.gateway.receipt import Receipt
-from app.gateway.stored import StoredAnswer
+from app.gateway.stored import read_head
 from app.limits import limit_lines
 from app.middleware import account
 
@@ -130,15 +130,15 @@ class Shortcut:
             return None
         receipt = Receipt()
         raw = look(decision.key)
-        stored = None if raw is None else StoredAnswer.load(raw)
-        if stored is None:
+        stored = None if raw is None else read_head(raw)
+        if raw is None or stored is None:
             return None
         window = self._limit.take(known.client)
         if window is not None and not window.allowed:
             return None
-        gateway.replay(decision, stored, receipt, receipt.started)
+        gateway.note_replay(decision, stored, receipt, receipt.started)
         request_id = self.ids.new()
         fields = {"tenant": tenant.name, **receipt.log_fields()}
         limits = b"" if window is None else limit_lines(window)
         account(request_id.decode(), "POST", self._path, 200, fields, seconds=time.perf_counter() - receipt.started)
-        return _ANSWER % (len(stored.body), receipt.lines(), limits, request_id, stored.body)
+        return _ANSWER % (len(raw) - stored.body_at, receipt.lines(), limits, request_id, raw[stored.body_at :])

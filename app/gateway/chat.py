@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.gateway.request import ChatRequest
     from app.gateway.scans import Scans
     from app.gateway.second_opinion import SecondOpinion
-    from app.gateway.stored import StoredAnswer
+    from app.gateway.stored import Head, StoredAnswer
     from app.gateway.taint import Conversation, Conversations
     from app.policy.assess import Assessor
 
@@ -141,13 +141,19 @@ class ChatGateway:
 
     def replay(self, decision: Decision, stored: StoredAnswer, receipt: Receipt, start: float) -> Reply:
         """Return a stored answer, and account for it; `start` is when it was looked for (time.perf_counter)."""
-        receipt.facts = decision.facts
+        self.note_replay(decision, stored, receipt, start)
+        return Reply(receipt, stream=decision.stream, body=stored.body)
+
+    def note_replay(self, decision: Decision, stored: StoredAnswer | Head, receipt: Receipt, start: float) -> None:
+        """Account for a stored answer to a body that was decided over before."""
+        facts = decision.facts
+        receipt.facts = facts
         receipt.assess_s = 0.0
-        for kind in decision.facts.kinds:
+        for kind in facts.kinds:
             FINDINGS.labels(kind).inc()
-        self._note_route(receipt, decision.facts, decision.rule, decision.assessor)
+        self._note_route(receipt, facts, decision.rule, decision.assessor)
         self._note_look_up(receipt, CacheState.HIT, start)
-        return _replayed(receipt, stored, stream=decision.stream)
+        _note_stored(receipt, stored)
 
     @staticmethod
     def ask(terms: Terms, request: ChatRequest) -> Asked:
@@ -232,5 +238,9 @@ class ChatGateway:
 
 
 def _replayed(receipt: Receipt, stored: StoredAnswer, *, stream: bool) -> Reply:
-    receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped
+    _note_stored(receipt, stored)
     return Reply(receipt, stream=stream, body=stored.body)
+
+
+def _note_stored(receipt: Receipt, stored: StoredAnswer | Head) -> None:
+    receipt.deployment, receipt.attempts, receipt.cost_usd, receipt.dropped = stored.deployment, 0, 0.0, stored.dropped

@@ -37,34 +37,39 @@ class StoredAnswer:
     @classmethod
     def load(cls, raw: bytes) -> StoredAnswer | None:
         """Return what `dump` wrote, or None for anything else."""
-        end = raw.find(b"\n")
-        head = raw[:end]
-        known = (_read.get(head) or _read_head(head)) if end > 0 else None
-        return None if known is None else cls(known.deployment, known.stored_at, raw[end + 1 :], known.dropped)
+        known = read_head(raw)
+        return None if known is None else cls(known.deployment, known.stored_at, raw[known.body_at :], known.dropped)
 
     def age_s(self) -> float:
         """Return the seconds since the answer was stored."""
         return time.time() - self.stored_at
 
 
-class _Head(NamedTuple):
-    """What is known of a stored answer."""
+class Head(NamedTuple):
+    """What is known of a stored answer, and where in what `dump` wrote its bytes begin."""
 
     deployment: str
     stored_at: float
     dropped: tuple[str, ...]
+    body_at: int
 
 
 _MAX_READ = 1024  # lines, of names and a time; 1 MB in all
 _MAX_LINE_BYTES = 512
-_read: dict[bytes, _Head] = {}  # by their lines: an answer that was asked for once often is again
+_read: dict[bytes, Head] = {}  # by their lines: an answer that was asked for once often is again
 
 
-def _read_head(line: bytes) -> _Head | None:
+def read_head(raw: bytes) -> Head | None:
+    """Return what is known of the answer that `dump` wrote, or None for anything else."""
+    line = raw[: raw.find(b"\n") + 1]
+    return _read.get(line) or _read_line(line)
+
+
+def _read_line(line: bytes) -> Head | None:
     """Return what a line says; None where its time is none that `datetime` can write, or its names may not stand in a header."""
     try:
         known = jiter.from_json(line)
-        head = _Head(str(known["deployment"]), float(known["stored_at"]), tuple(str(name) for name in known["dropped"]))
+        head = Head(str(known["deployment"]), float(known["stored_at"]), tuple(str(name) for name in known["dropped"]), len(line))
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
     if not 0 <= head.stored_at < _YEAR_9999 or not head.deployment.isprintable() or not all(name.isprintable() for name in head.dropped):

@@ -86,13 +86,13 @@ async def test_what_is_confidential_is_never_decided_over_by_its_bytes(
             confidential = [state for kind in STRONG for state in await say(http, gateway, kind, stream=stream)]
             nothing = len(chat.decisions)
             recalled: list[str] = []
-            replay = type(chat).replay
+            note_replay = type(chat).note_replay
 
-            def noting(self: ChatGateway, decision: Any, *given: Any) -> Any:
+            def noting(self: ChatGateway, decision: Any, *given: Any) -> None:
                 recalled.append(decision.rule)
-                return replay(self, decision, *given)
+                note_replay(self, decision, *given)
 
-            monkeypatch.setattr(type(chat), "replay", noting)
+            monkeypatch.setattr(type(chat), "note_replay", noting)
             public = await say(http, gateway, PUBLIC, stream=stream)
             served = len(recalled)
             only = [decision.facts.label.name for decision in chat.decisions._kept.values()]

@@ -46,7 +46,7 @@ class Chat:
     def recallable(self, _: bytes, __: Tenant) -> Decision | None:
         return self.decision
 
-    def replay(self, *_: Any) -> None:
+    def note_replay(self, *_: Any) -> None:
         self.replayed += 1
 
 
