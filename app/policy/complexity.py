@@ -41,6 +41,7 @@ _LEAST_LENGTH, _MOST_LENGTH = log1p(_FEWEST_WORDS), log1p(_MOST_WORDS)
 _SYMBOLS = tuple(symbol.encode() for symbol in "\u221a\u2211\u2264")
 _QUESTION = "\uff1f".encode()
 _CONTINUATIONS = frozenset(word.encode() for word in CONTINUATIONS)
+_NEWLINE, _PARENTHESIS, _PLUS, _ASTERISK, _BACKSLASH, _BACKTICK = b"\n(+*\\`"  # numbers: bytes looked for in bytes raise an error first, and swallow it
 _MOST = 0.999  # of what one signal makes sure of: its logarithm must stay finite
 
 WEIGHTS: Mapping[str, float] = MappingProxyType(
@@ -191,21 +192,19 @@ def _count_rarer(raw: bytes, marks: bytes, counts: list[float]) -> None:
     left, whole = marks.count, raw.lower().count
     symbols = left(b"=") + left(b"^")
     code = 0.25 * (left(b"{") + left(b"}") + left(b";"))
-    if b"\n" in marks:
+    if _NEWLINE in marks:
         counts[_PARTS] += len(_BULLET.findall(raw))
-        if b"\n\n" in marks:
-            counts[_PARTS] += 0.5 * whole(b"\n\n")
-    if b"(" in marks:
+        counts[_PARTS] += 0.5 * whole(b"\n\n")
+    if _PARENTHESIS in marks:
         symbols += whole(b"o(")
-        if b"()" in marks:
-            code += 0.25 * whole(b"()")
-    if b"+" in marks:
+        code += 0.25 * whole(b"()")
+    if _PLUS in marks:
         symbols += whole(b" + ")
-    if b"*" in marks:
+    if _ASTERISK in marks:
         symbols += whole(b" * ")
-    if b"\\" in marks:
+    if _BACKSLASH in marks:
         symbols += whole(b"\\frac")
-    if b"`" in marks:
+    if _BACKTICK in marks:
         code += 2 * whole(b"```")
     counts[_MATHEMATICS] += 0.5 * symbols
     counts[_CODE] += code

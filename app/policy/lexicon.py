@@ -131,7 +131,7 @@ def _count_more(low: bytes, words: Iterable[bytes], others: _Others, counts: lis
         for place in places:
             counts[place] += 1
         for phrase, place in phrases:
-            if phrase in low:
+            if low.find(phrase) >= 0:
                 counts[place] += 1
 
 
