@@ -60,7 +60,9 @@ def not_found(table: RoutingTable, facts: Facts, model: str) -> ModelNotFoundErr
     why = table.inactive.get(model)
     if why is not None:
         return ModelNotFoundError(f"The model '{model}' is configured but inactive: {why}. Ask for `auto`, or set it and restart.", param="model")
-    return ModelNotFoundError(f"The model {_asked(facts, model)} does not exist: ask for `auto`, or a name that GET /v1/models lists.", param="model")
+    bare = model.rpartition("/")[2]  # LiteLLM and OpenRouter write the provider before it
+    near = bare if bare in table.deployments or bare in table.pools else "auto"
+    return ModelNotFoundError(f"The model {_asked(facts, model)} does not exist: ask for `{near}`, or a name that GET /v1/models lists.", param="model")
 
 
 def nothing_left(table: RoutingTable, facts: Facts, model: str, tried: Iterable[Deployment], require: frozenset[Capability]) -> GatewayError:

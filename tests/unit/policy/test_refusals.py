@@ -8,7 +8,7 @@ import pytest
 from app.domain import Capability, Deployment, Facts, Finding, Label, LaneName, Tier
 from app.domain_routing import Condition, Rule
 from app.errors import ContextExceededError, NotAllowedError, UnavailableError
-from app.policy.refusals import is_too_long, nothing_left, refuse_lacking, refuse_rule, tell_length
+from app.policy.refusals import is_too_long, not_found, nothing_left, refuse_lacking, refuse_rule, tell_length
 from tests.unit.policy.table import deployment, facts, table
 
 SMALL, BIG = deployment("small", context_window=100), deployment("big", context_window=200)
@@ -99,6 +99,13 @@ def test_of_the_inactive_those_are_named_that_could_serve_the_request() -> None:
 
     assert found.message == "No active deployment is cleared for a confidential request (findings: email). Inactive: local: URL is not set."
     assert "confidential request (hint). Inactive: local" in hinted.message
+
+
+@pytest.mark.parametrize(("model", "named"), [("openai/small", "small"), ("openrouter/openai/cheap", "cheap"), ("openai/other", "auto"), ("other", "auto")])
+def test_a_name_with_its_provider_before_it_is_told_the_name_alone(model: str, named: str) -> None:
+    found = not_found(table({"cheap": [SMALL]}), facts(), model)
+
+    assert found.message == f"The model '{model}' does not exist: ask for `{named}`, or a name that GET /v1/models lists."
 
 
 def test_what_the_demo_model_lacks_is_told_with_what_to_set() -> None:
