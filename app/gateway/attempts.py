@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.domain import Attempt, Deployment, LaneName, Plan
     from app.domain_attempts import AttemptPolicy
     from app.gateway.ports import Answer, Lane
+    from app.gateway.transcript import Transcript
     from app.gateway.vitals import Lease
 
 log = get_logger("attempts")
@@ -61,7 +62,7 @@ class Walk:
 
     `deadline` is of time.monotonic, for everything; `first_token_s` bounds each call of a stream besides, `timeout_s` is what the operator allows a
     request and `bounds` what its caller does. `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random
-    numbers in 0..1.
+    numbers in 0..1, `transcript` what hears a stream from its beginning.
     """
 
     plan: Plan
@@ -74,6 +75,7 @@ class Walk:
     first_token_s: float = math.inf
     timeout_s: float = math.inf
     bounds: Bounds = UNBOUND
+    transcript: Callable[[], Transcript] | None = None
     draw: Callable[[], float] = random.random
     committed: bool = False
     attempts: int = 0  # upstream calls begun
@@ -233,7 +235,8 @@ class Walk:
                 answer = await self.lanes[deployment.lane].open(call)
                 moves_on = left > 1 and FailureClass.CONTENT_REFUSED in self.vitals.policy.fallback_on
                 if stream:
-                    served = await begin_stream(deployment, answer, include_usage=self.include_usage, moves_on=moves_on)
+                    heard = self.transcript() if self.transcript is not None else None
+                    served = await begin_stream(deployment, answer, include_usage=self.include_usage, moves_on=moves_on, transcript=heard)
                 else:
                     served = take_whole(deployment, answer, await answer.body(), moves_on=moves_on)
         except (TimeoutError, UpstreamError) as exc:

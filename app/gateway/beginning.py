@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from app.domain import Deployment, Usage
     from app.gateway.ports import Answer
+    from app.gateway.transcript import Transcript
     from app.gateway.vitals import Lease
 
 _MAX_HEAD_BYTES = 1024 * 1024  # what may come before the first token
@@ -60,9 +61,9 @@ def take_whole(deployment: Deployment, answer: Answer, body: bytes, *, moves_on:
     return Served(deployment, answer, body, usage, 0 if usage is not None else _content_chars(choices))
 
 
-async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage: bool, moves_on: bool) -> Served:
+async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage: bool, moves_on: bool, transcript: Transcript | None = None) -> Served:
     """Return a stream once its first token is there. Raises UpstreamError where there is none, and as `take_whole` does."""
-    watch = StreamWatch(include_usage=include_usage, classify=answer.error_inside)
+    watch = StreamWatch(include_usage=include_usage, classify=answer.error_inside, transcript=transcript)
     chunks = answer.events()
     head = b""
     async for data in chunks:

@@ -108,6 +108,7 @@ class ChatGateway:
         walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
+            walk.transcript = conversation.transcript
         kind = StreamReply if stream else WholeReply
         reply = kind(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about)
         try:
@@ -201,7 +202,7 @@ class ChatGateway:
         known = facts.known_complexity
         if known is not None:
             self.scores.add(known, assessor.scale)
-        ROUTED.labels(str(facts.label), known.tier if known is not None else "unread", rule).inc()
+        ROUTED.labels(facts.label, known.tier if known is not None else "unread", rule).inc()
 
     def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, receipt: Receipt, deadline: float, *, stream: bool) -> Walk:
         limits = self.limits

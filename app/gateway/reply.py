@@ -186,9 +186,6 @@ class StreamReply(_Walked):
             self._note_walk(start)
         self.receipt.dropped = served.answer.dropped_params
         FIRST_TOKEN_SECONDS.labels(served.deployment.name).observe(time.perf_counter() - self.receipt.started)
-        if self._conversation is not None and served.watch is not None:
-            served.watch.transcript = transcript = self._conversation.transcript()
-            StreamWatch(include_usage=True, transcript=transcript).feed(served.head)  # what has been read already
         return served
 
     async def chunks(self) -> AsyncIterator[bytes]:
