@@ -79,6 +79,14 @@ def test_the_operator_says_what_tiers_and_kinds_mean() -> None:
     assert facts.label == Label.INTERNAL
 
 
+def test_findings_that_mean_no_more_than_the_default_leave_it() -> None:
+    scanner: Any = FakeScanner(findings=(finding(Tier.WEAK),))
+
+    facts = Assessor(scanner=scanner, default_label=Label.INTERNAL).assess(said("x"), Hints())
+
+    assert (facts.label, facts.label_reason, facts.kinds) == (Label.INTERNAL, "default", ("email",))
+
+
 def test_a_hint_raises_the_label() -> None:
     facts = assessor().assess(said("x"), Hints(label=Label.INTERNAL))
 

@@ -206,6 +206,12 @@ def test_what_is_readable_of_a_medium_is_scanned_and_the_medium_is_not() -> None
     assert texts == {"jane@acme.test.pdf"}
 
 
+def test_an_image_in_a_tools_result_cannot_be_scanned() -> None:
+    body = {"messages": [{"role": "tool", "tool_call_id": "c1", "content": {"result": {"type": "image", "data": "A" * 600}}}]}
+
+    assert collect(body).unscannable == ("image",)
+
+
 def test_an_image_beside_the_content_cannot_be_scanned() -> None:
     body = {"messages": [{"role": "user", "content": "x", "images": ["A" * 600]}]}
 
@@ -365,6 +371,7 @@ def test_more_texts_than_are_walked_cannot_be_scanned_where_a_function_is_given_
         ({"logprobs": True}, {Capability.LOGPROBS}),
         ({"top_logprobs": 3}, {Capability.LOGPROBS}),
         ({"stream": True}, {Capability.STREAM}),
+        ({"stream": True, "n": 2}, {Capability.STREAM, Capability.N}),
         ({"stream": False}, set()),
     ],
 )

@@ -10,7 +10,8 @@ from app.domain import Asked, Capability, Excluded, Label, LaneName, OnConflict,
 from app.domain_routing import Choice, Condition, Member, Pool, RoutingTable, Rule
 from app.errors import ContextExceededError, GatewayError, InvalidRequestError, LabelNotClearedError, ModelNotFoundError, NotAllowedError, UnavailableError
 from app.policy import planner
-from app.policy.planner import decide, make_plan
+from app.policy.planner import AUTO, decide, make_plan, rules_read
+from app.policy.rules import first_match
 from tests.unit.policy.table import deployment, facts, table
 
 CHEAP = deployment("mini", context_window=1000)
@@ -458,3 +459,14 @@ def test_whatever_a_pool_chooses_and_whoever_rests_no_plan_goes_below_the_label(
         able = {attempt.deployment.name for attempt in plan.attempts} - snapshot.resting.keys()
         assert not able or not snapshot.resting.keys() & {attempt.deployment.name for attempt in plan.attempts}
         assert all(tokens <= 2 * (attempt.deployment.context_window or tokens) for attempt in planned)
+
+
+@given(st.sampled_from(Label), st.sampled_from([None, Label.PUBLIC, Label.INTERNAL, Label.CONFIDENTIAL]), st.booleans())
+def test_the_rules_that_are_read_for_auto_are_those_that_decide(label: Label, asked_for: Label | None, tokens: bool) -> None:
+    labels = None if asked_for is None else frozenset({asked_for})
+    routing = table({"cheap": [deployment("a", Label.CONFIDENTIAL)]}, [(Condition(labels=labels, min_tokens=5 if tokens else 50), "a"), (Condition(), "cheap")])
+
+    matching = first_match(rules_read(routing, AUTO), facts(label), Asked(AUTO), Snapshot())
+
+    assert matching is not None
+    assert make_plan(routing, facts(label), Asked(AUTO), Snapshot()).rule == matching.rule.name
