@@ -42,6 +42,17 @@ def turns_until_accepted(listener: socket.socket) -> int:
     return turns
 
 
+def test_no_child_of_the_process_that_serves_gets_the_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.set_inheritable(True)  # as workers get it
+        given = doors(listener)
+        inherited = [door.get_inheritable() for door in given]
+        for door in given[1:]:
+            door.close()
+
+    assert not any(inherited)
+
+
 def test_many_connections_are_accepted_in_one_turn_of_the_loop() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=CALLERS) as listener:
         turns = turns_until_accepted(listener)
