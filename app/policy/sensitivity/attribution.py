@@ -8,6 +8,7 @@ from enum import Enum, auto
 from app.policy.sensitivity import checks
 
 _ABOVE_CHARS = 800
+_CREDIT_CHARS = 160
 _BELOW_CHARS = 200
 # A notice that stands for itself, as in a licence, and a name that Python gives a module's header. A value in quotes is neither.
 _NOTICE = re.compile(
@@ -18,6 +19,7 @@ _CREDIT = re.compile(
     r"|\b(?:written|contributed|adapted|cloned|modified|ported|maintained|created|implemented|started|originally|provided|designed|developed|posted|inspired)\b"
     r"[^\n]{0,40}\b(?:by|from)\b"
 )
+_CREDIT_WORDS = ("author", "maintainer", "copyright", "(c)", "by", "from")  # one of them stands in each credit, and is found fast
 _COMMENT = re.compile(r"[ \t]*(//|/\*|#|;|--|%|(?<=[ \t])\*)")
 _SIGNS_OF_PROSE = frozenset({"#", ";", "--", "%"})  # Markdown's headings, rules and signatures begin so, too
 _STRING = re.compile(r"^(?P<leads>[ \t]*[rRuU]?)?(?:\"{3}|'{3})(?P<says>[ \t]*\w)?", re.MULTILINE)
@@ -32,7 +34,7 @@ _LIST = re.compile(
     r"|@[A-Za-z]{3,15}\{[\w:.-]{1,60},[^\0@]{0,400}?\bauthor\s{0,20}=\s{0,4}\{[^}]*\Z",
     re.MULTILINE,
 )
-_LIST_WORD = re.compile(r"uthor|aintainer|redit")  # literals are found fast
+_LIST_WORDS = ("author", "maintainer", "credit")
 
 
 class Holds(Enum):
@@ -45,19 +47,24 @@ class Holds(Enum):
 
 def holds(match: re.Match[str]) -> Holds:
     """Say where a match is one of somebody whose work the text is. It looks at the lines around the match alone."""
-    above, is_line, line = checks.before(match, _ABOVE_CHARS).rpartition("\n")
+    before = checks.before(match, _ABOVE_CHARS)
+    above, is_line, line = before.rpartition("\n")
     if not is_line and len(line) == _ABOVE_CHARS:
         return Holds.NOWHERE
     if _NOTICE.search(line):
         return Holds.ANYWHERE
-    stated = line + match[0]
-    below = checks.after(match, _BELOW_CHARS).partition("\n")[2]
-    if _AUTHOR_KEY.match(stated) and (_VERSION_KEY.match(above.rpartition("\n")[2]) or _VERSION_KEY.match(below)):
-        return Holds.ANYWHERE
-    if _CREDIT.search(stated):
-        return _as_comment(above, line, below)
-    is_listed = _LIST_WORD.search(above + line) is not None and _LIST.search(above + is_line + line) is not None
-    return Holds.ANYWHERE if is_listed else Holds.NOWHERE
+    stated = (line + match[0])[-_CREDIT_CHARS:]
+    if _has_one(_CREDIT_WORDS, stated.lower()):
+        below = checks.after(match, _BELOW_CHARS).partition("\n")[2]
+        if _AUTHOR_KEY.match(stated) and (_VERSION_KEY.match(above.rpartition("\n")[2]) or _VERSION_KEY.match(below)):
+            return Holds.ANYWHERE
+        if _CREDIT.search(stated):
+            return _as_comment(above, line, below)
+    return Holds.ANYWHERE if _has_one(_LIST_WORDS, before) and _LIST.search(before) else Holds.NOWHERE
+
+
+def _has_one(words: tuple[str, ...], text: str) -> bool:
+    return any(word in text for word in words)
 
 
 def _as_comment(above: str, line: str, below: str) -> Holds:

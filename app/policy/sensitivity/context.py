@@ -41,7 +41,7 @@ _LINE = re.compile(r"\n[^\n]*\w")
 _MIN_STATEMENTS = 3
 _MIN_SHARE = 0.15  # of the lines that hold a word: comments and docstrings stand between statements
 _FENCE_SIGNS = "```"
-_FENCE = re.compile(rf"{_FENCE_SIGNS}[ \t]*(?P<language>[^`\n\0]*)(?![^\n\0])")  # CommonMark, "Fenced code blocks"; begins with a literal, which is found fast
+_FENCE = re.compile(rf"{_FENCE_SIGNS}[ \t]*(?P<language>[^`\n\0]*)(?![^\n\0])")  # CommonMark, "Fenced code blocks"
 _INDENT_CHARS = 64  # of a fence, at most
 _SENTENCE = re.compile(r"[A-Za-z][\w'-]*[,:]? ")
 _BYLINE_CHARS = 40
@@ -133,8 +133,13 @@ class Context:
 
 def _find_fences(text: str, low: int, high: int) -> list[int]:
     """Return where fences stand, by turns one that opens and one that closes. One that says its language opens: a text can begin inside of fences."""
-    first = text.find(_FENCE_SIGNS, low, high)
-    found = [match for match in _FENCE.finditer(text, first, high) if _begins_line(text, low, match.start())] if first >= 0 else []
+    found = []
+    at = text.find(_FENCE_SIGNS, low, high)
+    while at >= 0:
+        match = _FENCE.match(text, at, high)
+        if match is not None and _begins_line(text, low, at):
+            found.append(match)
+        at = text.find(_FENCE_SIGNS, at + len(_FENCE_SIGNS) if match is None else match.end(), high)
     starts = [match.start() for match in found]
     return [low, *starts] if len(found) > 1 and not found[0]["language"] and found[1]["language"] else starts
 

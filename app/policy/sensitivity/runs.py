@@ -60,7 +60,7 @@ _CODES = (
 _BYTE = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each word of twenty characters
 class Run:
     """A run up to `end`, and what it says: None where it is bytes that are no text, which `hides` where they are many."""
 

@@ -240,5 +240,8 @@ def _windows(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iter
 def _pieces(layer: Layer, ends: Sequence[int], behind: int, ahead: int) -> Iterator[tuple[int, int]]:
     """Yield the stretches to look at, in pieces: each begins where the one before it ends, and reaches as far into the next as a match can."""
     for low, high in _windows(layer, ends, behind, ahead):
+        if high - low <= _MAX_WINDOW_CHARS:
+            yield low, high
+            continue
         for start in range(low, high, _MAX_WINDOW_CHARS):
             yield start, min(high, start + _MAX_WINDOW_CHARS + behind + ahead)

@@ -138,3 +138,8 @@ def test_each_name_of_a_program_is_judged_alike(spot: Spot) -> None:
     text = f"See:\n```\n{PROGRAM.format(line='# as Mary Johnson and')}    # Ann Miller do\n```\n"
 
     assert spot(text) == {("person_name", "weak", "Mary Johnson"), ("person_name", "weak", "Ann Miller")}
+
+
+@pytest.mark.parametrize("signs", ["```", "````", "`" * 7])
+def test_signs_within_a_line_and_longer_ones_are_no_fence(spot: Spot, signs: str) -> None:
+    assert spot(f"# as {signs} says{PROGRAM.format(line='rows.sort()  # as Mary Johnson does')}") == {("person_name", "weak", "Mary Johnson")}
