@@ -52,6 +52,7 @@ class HeldCycle:
     response_complete = False
     on_gone: Callable[[], None] | None = None
     visit: Any = None  # what shortcut.py knows of the request
+    task: asyncio.Task[None] | None = None  # that serves it
     _held_bytes = 0
     _news = False  # something has come, or ended, since `receive` last told
     _event: asyncio.Event | None = None  # made for who has to wait for news

@@ -152,7 +152,7 @@ class Presence:
         self.gone = False
 
     def __enter__(self) -> Self:
-        owner = asyncio.current_task()
+        owner = asyncio.current_task() if self._cycle is None else self._cycle.task
         if owner is None:
             raise RuntimeError("a request is served outside a task")
         self._owner = owner

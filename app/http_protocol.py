@@ -277,7 +277,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._waiting.appendleft(cycle)
 
     def _serve(self, cycle: HeldCycle) -> None:
-        task = self.loop.create_task(self.app(cycle.scope, cycle.receive, cycle.send))
+        task = cycle.task = self.loop.create_task(self.app(cycle.scope, cycle.receive, cycle.send))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         task.add_done_callback(cycle.ended)

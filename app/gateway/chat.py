@@ -150,8 +150,9 @@ class ChatGateway:
         facts = decision.facts
         receipt.facts = facts
         receipt.assess_s = 0.0
-        for kind in facts.kinds:
-            FINDINGS.labels(kind).inc()
+        if facts.findings:
+            for kind in facts.kinds:
+                FINDINGS.labels(kind).inc()
         self._note_route(receipt, facts, decision.rule, decision.assessor)
         self._note_look_up(receipt, CacheState.HIT, start)
         _note_stored(receipt, stored)
@@ -163,7 +164,8 @@ class ChatGateway:
 
     def snapshot(self, terms: Terms, request: ChatRequest) -> Snapshot:
         """Return what facts and plan of a request depend on beside the request: taken once, so that every decision sees the same."""
-        cuts = self.scores.moving_cuts(terms.assessor.scale)
+        scale = terms.assessor.scale
+        cuts = None if scale.target is None else self.scores.cuts(scale)  # None where they stand still
         return take_snapshot(terms.table, self.vitals, self.stays, self.secret, request.tenant, request.body, cuts)
 
     def reading(self, terms: Terms, request: ChatRequest) -> Reading:

@@ -99,6 +99,7 @@ class Cycle:
     def __init__(self, *, disconnected: bool = False) -> None:
         self.disconnected = disconnected
         self.on_gone: Any = None
+        self.task = asyncio.current_task()
 
 
 async def test_a_connection_that_says_so_itself_is_not_watched_by_a_task() -> None:
