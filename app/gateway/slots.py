@@ -44,12 +44,12 @@ class Line:
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[_Turn]] = {}
-        self._length = 0
+        self.length = 0
         self._now = 0.0  # virtual time: the start of the turn that was taken last
         self._ends: dict[str, float] = {}  # when each waiting tenant's last turn ends
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def join(self, turn: _Turn) -> None:
         """Give a turn its place."""
@@ -58,7 +58,7 @@ class Line:
         turn.start = max(self._now, self._ends.get(turn.tenant, 0.0))
         self._ends[turn.tenant] = turn.start + turn.cost
         self._waiting.setdefault(turn.tenant, deque()).append(turn)
-        self._length += 1
+        self.length += 1
         turn.in_line = True
 
     def head(self, may: Callable[[str], bool]) -> _Turn | None:
@@ -75,10 +75,10 @@ class Line:
         turns = self._waiting[turn.tenant]
         turns.remove(turn)
         turn.in_line = False
-        self._length -= 1
+        self.length -= 1
         if not turns:
             del self._waiting[turn.tenant]
-        if self._length == 0:
+        if self.length == 0:
             self._ends.clear()
             self._now = 0.0
 
@@ -128,14 +128,17 @@ class Slots:
     @property
     def is_free(self) -> bool:
         """Whether a slot is free, and nobody waits for one."""
-        return self._taken < self.limit and not self._first and not self._rest
+        return self._taken < self.limit and not self._first.length and not self._rest.length
 
     def try_take(self, tenant: str, *, weight: int = 1, first: bool = False) -> bool:
         """Take a slot if one is free and nobody waits for it. `weight` is how many it counts for; one over the limit counts for all of it."""
-        weight = self._weigh(weight, first=first)
+        if weight > 1:
+            weight = self._weigh(weight, first=first)
         if tenant != self._last_tenant:
             self._see(tenant)
-        if self._first or (not first and self._rest) or not self._fits(weight, first=first) or not self._may(tenant):
+        if self._first.length or (self._rest.length and not first) or not self._fits(weight, first=first):
+            return False
+        if self._sharing and not self._may(tenant):
             return False
         self._grant(tenant, weight, first=first)
         return True
@@ -157,7 +160,8 @@ class Slots:
 
     def give(self, tenant: str, *, weight: int = 1, first: bool = False) -> None:
         """Return a slot, with what it was taken with."""
-        weight = self._weigh(weight, first=first)
+        if weight > 1:
+            weight = self._weigh(weight, first=first)
         self._taken -= weight
         self._taken_by_others -= 0 if first else weight
         held = self._held[tenant] - weight
@@ -165,7 +169,7 @@ class Slots:
             self._held[tenant] = held
         else:
             del self._held[tenant]
-        if self._first or self._rest:
+        if self._first.length or self._rest.length:
             self.serve()
 
     def serve(self) -> None:
