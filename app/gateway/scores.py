@@ -46,10 +46,6 @@ class Scores:
         cut = min(target.high, max(target.low, wanted))
         return Cuts(min(scale.cuts.medium, cut), cut)
 
-    def moving_cuts(self, scale: Scale) -> Cuts | None:
-        """Return the cuts of the moment where they move, None where they are the scale's own."""
-        return None if scale.target is None else self.cuts(scale)
-
     def add(self, found: Complexity, scale: Scale) -> None:
         """Take in the score of a request that was routed by it."""
         order, target = self._order, scale.target

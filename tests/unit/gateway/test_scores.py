@@ -103,11 +103,6 @@ def test_share_and_cut_are_told() -> None:
     assert COMPLEX_CUT._value.get() == 0.5
 
 
-def test_cuts_move_only_towards_a_target() -> None:
-    assert Scores().moving_cuts(SCALE) is None
-    assert Scores().moving_cuts(FOLLOWS) == FOLLOWS.cuts
-
-
 def test_a_target_that_a_reload_brings_takes_what_is_in_the_window() -> None:
     scores = Scores()
     for scale in (SCALE, FOLLOWS, SCALE, FOLLOWS):
