@@ -105,8 +105,10 @@ class Control:
     def _take(self) -> None:
         try:
             kind, *rest = self._pipe.recv()
-        except (EOFError, OSError):  # the parent is gone
+        except (EOFError, OSError):  # the parent is gone: nobody would replace or reload this one, and its port could not be had again
             self.close()
+            log.warning("supervisor_gone")
+            signal.raise_signal(signal.SIGTERM)
             return
         if kind == "prepare":
             task = asyncio.ensure_future(self._prepare(rest[0]))
@@ -154,6 +156,7 @@ class Worker(Process):
 
     def target(self, sockets: list[socket] | None = None) -> None:
         """Run in the child: the application is made there, of what the parent read."""
+        self.pipe.close()  # the parent's end: a copy of it here would keep this one from hearing that the parent is gone
         self.config.app = partial(self._serve, self._inner, self._loaded)
         super().target([door for listener in sockets or () for door in doors(listener)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,8 +15,6 @@ from tests.integration.test_reload_workers import children
 from tests.integration.test_rolling_restart import body, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.simulators import OpenAISimulator
 
 DEADLINE_S = 60
@@ -29,6 +28,13 @@ async def readiness(session: aiohttp.ClientSession, url: str) -> int | None:
             return answer.status
     except aiohttp.ClientConnectorError:
         return None
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)])
@@ -56,3 +62,18 @@ async def test_workers_end_as_one_process_does(tmp_path: Path, cloud: OpenAISimu
     assert said.endswith(b"data: [DONE]\n\n")
     assert process.returncode == 0
     assert "Traceback" not in log.read_text()
+
+
+async def test_workers_whose_supervisor_is_gone_end_when_they_have_served_what_they_began(tmp_path: Path, cloud: OpenAISimulator) -> None:
+    (tmp_path / "gateway.yaml").write_text(CONFIG.format(url=cloud.url))
+    with serving(tmp_path, WORKERS="2", GATEWAY_CONFIG=str(tmp_path / "gateway.yaml")) as (url, process, _):
+        async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
+            await until(lambda: len(children(process.pid)) == 2)
+            workers = children(process.pid)
+            stream = await session.post(f"{url}/v1/chat/completions", json=body("steady", stream=True))
+            await stream.content.readuntil(b"\n\n")
+
+            process.kill()
+
+            assert (await stream.content.read()).endswith(b"data: [DONE]\n\n")
+            await until(lambda: not any(is_running(worker) for worker in workers))
