@@ -175,8 +175,10 @@ class ChatGateway:
     @staticmethod
     async def _assess(reading: Reading, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        conversation = None if reading.conversations is None else await reading.recall()
-        receipt.facts = facts = await reading.facts(conversation, snapshot.cuts)
+        conversation = reading.conversation()
+        if conversation is not None and conversation.may_carry_on():
+            await conversation.recall(reading.carried)
+        receipt.facts = facts = reading.facts_at_once(conversation, snapshot.cuts) or await reading.facts(conversation, snapshot.cuts)
         if conversation is not None and facts.label >= Label.CONFIDENTIAL:
             await reading.keep(conversation, facts)
         receipt.assess_s = time.perf_counter() - start

@@ -38,24 +38,35 @@ class Reading:
     conversations: Conversations | None
     limit_s: float
 
+    def conversation(self) -> Conversation | None:
+        """Return the conversation that the request may carry on, of which nothing is recalled yet; None where nothing ever is."""
+        return None if self.conversations is None else Conversation(self.conversations, self.request.tenant)
+
     async def recall(self) -> Conversation | None:
         """Return what is remembered of the turns before this one; None where nothing ever is."""
-        if self.conversations is None:
-            return None
-        conversation = Conversation(self.conversations, self.request.tenant)
-        if conversation.may_carry_on():
-            await conversation.recall(self._carried)
+        conversation = self.conversation()
+        if conversation is not None and conversation.may_carry_on():
+            await conversation.recall(self.carried)
         return conversation
+
+    def facts_at_once(self, conversation: Conversation | None, cuts: Cuts | None) -> Facts | None:
+        """Return what `facts` does, where it waits for nothing: for a short request that nobody reads a second time. None for any other."""
+        request, terms = self.request, self.terms
+        if request.size_bytes > SCAN_INLINE_BYTES or terms.second_opinion is not None:
+            return None
+        going_out = _going_out(request) if request.headers else request.body
+        return terms.assessor.assess(going_out, request.hints, NOTHING if conversation is None else conversation.earlier, cuts)
 
     async def facts(self, conversation: Conversation | None, cuts: Cuts | None) -> Facts:
         """Return what is known of the request, its forwarded headers and what it carries on included."""
+        found = self.facts_at_once(conversation, cuts)
+        if found is not None:
+            return found
         request, terms = self.request, self.terms
         going_out = _going_out(request) if request.headers else request.body
         earlier = NOTHING if conversation is None else conversation.earlier
         if terms.second_opinion is not None:
             return await self._revised(terms.second_opinion, going_out, earlier, cuts)
-        if request.size_bytes <= SCAN_INLINE_BYTES:
-            return terms.assessor.assess(going_out, request.hints, earlier, cuts)
         return await self._read(terms.assessor.assess, going_out, request.hints, earlier, cuts)
 
     async def _revised(self, opinion: SecondOpinion, going_out: dict[str, Any], earlier: Earlier, cuts: Cuts | None) -> Facts:
@@ -72,7 +83,7 @@ class Reading:
     async def keep(self, conversation: Conversation, facts: Facts) -> None:
         """Remember the request, where what makes it confidential lasts beyond it."""
         if is_lasting(facts, self.request.hints, conversation.earlier, self.terms.assessor.label_of):
-            await conversation.keep(self._carried)
+            await conversation.keep(self.carried)
 
     async def weigh(self, facts: Facts, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Decide by the facts: off the event loop where a long text may have to be counted, or a vocabulary loaded."""
@@ -85,7 +96,8 @@ class Reading:
 
         return await self.scans.run(self.request.tenant.key_id, self.request.size_bytes, decided)
 
-    async def _carried(self) -> Carried:
+    async def carried(self) -> Carried:
+        """Return the marks of what the request carries."""
         assert self.conversations is not None  # noqa: S101 -- who calls has made a conversation of it
         request = self.request
         return await self._read(self.conversations.carried, request.tenant, request.body, tuple(self.terms.table.deployments.values()))
