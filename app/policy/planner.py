@@ -115,9 +115,9 @@ def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, 
             raise lacking
         return Target("model", pool, f"pool {model}" if pool.name else f"{model}, named by the caller", is_named=not pool.name)
     if asked.no_fallback and not pool.name:
-        raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request, and X-No-Fallback forbids any other.", param="model")
+        raise LabelNotClearedError(f"The model '{model}' is not cleared for {facts.label} requests, and X-No-Fallback forbids any other.", param="model")
     if table.on_conflict is OnConflict.REJECT:
-        raise LabelNotClearedError(f"The model '{model}' is not cleared for a {facts.label} request: ask for `auto`.", param="model")
+        raise LabelNotClearedError(f"The model '{model}' is not cleared for {facts.label} requests: ask for `auto`.", param="model")
     if LOCAL in table.pools:
         return Target("not_cleared", table.pools[LOCAL], f"pool {LOCAL}")
     return _select(table, facts, asked._replace(model=AUTO), snapshot)
