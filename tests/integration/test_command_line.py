@@ -61,7 +61,7 @@ def serving(tmp_path: Path, **settings: str) -> Iterator[tuple[str, subprocess.P
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while True:
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"{url}/health", timeout=5).close()
