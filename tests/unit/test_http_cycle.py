@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from app.http_cycle import HeldCycle
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 
 class Transport:
@@ -215,3 +218,71 @@ async def test_a_body_that_is_not_there_or_not_wanted_has_to_be_asked_for(state:
     setattr(cycle, state, True)
 
     assert cycle.take_body() is None
+
+
+async def ended_with(cycle: HeldCycle, application: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(application)
+    await asyncio.wait({task})
+    cycle.ended(task)
+
+
+@pytest.mark.parametrize("fault", [None, ValueError("canary"), asyncio.CancelledError()], ids=["nothing", "fault", "cancelled"])
+async def test_an_application_that_says_nothing_is_answered_for_with_a_500(fault: BaseException | None) -> None:
+    async def application() -> None:
+        if fault is not None:
+            raise fault
+
+    transport = Transport()
+    cycle, ended = cycle_of(transport)
+
+    await ended_with(cycle, application())
+
+    assert transport.writes[0].startswith(b"HTTP/1.1 500 ")
+    assert b"canary" not in transport.writes[0]
+    assert (transport.closed, ended) == (True, ["ended"])
+
+
+async def test_an_answer_that_is_left_in_the_middle_ends_its_connection() -> None:
+    transport = Transport()
+    cycle, ended = cycle_of(transport)
+
+    async def application() -> None:
+        await cycle.send(start((b"content-length", b"9")))
+        await cycle.send(part(b"half", more=True))
+
+    await ended_with(cycle, application())
+
+    assert (len(transport.writes), transport.closed, ended) == (1, True, [])
+
+
+@pytest.mark.parametrize("fault", [False, True])
+async def test_an_answer_that_is_whole_stays_as_it_is(*, fault: bool) -> None:
+    transport = Transport()
+    cycle, ended = cycle_of(transport)
+
+    async def application() -> None:
+        await cycle.answer(b"", b"{}")
+        if fault:
+            raise ValueError
+
+    await ended_with(cycle, application())
+
+    assert (len(transport.writes), transport.closed, ended) == (1, False, ["ended"])
+
+
+async def test_a_body_is_told_in_messages_as_it_comes() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.feed(b"a")
+    first = await cycle.receive()
+    waiting = asyncio.ensure_future(cycle.receive())
+    await asyncio.sleep(0)
+    waited = not waiting.done()
+    cycle.feed(b"b")
+    cycle.end()
+    second = await waiting
+    cycle.disconnected = True
+
+    assert waited
+    assert first == {"type": "http.request", "body": b"a", "more_body": True}
+    assert second == {"type": "http.request", "body": b"b", "more_body": False}
+    assert (await cycle.receive())["type"] == "http.disconnect"

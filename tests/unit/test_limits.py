@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from app.domain import Window
 from app.errors import RateLimitedError
-from app.limits import BoundedWindows, RateLimit, client_address, limit_headers, refusal
+from app.limits import BoundedWindows, RateLimit, client_address, limit_headers, limit_lines, refusal
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -132,6 +132,24 @@ def test_after_retry_after_there_is_a_free_slot(per_minute: int, gaps: list[floa
         if not window.allowed:
             clock.now += int(refusal(window).headers["retry-after"]) + 1e-6  # below a clock's own steps
             assert hit(limit).allowed
+
+
+def test_a_refusal_that_is_told_elsewhere_is_not_counted_here() -> None:
+    limit = RateLimit(1, clock=Clock())
+    before = refused()
+
+    taken = [limit.take("a"), limit.take("a")]
+
+    assert [window is not None and window.allowed for window in taken] == [True, False]
+    assert refused() == before
+    assert RateLimit(0).take("a") is None
+
+
+@pytest.mark.parametrize("reset_s", [0.0, 0.12, 1.5, 59.9994, 60.0])
+def test_lines_say_what_headers_say(reset_s: float) -> None:
+    window = Window(allowed=True, limit=3, remaining=2, reset_s=reset_s)
+
+    assert limit_lines(window) == b"".join(b"%b: %b\r\n" % header for header in limit_headers(window))
 
 
 async def test_a_limit_of_zero_is_off() -> None:

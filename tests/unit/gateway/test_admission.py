@@ -68,3 +68,13 @@ async def test_a_body_counts_by_its_size(headers: dict[str, str], whole: bool, f
 
     with pytest.raises(OverloadedError):
         await doors.enter("a", headers, whole=whole)
+
+
+async def test_it_is_open_while_a_slot_is_free() -> None:
+    doors = admission(1)
+    before = doors.is_open
+    entered = await doors.enter("a", {})
+    within = doors.is_open
+    entered.leave()
+
+    assert (admission(0).is_open, before, within, doors.is_open) == (True, True, False, True)

@@ -219,3 +219,16 @@ async def test_lines_do_not_wait_where_that_is_not_allowed(output: io.StringIO) 
     logging.get_logger("part").info("one")
 
     assert len(events(output)) == 1
+
+
+def test_what_is_put_is_an_event_of_ordinary_service(output: io.StringIO) -> None:
+    log = logging.get_logger("part")
+    log.put("one", {"status": 200}, "req_1")
+    logging.configure("warning", readable=False, stream=output)
+    log.put("two", {}, "req_2")
+
+    assert [but_time(event) for event in events(output)] == [{"level": "info", "logger": "part", "event": "one", "request_id": "req_1", "status": 200}]
+
+
+def but_time(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "time"}
