@@ -47,11 +47,15 @@ class Deadlines:
         self.timer_at = math.inf
         loop = asyncio.get_running_loop()
         due = loop.time() + _SLACK_S
-        for limit in [limit for limit in self.running if limit.at <= due]:
+        for limit in sorted((limit for limit in self.running if limit.at <= due), key=_end_of):
             del self.running[limit]
             limit.expire()
         if self.running:
             self.set_timer(min(limit.at for limit in self.running), loop)
+
+
+def _end_of(limit: Within) -> float:
+    return limit.at
 
 
 class Within:
