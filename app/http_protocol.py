@@ -18,7 +18,7 @@ from app.errors import GatewayError, HeadTooLargeError, InvalidRequestError
 from app.http_cycle import HeldCycle
 from app.utils.json import dump_json
 from app.utils.logging import get_logger
-from app.utils.monitoring import ERRORS, REQUESTS
+from app.utils.monitoring import ERRORS, FAULTS, REQUESTS
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -144,7 +144,12 @@ class HeldHttpProtocol(HttpToolsProtocol):
         """Answer a request without reading its head, where that can be (shortcut.py)."""
         if self._shortcut is None or visit.known is None or self._ending or (self._drain is not None and self._drain.begun):
             return False
-        answer = self._shortcut.answer(visit.known, data[visit.body_at :])
+        try:
+            answer = self._shortcut.answer(visit.known, data[visit.body_at :])
+        except Exception as exc:  # noqa: BLE001 -- it is a request like any other then, whose edge answers for what fails
+            FAULTS.labels("shortcut").inc()
+            log.fault("shortcut_failed", exc)
+            return False
         if answer is None:
             return False
         if self._head_timer is not None:

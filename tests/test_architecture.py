@@ -63,6 +63,7 @@ MAX_FUNCTION_LINES = 60
 # Where foreign code may fail in ways that nobody can list. A handler that ends in a bare `raise` cleans up and needs no entry.
 BROAD_EXCEPTS = {
     ("app/middleware.py", "__call__"): "the ASGI edge: a fault becomes a 500, or an honest end of the stream",
+    ("app/http_protocol.py", "_answer_known"): "the shortcut: a fault of it leaves the request to the ASGI edge",
     ("app/policy/assess.py", "assess"): "any fault makes the request confidential",
     ("app/policy/assess.py", "_label"): "any fault of the scanner makes the request confidential",
     ("app/policy/measures.py", "complexity"): "a score that fails makes the request complex",

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
+from prometheus_client import REGISTRY
 from uvicorn.server import ServerState
 
+from app.domain import Tenant
 from app.http_protocol import MAX_HEAD_BYTES, HeldHttpProtocol
+from app.shortcut import Known, Visit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -388,3 +391,25 @@ async def test_a_process_that_is_about_to_end_keeps_no_connection_alive() -> Non
         assert last["connection"] == "close"
         assert await end_of(reader) == b""
         writer.close()
+
+
+class Faulty:
+    """A shortcut that knows every head, and has no answer: it fails."""
+
+    def visitor(self, _: str) -> Any:
+        return lambda piece: Visit(b"key", len(piece), 0, Known(Tenant("t", "key:t"), "client"))
+
+    def answer(self, *_: Any) -> bytes:
+        raise ValueError("canary")
+
+
+async def test_a_fault_of_the_shortcut_leaves_a_request_to_its_application(echo: Echo) -> None:
+    before = REGISTRY.get_sample_value("sluice_faults_total", {"part": "shortcut"}) or 0
+    async with serving(echo, {"shortcut": Faulty()}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        status, _, _ = await answer_of(reader)
+        writer.close()
+
+    assert (status, echo.served) == (200, 1)
+    assert REGISTRY.get_sample_value("sluice_faults_total", {"part": "shortcut"}) == before + 1
