@@ -18,6 +18,7 @@ from app.gateway.request import ChatRequest
 from app.gateway.scans import Scans
 from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from app.policy.complexity import SCALE
+from tests.unit.gateway.in_loop import Watched
 from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 from tests.unit.gateway.test_reply import FINISH, FakeCache
 from tests.unit.gateway.test_second_opinion import Reader
@@ -32,21 +33,13 @@ HOME = deployment("b", Label.CONFIDENTIAL)
 TABLE = table({"cheap": [deployment("a")], "local": [HOME]}, fallback="local")
 
 
-class FakeAssessor:
+class FakeAssessor(Watched):
     """Gives the hint's label to everything, and notes in which thread it was asked."""
 
     scale = SCALE
 
-    def __init__(self) -> None:
-        self.in_loop: list[bool] = []
-
     def assess(self, body: Any, hints: Hints, earlier: Earlier, cuts: Cuts) -> Facts:  # noqa: ARG002 - the assessor's
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self.in_loop.append(False)
-        else:
-            self.in_loop.append(True)
+        self.note()
         return facts(Label.CONFIDENTIAL if earlier.confidential else hints.label or Label.PUBLIC)
 
     def label_of(self, _: object) -> Label:

@@ -71,28 +71,14 @@ async def test_the_timer_goes_on_after_limits_that_were_kept() -> None:
         await asyncio.Event().wait()
 
 
-async def test_a_cancellation_from_outside_stays_one() -> None:
+@pytest.mark.parametrize("expires", [False, True], ids=["alone", "at the moment of the limit"])
+async def test_a_cancellation_from_outside_stays_one(*, expires: bool) -> None:
     entered = asyncio.Event()
 
     async def wait() -> None:
-        with Deadlines().within(30):
-            entered.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(wait())
-    await entered.wait()
-    task.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_a_cancellation_at_the_same_moment_goes_before_the_limit() -> None:
-    deadlines, entered = Deadlines(), asyncio.Event()
-
-    async def wait() -> None:
-        with deadlines.within(30) as limit:
-            asyncio.get_running_loop().call_soon(limit.expire)
+        with Deadlines().within(30) as limit:
+            if expires:
+                asyncio.get_running_loop().call_soon(limit.expire)
             entered.set()
             await asyncio.Event().wait()
 

@@ -17,6 +17,7 @@ from app.gateway.second_opinion import OpinionLimits, SecondOpinion
 from app.gateway.taint import Conversations
 from app.policy.taint import passage
 from app.services.taint import MemoryMarks
+from tests.unit.gateway.in_loop import Watched
 from tests.unit.policy.table import table
 
 OWNER, OTHER = Tenant("owner", "t"), Tenant("other", "u")
@@ -24,19 +25,11 @@ SAID = "The mill by the river is to be bought before the harvest is in."
 LONG = "x" * (SCAN_INLINE_BYTES + 1)
 
 
-class FakeAssessor:
+class FakeAssessor(Watched):
     """Finds SECRET confidential, and notes whether it ran on the event loop."""
 
-    def __init__(self) -> None:
-        self.in_loop: list[bool] = []
-
     def assess(self, body: Any, _hints: Any) -> Facts:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self.in_loop.append(False)
-        else:
-            self.in_loop.append(True)
+        self.note()
         return Facts(Label.CONFIDENTIAL if "SECRET" in body["messages"][0]["content"] else Label.PUBLIC, "default", ())
 
     def label_of(self, _: Finding) -> Label:

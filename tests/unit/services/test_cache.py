@@ -8,17 +8,10 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from app.services.cache import MemoryCache, RedisCache
+from tests.unit.services.kept import Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_a_value_is_found_until_its_time_is_over() -> None:

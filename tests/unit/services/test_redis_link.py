@@ -10,16 +10,10 @@ from prometheus_client import REGISTRY
 
 from app.services.redis_link import RedisLink, RedisLostError
 from app.utils import logging as events
+from tests.unit.services.kept import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Store:
@@ -41,7 +35,7 @@ class Store:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

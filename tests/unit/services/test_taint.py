@@ -1,25 +1,8 @@
 from __future__ import annotations
 
-import pytest
-
 from app.services.taint import MemoryMarks, RedisMarks
 from tests.integration.redis_server import RedisServer, running_redis
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def mark(number: int) -> bytes:
-    return number.to_bytes(16, "big")
+from tests.unit.services.kept import Clock, mark
 
 
 def marks(*numbers: int) -> list[bytes]:

@@ -2,35 +2,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.services.taint import MemoryMarks
 from app.services.taint_file import _BLOCKS, _WAYS, WorkersMarks
+from tests.unit.services.kept import Clock, mark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+    import pytest
 
 
 def worker(path: Path, clock: Clock, ttl_s: float = 60) -> WorkersMarks:
     return WorkersMarks(path, MemoryMarks(ttl_s, clock=clock), clock=clock)
-
-
-def mark(number: int) -> bytes:
-    return number.to_bytes(16, "big")
 
 
 async def test_what_one_worker_keeps_the_others_know_until_it_expires(tmp_path: Path, clock: Clock) -> None:
