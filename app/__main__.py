@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import secrets
 import signal
@@ -142,7 +143,7 @@ def _uvicorn(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,  # limits.client_address reads them, from trusted proxies alone
         server_header=False,
-        timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.__main__ import _announce
+from app.__main__ import _announce, _uvicorn
 from app.config.settings import load_settings
 from app.loading import load
 
@@ -134,6 +134,10 @@ def test_slips_in_the_settings_are_told_once_at_the_start(tmp_path: Path, monkey
 
     assert said[-3:] == [".env:1:", ".env:2:", "GATEWAY_API_KEYS:"]
     assert len([place for place in said if "env" in place]) == 2
+
+
+def test_a_grace_of_a_part_of_a_second_is_not_none() -> None:
+    assert _uvicorn("app.main:worker_app", load_settings(dotenv=Path("none.env"), shutdown_grace_s=0.4)).timeout_graceful_shutdown == 1
 
 
 def served(url: str) -> str | None:
