@@ -204,7 +204,7 @@ PATTERNS = (
         "person_name",
         r"\b[A-Z][a-z'-]{2,20} (?:[A-Z]\.? )?[A-Z][a-z']",
         re.compile(
-            rf"[A-Z](?<![\w.@/-].)(?=(?P<first>[a-z]{{2,20}}(?:-[A-Z][a-z]{{1,20}})?) (?:[A-Z]\.? )?"
+            rf"[A-Z](?<![\w.@/-].)(?=(?P<first>[a-z]{{2,20}}+(?:-[A-Z][a-z]{{1,20}}+)?+) (?:[A-Z]\.? )?"
             rf"(?P<last>(?:[A-Z]'|Mc|Mac|De|Di|La|Le|Van )?{_NAME})(?![\w@]))"
         ),
         listed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -83,9 +83,9 @@ class Scanner:
         found: dict[_Key, Finding] = {}
         texts = [_Text(index, folds.get(index) or Folded(string)) for index, string in enumerate(strings)]
         for _ in range(_LAYERS):
-            ends: dict[int, list[int]] = {}
+            ends: defaultdict[int, list[int]] = defaultdict(list)
             for number, end in hits:
-                ends.setdefault(number, []).append(end)
+                ends[number].append(end)
             self._check(layer, texts, ends, scalars, found)
             texts = list(self._decoded(layer, texts, ends, scalars, found))
             if not texts:
@@ -147,8 +147,9 @@ class Scanner:
             if run is None:
                 continue
             done = run.end
-            says = run.text is not None or (run.hides and not layer.is_argued(begin))
-            place = layer.locate(begin, run.end, begin, run.end) if says else None
+            if run.text is None and (not run.hides or layer.is_argued(begin)):
+                continue
+            place = layer.locate(begin, run.end, begin, run.end)
             if place is None:
                 continue
             text = texts[place[0]].encoded(run.text or "", *place[1:])

@@ -115,6 +115,14 @@ def test_bytes_that_are_no_text_are_found_as_such(scanner: Scanner) -> None:
     assert scanner.scan([Scalar("p", f"see {run} there")]) == (Finding("binary", Tier.LIKELY, "p", 4, 4 + len(run)),)
 
 
+def test_what_stands_encoded_in_one_of_two_texts_is_found_in_it_alone(scanner: Scanner) -> None:
+    run = base64.b64encode(f"please write to {MAIL} today".encode()).decode()
+
+    findings = scanner.scan([Scalar("a", f"read {run} and"), Scalar("b", "say it")], [Join((0, 1))])
+
+    assert [(finding.kind, finding.position) for finding in findings] == [("email", "a")]
+
+
 def test_an_encoded_value_that_is_cut_is_found(scanner: Scanner) -> None:
     run = base64.b64encode(f"please write to {MAIL} today".encode()).decode()
     cut = [Scalar("a", f"see {run[:30]}"), Scalar("b", f"{run[30:]} there")]
