@@ -294,7 +294,7 @@ class _Builder:
 
     def _runs_in_a_cloud(self) -> bool:
         """Say whether Ollama passes this model's requests on to its maker's servers: by its name, at any of its interfaces, so under any provider."""
-        return self._spec.model.lower().endswith(("-cloud", ":cloud"))
+        return self._spec.model.lower().endswith("cloud")
 
     def _window(self, entry: Entry | None) -> int | None:
         spec = self._spec

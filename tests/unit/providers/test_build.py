@@ -145,6 +145,7 @@ def test_a_deployment_without_a_model_yet_is_inactive(one: Callable[..., Built])
         ("{model: 'ollama_chat/gpt-oss:120b-cloud', num_ctx: 9, clearance: confidential}", "the model runs in its maker's cloud"),
         ("{model: 'ollama_chat/GPT-OSS:120B-Cloud', num_ctx: 9, clearance: confidential}", "the model runs in its maker's cloud"),
         ("{model: 'openai/gpt-oss:120b-cloud', api_base: 'http://127.0.0.1:11434/v1', clearance: confidential}", "the model runs in its maker's cloud"),
+        ("{model: ollama_chat/glm_cloud, num_ctx: 9, clearance: confidential}", "the model runs in its maker's cloud"),
         ("{model: 'hosted_vllm/glm-4.6:CLOUD', api_base: 'http://127.0.0.1:11434/v1', clearance: confidential}", "the model runs in its maker's cloud"),
         ("{model: openai/x, api_base: 'http://[fd00:ec2::254]/v1', clearance: confidential}", "a cloud's metadata service"),
     ],
