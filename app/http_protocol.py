@@ -121,7 +121,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         visit = self._visit(data) if self._visit is not None and self._is_between() else None
-        if visit is not None and self._answer_known(visit, data):
+        if visit is not None and self._answer_known(visit):
             return
         self._visited = visit
         self._fed = len(data)
@@ -140,12 +140,12 @@ class HeldHttpProtocol(HttpToolsProtocol):
         """Say whether all that came before is answered, and the caller reads its answers."""
         return not self._held and not self._in_body and (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
-    def _answer_known(self, visit: Visit, data: bytes) -> bool:
+    def _answer_known(self, visit: Visit) -> bool:
         """Answer a request without reading its head, where that can be (shortcut.py)."""
-        if self._shortcut is None or visit.known is None or self._ending or (self._drain is not None and self._drain.begun):
+        if self._shortcut is None or visit.name is None or self._ending or (self._drain is not None and self._drain.begun):
             return False
         try:
-            answer = self._shortcut.answer(visit.known, data[visit.body_at :])
+            answer = self._shortcut.answer(visit)
         except Exception as exc:  # noqa: BLE001 -- it is a request like any other then, whose edge answers for what fails
             FAULTS.labels("shortcut").inc()
             log.fault("shortcut_failed", exc)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_KNOWN: Final = 4096  # some 400 bytes each, 2 MB in all
 
-_LONGEST_ANSWER: Final = 4096
+_LONGEST_HEAD: Final = 4096
 _MAX_DIGITS: Final = 9
 _LENGTH: Final = b"\r\ncontent-length: "
 _LENGTH_END: Final = b"ength: "  # so far no client spells it otherwise
@@ -50,12 +50,12 @@ class Known(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """A request of which all has come: what its head is known by, where its body begins, how long that is, and whose it is, where that is known."""
+    """A request of which all has come: what its head is known by and how long its body is; where the head is known, whose it is and the body's name."""
 
     key: bytes
-    body_at: int
     length: int
-    known: Known | None
+    known: Known | None = None
+    name: bytes | None = None
 
 
 class Shortcut:
@@ -91,10 +91,10 @@ class Shortcut:
     def visitor(self, peer: str) -> Callable[[bytes], Visit | None]:
         """Return what tells of each piece of bytes from a connection with `peer` what request it is, or None where it is not one, whole and with its length."""
         begun = hashlib.blake2b(peer.encode(), key=self._secret, digest_size=16, person=b"sluice/head/1")
-        known = self._known
+        known, name = self._known, self._gateway.decisions.name
 
         def visit(piece: bytes) -> Visit | None:
-            body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_ANSWER) + 4
+            body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
             start = piece.rfind(_LENGTH_END, 0, body_at) + len(_LENGTH_END)
             end = piece.find(b"\r", start, body_at)
             digits = piece[start:end]
@@ -105,7 +105,8 @@ class Shortcut:
             digest.update(piece[:start])
             digest.update(piece[end:body_at])
             key = digest.digest()
-            return Visit(key, body_at, length, known.get(key))
+            found = known.get(key)
+            return Visit(key, length) if found is None else Visit(key, length, found, name(found.tenant, piece[body_at:]))
 
         return visit
 
@@ -119,13 +120,13 @@ class Shortcut:
             del self._known[next(iter(self._known))]
         self._known[visit.key] = known
 
-    def answer(self, known: Known, body: bytes) -> bytes | None:
+    def answer(self, visit: Visit) -> bytes | None:
         """Return the answer's headers and body, behind its first line; None for a request like any other, of which nothing is counted then."""
-        look, gateway, tenant = self._look, self._gateway, known.tenant
-        if look is None:
+        look, known, name = self._look, visit.known, visit.name
+        if look is None or known is None or name is None:
             return None
-        name = gateway.decisions.name(tenant, body)
-        decision = None if name is None else gateway.recallable(name, tenant)
+        gateway, tenant = self._gateway, known.tenant
+        decision = gateway.recallable(name, tenant)
         if decision is None or decision.stream or not self._admission.is_open:
             return None
         receipt = Receipt()

@@ -78,7 +78,7 @@ class ChatEndpoint:
             receipt.queue_s = admitted.waited_s
             raw = await read_whole_or_wait(scope, receive, headers, self.max_body_bytes, self.body_idle_s)
             with Presence(scope, receive) as presence:
-                reply = await self._reply(raw, headers, tenant, receipt)
+                reply = await self._reply(raw, headers, tenant, receipt, visit)
                 if reply.stream:
                     await _stream(scope, reply, send, _told(receipt, window), presence)
                 elif known is None:
@@ -110,9 +110,11 @@ class ChatEndpoint:
             self.shortcut.remember(visit, headers, scope["http_version"], Known(tenant, client))
         return tenant
 
-    async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt) -> Reply:
+    async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, visit: Visit | None) -> Reply:
         gateway = self.gateway
-        name = None if gateway.cache is None or not is_plain(headers) else gateway.decisions.name(tenant, raw)
+        name = None
+        if gateway.cache is not None and is_plain(headers):
+            name = (visit and visit.name) or gateway.decisions.name(tenant, raw)
         if name is not None:
             known = await gateway.recall(name, tenant, receipt)
             if known is not None:

@@ -54,8 +54,8 @@ def shortened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     told: list[bool] = []
     answer = Shortcut.answer
 
-    def noting(self: Shortcut, known: Any, body: bytes) -> bytes | None:
-        found = answer(self, known, body)
+    def noting(self: Shortcut, visit: Any) -> bytes | None:
+        found = answer(self, visit)
         told.append(found is not None)
         return found
 

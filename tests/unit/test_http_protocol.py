@@ -397,7 +397,7 @@ class Faulty:
     """A shortcut that knows every head, and has no answer: it fails."""
 
     def visitor(self, _: str) -> Any:
-        return lambda piece: Visit(b"key", len(piece), 0, Known(Tenant("t", "key:t"), "client"))
+        return lambda piece: Visit(b"key", len(piece), Known(Tenant("t", "key:t"), "client"), b"name")
 
     def answer(self, *_: Any) -> bytes:
         raise ValueError("canary")
