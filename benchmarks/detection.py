@@ -3,8 +3,8 @@
     python benchmarks/detection.py --data FOLDER [--json]
 
 Reads every `*.jsonl` of FOLDER: one object a line with `text` and `label` (1: holds something sensitive). Rows marked `weak` count neither way.
-The table ends with the speed of collect and scan on 1 MiB of each file's clean texts, in MB/s of the processor's time, so that what else runs on the machine
-counts little: the best of twenty.
+The table ends with the speed of collect and scan on 1 MiB of each file's clean texts, in MB/s: the best of twenty. All times are the processor's, so that
+waiting for what else runs on the machine does not count.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def measure(scanner: Scanner, file: Path) -> dict[str, float | None]:
         if row.get("weak") or row.get("hand_checked"):
             continue
         body = {"model": "auto", "messages": [{"role": "user", "content": row["text"]}]}
-        start = time.perf_counter()
+        start = time.thread_time()
         collected = collect(body)
         findings = scanner.scan(collected.scalars, collected.joins)
-        took.append((time.perf_counter() - start) * 1e6)
+        took.append((time.thread_time() - start) * 1e6)
         found[row["label"]].append(frozenset(finding.tier for finding in findings))
     return {
         "rows": len(took),
