@@ -59,10 +59,9 @@ def waiting(gateway: GatewayServer) -> int:
 
 async def hanging(http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator) -> asyncio.Task[Any]:
     """Hold the one slot with a request whose provider never answers."""
-    cloud.fault = "hang"
+    cloud.fault = "hang.times-1"
     task = asyncio.create_task(http.post(gateway.url + CHAT, json=BODY))
     await until(lambda: cloud.requests)
-    cloud.fault = None
     return task
 
 

@@ -66,10 +66,9 @@ def order(local: OpenAISimulator) -> list[str]:
 async def test_what_falls_back_to_the_local_model_leaves_room_for_what_has_to_stay_there(
     http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator, local: OpenAISimulator
 ) -> None:
-    cloud.fault, local.fault = "status-500", "hang"
+    cloud.fault, local.fault = "status-500", "hang.times-1"
     ordinary = [ask(http, gateway, f"hello {number}") for number in range(4)]
     await until(lambda: local.calls and waiting(gateway) == 3)
-    local.fault = None
 
     answer = await ask(http, gateway, "secret", X_Sensitivity="confidential")
 
@@ -83,10 +82,9 @@ async def test_what_falls_back_to_the_local_model_leaves_room_for_what_has_to_st
 
 @pytest.mark.parametrize("gateway", [(1, 16)], indirect=True)
 async def test_callers_take_turns(http: aiohttp.ClientSession, gateway: GatewayServer, local: OpenAISimulator) -> None:
-    local.fault = "hang"
+    local.fault = "hang.times-1"
     held = ask(http, gateway, "held", **SECRET)
     await until(lambda: local.calls)
-    local.fault = None
     flood = []
     for number in range(6):
         flood.append(ask(http, gateway, f"a{number}", **SECRET))
