@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from app.config.settings import Settings
 from app.domain import CacheState, Hints, Usage
-from app.gateway.beginning import _read_whole
+from app.gateway.beginning import take_whole
 from app.gateway.cache_key import cache_key
-from app.gateway.deadlines import Deadlines
+from app.gateway.deadlines import Deadlines, Within
 from app.gateway.receipt import Receipt, cost_usd
 from app.http_io import read_headers
 from app.limits import limit_headers
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _ROUNDS, _CALLS = 7, 2000
+_NOT_READ: Any = None  # an answer of which the bytes are given
 _SCOPE = {
     "type": "http",
     "client": ("127.0.0.1", 50000),
@@ -105,7 +106,7 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
 
     def limits() -> None:
         async def wait() -> None:
-            with deadlines.within(30):
+            with Within(deadlines, 30):
                 return
 
         loop.run_until_complete(wait())
@@ -123,19 +124,20 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "plan", lambda: decide(terms.table, facts, request.body, chat.ask(terms, request), chat.snapshot(terms, request))
     yield "cache key", lambda: cache_key(b"k" * 32, tenant=tenant.key_id, plan_id="small\x1egpt", body=request.body, headers=())
     yield "limit of an attempt, with the run of a loop", limits
-    yield "a name for what was decided", lambda: chat.decisions.name(tenant, headers, raw)
+    yield "a name for what was decided", lambda: chat.decisions.name(tenant, raw)
     yield "metrics", metrics
     yield "cost", lambda: cost_usd(deployment, usage)
     yield "receipt headers", receipt.headers
     yield "log line", lambda: log.info("request", method="POST", route="/v1/chat/completions", status=200, ms=2.1, **receipt.log_fields())
-    yield "read the answer's usage", lambda: _read_whole(ANSWER)
+    yield "read the answer's usage", lambda: take_whole(deployment, _NOT_READ, ANSWER, moves_on=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024, help="bytes of the request [1024]")
+    parser.add_argument("--calls", type=int, help=f"of each step in each of {_ROUNDS} rounds [{_CALLS}, of longer requests fewer]")
     options = parser.parse_args()
-    calls = max(20, _CALLS * 1024 // options.size)
+    calls = options.calls or max(20, _CALLS * 1024 // options.size)
     with composed() as parts:
         for name, step in steps(parts, json_body(options.size)):
             print(f"{name:42}{cost(step, calls):9.1f}")
