@@ -116,7 +116,7 @@ class Receipt:
 
 
 def _keep(decided: _Decided) -> _Written:
-    """Write out what was decided, and keep that: requests differ in little of it."""
+    """Write out what was decided, and keep that: requests differ in little of it. Raises RuntimeError for what HTTP cannot carry."""
     deployment, label, tier, kinds, rule, arm, cache, attempts, dropped = decided
     word = None if label is None else str(label)
     pairs = (
@@ -133,7 +133,10 @@ def _keep(decided: _Decided) -> _Written:
     headers = tuple((name, value.encode()) for name, value in pairs if value is not None)
     logged = {"label": word, "complexity": tier, "rule": rule, "arm": arm, "deployment": deployment, "cache": cache, "attempts": attempts}
     fields = {name: value for name, value in logged.items() if value is not None}
-    found = _Written(headers, b"".join(b"%b: %b\r\n" % header for header in headers), fields)
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
+        raise RuntimeError("A header of an answer breaks out of its line.")
+    found = _Written(headers, lines, fields)
     if len(_kept) >= _MAX_KEPT:
         _kept.clear()
     _kept[decided] = found

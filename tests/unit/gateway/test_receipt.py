@@ -89,3 +89,9 @@ def test_what_is_kept_of_headers_is_bounded() -> None:
         assert dict(Receipt(rule=f"rule {number}").headers())[b"x-gateway-rule"] == f"rule {number}".encode()
 
     assert len(receipts._kept) <= receipts._MAX_KEPT
+
+
+@pytest.mark.parametrize("rule", ["a\r\nx-other: b", "a\nb", "a\0"])
+def test_no_header_breaks_out_of_its_line(rule: str) -> None:
+    with pytest.raises(RuntimeError, match="line"):
+        Receipt(rule=rule).lines()
