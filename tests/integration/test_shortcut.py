@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from app.utils import logging
 from tests.integration.gateway_server import GatewayServer, serve
-from tests.integration.test_http_front import answer_of, body_of, send
+from tests.integration.test_http_front import answer_of, body_of, config_of, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,16 +28,6 @@ COUNTED = [
     ("sluice_in_flight", {}),
 ]
 VARYING = ("server-timing", "x-request-id", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", "date")
-
-
-def config_of(cloud: OpenAISimulator) -> str:
-    return f"""
-    deployments:
-      first: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k1, clearance: internal}}
-      home: {{model: openai/gpt, api_base: "{cloud.url}/v1", api_key: k1, clearance: confidential}}
-    pools: {{cheap: [first], local: [home]}}
-    rules: [{{when: {{label: confidential}}, use: local}}, {{use: cheap}}]
-    """
 
 
 @pytest.fixture

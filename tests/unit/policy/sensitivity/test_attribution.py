@@ -4,28 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.policy.sensitivity.test_context import PROGRAM
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Spot = Callable[[str], set[tuple[str, str, str]]]
-
-PROGRAM = """
-import json
-from pathlib import Path
-
-def load(path):
-    rows = json.loads(Path(path).read_text())
-    {line}
-    return rows
-"""
-
-
-def test_a_name_in_a_program_is_a_hint(spot: Spot) -> None:
-    assert spot(PROGRAM.format(line="rows.sort()  # as Mary Johnson does")) == {("person_name", "weak", "Mary Johnson")}
-
-
-def test_a_name_as_a_value_in_a_program_is_a_finding(spot: Spot) -> None:
-    assert spot(PROGRAM.format(line="rows.append('Mary Johnson')")) == {("person_name", "likely", "Mary Johnson")}
 
 
 @pytest.mark.parametrize(
