@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import prometheus_client as prometheus
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
@@ -49,17 +50,36 @@ class _Hold:
 
 
 _hold = _Hold()
-_holding: list[Counter | Gauge | Histogram] = []  # every child of every metric: as bounded as the labels are
+_holding: list[_Sum | Histogram] = []  # every child of every metric: as bounded as the labels are
 
 
-class Counter(prometheus.Counter):
-    """A counter that keeps its children by their labels: prometheus_client finds them again under a lock, in 1.7 µs instead of 0.2."""
+class _Sum(MetricWrapperBase):
+    """A metric of one number, which holds what is added."""
+
+    _value: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._held = 0.0  # the interpreter changes threads at calls and jumps, so that an addition to it is whole, and so is `settle`
         super().__init__(*args, **kwargs)
-        self._kept: dict[tuple[object, ...], Self] = {}  # as bounded as the labels are
         _holding.append(self)
+
+    def settle(self) -> None:
+        """Hand over what is held."""
+        held, self._held = self._held, 0.0
+        if held:
+            self._value.inc(held)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self.settle()
+        return super()._child_samples()
+
+
+class Counter(_Sum, prometheus.Counter):
+    """A counter that keeps its children by their labels: prometheus_client finds them again under a lock, in 1.7 µs instead of 0.2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kept: dict[tuple[object, ...], Self] = {}  # as bounded as the labels are
 
     def labels(self, *values: Any, **named: Any) -> Self:
         """Return the child that counts for `values`."""
@@ -79,24 +99,9 @@ class Counter(prometheus.Counter):
         else:
             self._value.inc(amount)
 
-    def settle(self) -> None:
-        """Hand over what is held."""
-        held, self._held = self._held, 0.0
-        if held:
-            self._value.inc(held)
 
-    def _child_samples(self) -> Iterable[Sample]:
-        self.settle()
-        return super()._child_samples()
-
-
-class Gauge(prometheus.Gauge):
+class Gauge(_Sum, prometheus.Gauge):
     """A gauge that goes up and down as Counter counts."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._held = 0.0
-        super().__init__(*args, **kwargs)
-        _holding.append(self)
 
     def inc(self, amount: float = 1) -> None:
         """Go up."""
@@ -108,16 +113,6 @@ class Gauge(prometheus.Gauge):
     def dec(self, amount: float = 1) -> None:
         """Go down."""
         self.inc(-amount)
-
-    def settle(self) -> None:
-        """Hand over what is held."""
-        held, self._held = self._held, 0.0
-        if held:
-            self._value.inc(held)
-
-    def _child_samples(self) -> Iterable[Sample]:
-        self.settle()
-        return super()._child_samples()
 
 
 class Histogram(prometheus.Histogram):
