@@ -91,7 +91,7 @@ class Walk:
             attempt = waiting.pop(0)
             try:
                 try:
-                    served = await (self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1))
+                    served = await self._call(attempt, waiting)
                 except UpstreamError as error:
                     served = await self._call_again(attempt, waiting, error)
             except UpstreamError as error:
@@ -127,7 +127,7 @@ class Walk:
                 wait_s = again_s
             await _sleep(wait_s)
             try:
-                return await (self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1))
+                return await self._call(attempt, waiting)
             except UpstreamError as again:
                 error = again
 
@@ -180,6 +180,9 @@ class Walk:
     @property
     def _policy(self) -> AttemptPolicy:
         return self.vitals.policy
+
+    def _call(self, attempt: Attempt, waiting: list[Attempt]) -> Coroutine[Any, Any, Served]:
+        return self._call_or_race(attempt, waiting) if self.plan.hedge else self._try(attempt, len(waiting) + 1)
 
     async def _call_or_race(self, attempt: Attempt, waiting: list[Attempt]) -> Served:
         """Ask one deployment, and the next beside it where the pool hedges and the first is late."""

@@ -20,7 +20,6 @@ from app.gateway.scores import Scores
 from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
 from app.gateway.stored import Place
 from app.gateway.vitals import Vitals
-from app.policy.counting import may_take_long
 from app.policy.planner import decide
 from app.policy.taint import NOTHING
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
@@ -88,11 +87,7 @@ class ChatGateway:
         snapshot = self.snapshot(terms, request)
         reading = self.reading(terms, request)
         facts, conversation = await self._assess(reading, snapshot, receipt)
-        asked = self.ask(terms, request)
-        if may_take_long(terms.table, facts):
-            plan = await reading.weigh(facts, decide, terms.table, facts, request.body, asked, snapshot)
-        else:
-            plan = decide(terms.table, facts, request.body, asked, snapshot)
+        plan = await reading.weigh(facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
         receipt.arm = plan.arm or None
         self._note_route(receipt, facts, plan.rule, terms.assessor)
         key = self._cache_key(request, facts, plan)

@@ -31,10 +31,6 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self.running)
 
-    def within(self, seconds: float) -> Within:
-        """Return a context that is cancelled after so many seconds and then raises TimeoutError, as `asyncio.timeout` does; entered without `async`."""
-        return Within(self, seconds)
-
     def set_timer(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the limits then."""
         if self._timer is not None:
@@ -59,7 +55,7 @@ def _end_of(limit: Within) -> float:
 
 
 class Within:
-    """One limit, for the task that enters it."""
+    """One limit: the task that enters it is cancelled after so many seconds, which then raises TimeoutError, as with `asyncio.timeout`; without `async`."""
 
     __slots__ = ("_cancelling", "_deadlines", "_expired", "_seconds", "_task", "at")
 

@@ -54,8 +54,7 @@ class Reading:
         request, terms = self.request, self.terms
         if request.size_bytes > SCAN_INLINE_BYTES or terms.second_opinion is not None:
             return None
-        going_out = _going_out(request) if request.headers else request.body
-        return terms.assessor.assess(going_out, request.hints, NOTHING if conversation is None else conversation.earlier, cuts)
+        return terms.assessor.assess(_going_out(request), request.hints, _earlier(conversation), cuts)
 
     async def facts(self, conversation: Conversation | None, cuts: Cuts | None) -> Facts:
         """Return what is known of the request, its forwarded headers and what it carries on included."""
@@ -63,8 +62,7 @@ class Reading:
         if found is not None:
             return found
         request, terms = self.request, self.terms
-        going_out = _going_out(request) if request.headers else request.body
-        earlier = NOTHING if conversation is None else conversation.earlier
+        going_out, earlier = _going_out(request), _earlier(conversation)
         if terms.second_opinion is not None:
             return await self._revised(terms.second_opinion, going_out, earlier, cuts)
         return await self._read(terms.assessor.assess, going_out, request.hints, earlier, cuts)
@@ -111,4 +109,10 @@ class Reading:
 def _going_out(request: ChatRequest) -> dict[str, Any]:
     """Return all that may leave. A header stands beside a field of its name and not in its place, for then nobody would have read the field."""
     body = request.body
+    if not request.headers:
+        return body
     return {**body, **{name: [body[name], value] if name in body else value for name, value in request.headers}}
+
+
+def _earlier(conversation: Conversation | None) -> Earlier:
+    return NOTHING if conversation is None else conversation.earlier

@@ -17,7 +17,7 @@ from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.receipt import Receipt
 from app.gateway.request import ChatRequest
 from app.gateway.streaming import error_event
-from app.http_io import CallerGoneError, Presence, enter, is_whole, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
+from app.http_io import CallerGoneError, Presence, enter, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
 from app.limits import limit_headers, limit_lines, refusal
 from app.shortcut import Known
 from app.utils.monitoring import ERRORS, IN_FLIGHT
@@ -72,9 +72,7 @@ class ChatEndpoint:
             _check(window)
             tenant = self._meet(scope, headers, client, visit) if known is None else known.tenant
             scope["sluice"]["tenant"] = tenant.name
-            admitted = self.admission.try_enter(tenant.key_id, headers, whole=is_whole(scope))
-            if admitted is None:
-                admitted = await enter(scope, receive, self.admission, tenant.key_id, headers)
+            admitted = await enter(scope, receive, self.admission, tenant.key_id, headers)
             receipt.queue_s = admitted.waited_s
             raw = await read_whole_or_wait(scope, receive, headers, self.max_body_bytes, self.body_idle_s)
             with Presence(scope, receive) as presence:

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from app.gateway.deadlines import Deadlines
+from app.gateway.deadlines import Deadlines, Within
 
 
 async def test_what_takes_too_long_is_ended() -> None:
     deadlines = Deadlines()
 
-    with pytest.raises(TimeoutError), deadlines.within(0.01):
+    with pytest.raises(TimeoutError), Within(deadlines, 0.01):
         await asyncio.Event().wait()
 
     assert len(deadlines) == 0
@@ -20,14 +20,14 @@ async def test_what_takes_too_long_is_ended() -> None:
 
 
 async def test_a_limit_that_has_passed_ends_at_the_next_wait() -> None:
-    with pytest.raises(TimeoutError), Deadlines().within(0.0):
+    with pytest.raises(TimeoutError), Within(Deadlines(), 0.0):
         await asyncio.Event().wait()
 
 
 async def test_what_ends_in_time_leaves_nothing() -> None:
     deadlines = Deadlines()
 
-    with deadlines.within(30):
+    with Within(deadlines, 30):
         assert len(deadlines) == 1
         await asyncio.sleep(0)
 
@@ -35,7 +35,7 @@ async def test_what_ends_in_time_leaves_nothing() -> None:
 
 
 async def test_an_error_inside_goes_on() -> None:
-    with pytest.raises(ValueError, match="own"), Deadlines().within(30):
+    with pytest.raises(ValueError, match="own"), Within(Deadlines(), 30):
         raise ValueError("own")
 
 
@@ -45,7 +45,7 @@ async def test_one_timer_serves_limits_in_any_order(limits: tuple[float, float])
 
     async def wait(seconds: float) -> None:
         try:
-            with deadlines.within(seconds):
+            with Within(deadlines, seconds):
                 await asyncio.Event().wait()
         except TimeoutError:
             ended.append(seconds)
@@ -64,10 +64,10 @@ async def test_one_timer_serves_limits_in_any_order(limits: tuple[float, float])
 
 async def test_the_timer_goes_on_after_limits_that_were_kept() -> None:
     deadlines = Deadlines()
-    with deadlines.within(0.01):
+    with Within(deadlines, 0.01):
         pass
 
-    with pytest.raises(TimeoutError), deadlines.within(0.03):
+    with pytest.raises(TimeoutError), Within(deadlines, 0.03):
         await asyncio.Event().wait()
 
 
@@ -76,7 +76,7 @@ async def test_a_cancellation_from_outside_stays_one(*, expires: bool) -> None:
     entered = asyncio.Event()
 
     async def wait() -> None:
-        with Deadlines().within(30) as limit:
+        with Within(Deadlines(), 30) as limit:
             if expires:
                 asyncio.get_running_loop().call_soon(limit.expire)
             entered.set()
@@ -94,11 +94,11 @@ def test_another_loop_gets_its_own_timer() -> None:
     deadlines = Deadlines()
 
     async def keep() -> None:
-        with deadlines.within(0.05):
+        with Within(deadlines, 0.05):
             pass
 
     async def wait() -> None:
-        with pytest.raises(TimeoutError), deadlines.within(0.06):
+        with pytest.raises(TimeoutError), Within(deadlines, 0.06):
             await asyncio.Event().wait()
 
     asyncio.run(keep())
@@ -114,7 +114,7 @@ def test_there_is_no_limit_outside_a_task() -> None:
 
     def enter(failed: asyncio.Future[None]) -> None:
         try:
-            Deadlines().within(1).__enter__()
+            Within(Deadlines(), 1).__enter__()
         except RuntimeError as exc:
             failed.set_exception(exc)
 
