@@ -43,8 +43,10 @@ _ADDRESSED = frozenset({"messages", "tools"})  # where a server may look for add
 _PLAIN_NAME = re.compile("[a-zA-Z_]{1,40}")  # another key may hold a value, and is told by its place
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{0,20}:[/\\]{2}|(?:file|https?|wss?|ftps?):)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,20}:(?=\S)", re.IGNORECASE)
-_BEFORE = "".join(map(chr, range(0x21)))  # before a URL the WHATWG's standard drops these,
-_WITHIN = dict.fromkeys(map(ord, "\t\r\n"))  # and inside of one these; so do the parsers of Python and of yarl
+# Before a URL the WHATWG's standard drops controls and spaces, a server that strips a text the blanks of Unicode,
+_BEFORE = "".join(sign for sign in map(chr, range(0x3001)) if sign <= " " or sign.isspace()) + "\ufeff"
+_WITHIN = "\t\r\n"  # and inside of one the standard drops these; so do the parsers of Python and of yarl
+_BEGINNING_CHARS = 2048
 
 
 def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
@@ -67,7 +69,10 @@ def check_urls(body: Mapping[str, Any]) -> None:
 
 def _bare(value: str) -> str:
     """Return the beginning of a text as those read it who take it for a URL."""
-    return value[:2048].lstrip(_BEFORE).translate(_WITHIN)
+    text = value.lstrip(_BEFORE)
+    for sign in _WITHIN:
+        text = text.replace(sign, "")
+    return text[:_BEGINNING_CHARS]
 
 
 def _leads_away(value: str) -> bool:

@@ -78,6 +78,8 @@ def test_an_address_that_a_server_could_fetch_is_refused(body: dict[str, Any], p
         *("http:/\n/example.com/a", "ht\ttp://example.com/a", "http:example.com/a", "http:/example.com/a", "http:\\\\example.com\\a", "HTTPS:\\/example.com"),
         *("\x01http://example.com/", " \r\n http:/\r/example.com/", "\\\\example.com\\a", "file:a", "wss:example.com"),
         *("s3:bucket/key", "../../etc/passwd", "~/a.png", "C:\\a.png", "dat a:x,http://example.com/"),
+        *(" " * 3000 + "http://example.com/", "h" + "\t" * 3000 + "ttp://example.com/", " " * 2048 + "/etc/passwd"),
+        *("\u00a0http://example.com/", "\u2003/etc/passwd", "\ufeffhttp:example.com"),
     ],
 )
 def test_an_address_is_refused_however_it_is_spelled(address: str) -> None:
