@@ -45,7 +45,7 @@ def make_plan(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapsho
     """
     target = _select(table, facts, asked, snapshot)
     alone = asked.no_fallback and target.is_named
-    key = (target.rule, target.source, facts.label, facts.needs, alone)
+    key = (target.rule, target.source, target.require, facts.label, facts.needs, alone)
     if not snapshot.resting:
         kept: _Kept | None = table.memo.get(key)
         if kept is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) <= kept.room:

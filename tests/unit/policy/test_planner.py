@@ -403,6 +403,18 @@ def test_a_plan_that_follows_from_the_table_is_made_once() -> None:
     assert make_plan(routing, facts(), Asked("auto"), Snapshot()) is first
 
 
+def test_a_plan_that_is_kept_is_not_that_of_a_rule_that_requires_more() -> None:
+    able = deployment("able", capabilities=frozenset(Capability))
+    plain = deployment("plain", capabilities=frozenset({Capability.STREAM}))
+    known = {each.name: each for each in (plain, able)}
+    pools = {"p": Pool("p", (Member(plain), Member(able)))}
+    routing = RoutingTable(known, {}, pools, (Rule("model", Condition(), "p", require=frozenset({Capability.TOOLS})),))
+
+    assert names(routing, "p") == ["plain", "able"]
+    assert names(routing) == ["able"]
+    assert names(routing, "p") == ["plain", "able"]
+
+
 def test_plans_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "_MAX_KEPT", 4)
     routing = table(POOLS, CONFIDENTIAL_FIRST, fallback="local")
@@ -421,7 +433,8 @@ def _routings(draw: st.DrawFn) -> RoutingTable:
         members = [Member(known[each], draw(st.integers(0, 3)), draw(st.sampled_from([None, None, 0.1]))) for each in draw(st.sets(st.sampled_from("abcdef")))]
         pools[name] = Pool(name, tuple(members), draw(st.sampled_from(Choice)), draw(st.booleans()))
     rules = tuple(
-        Rule(f"r{place}", Condition(), draw(st.sampled_from([*pools, *known])), require=draw(st.sampled_from([frozenset(), {Capability.N}]))) for place in (1,)
+        Rule(f"r{place}", Condition(), draw(st.sampled_from([*pools, *known])), require=draw(st.sampled_from([frozenset(), frozenset({Capability.N})])))
+        for place in (1,)
     )
     return RoutingTable(known, {}, pools, rules, draw(st.none() | st.sampled_from(list(pools))), draw(st.sampled_from(OnConflict)))
 
