@@ -340,13 +340,19 @@ class Walk:
         So are the texts that calls give their functions.
         """
         figures = {entry for entry in self.argued if self.scalars[entry[0]].text[slice(*entry[1])].isdigit()}
-        argued = [entry for entry in self.argued if entry not in figures] if len(figures) > _MAX_FIGURES else self.argued
+        argued = self.argued
+        if len(figures) > _MAX_FIGURES:
+            self._join_argued([entry for entry in argued if entry in figures], meet=True)  # a number that is cut in two is there still
+            argued = [entry for entry in argued if entry not in figures]
+        self._join_argued(argued)
+        if len(argued) > 2:
+            self._join_argued(argued, meet=True)
+        self.joins.extend(join_said(self.said))
+
+    def _join_argued(self, argued: Sequence[tuple[int, Span]], *, meet: bool = False) -> None:
         if len(argued) > 1:
             parts, spans = zip(*argued, strict=True)
-            self.joins.append(Join(parts, spans=spans))
-            if len(parts) > 2:
-                self.joins.append(Join(parts, meet=True, spans=spans))
-        self.joins.extend(join_said(self.said))
+            self.joins.append(Join(parts, meet=meet, spans=spans))
 
 
 def join_said(said: Sequence[tuple[str, int]]) -> list[Join]:

@@ -311,7 +311,15 @@ def test_what_functions_are_given_is_joined_once_where_it_is_two_texts(body: dic
 def test_figures_that_functions_are_given_are_joined_where_they_are_few(many: bool) -> None:
     ids = [f"4111{number}" for number in range(5 if many else 4)]
 
-    assert argued(called(*(f'{{"id": "{key}"}}' for key in ids), '{"a": "one", "b": "two"}'))[0] == [*(() if many else ids), "one", "two"]
+    joined = argued(called(*(f'{{"id": "{key}"}}' for key in ids), '{"a": "one", "b": "two"}'))
+
+    assert joined[-2 if not many else -1] == [*(() if many else ids), "one", "two"]
+
+
+def test_two_of_many_figures_that_functions_are_given_meet() -> None:
+    body = called(*(f'{{"id": "{number}"}}' for number in (7, 41111111, 11111111, 8, 9, 10)))
+
+    assert [(join.meet, len(join.parts)) for join in collect(body).joins if join.spans] == [(True, 6)]
 
 
 def test_a_schema_gives_a_function_nothing() -> None:
