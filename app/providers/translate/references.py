@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.utils.json import dump_json
 
 _MOST_BYTES: Final = 1 << 20  # of all that is put in; schemas of real tools come to some 10 KB
+_DEEPEST: Final = 64  # definitions that lead from one to the next; in schemas of real tools a handful
 _REFERENCE: Final = b'"$ref"'
 _DEFINITIONS: Final = frozenset({"$defs", "definitions"})
 
@@ -31,7 +32,7 @@ def grows_too_far(schema: dict[str, Any]) -> bool:
         value, within = rest.pop()
         if isinstance(value, dict):
             name = str(value.get("$ref", "")).rpartition("/")[2]
-            if stays and name in within[:-1]:
+            if len(within) > _DEEPEST or (stays and name in within[:-1]):
                 return True
             for target in definitions.get(name, ()) if name not in within else ():
                 left -= sizes.get(id(target)) or sizes.setdefault(id(target), len(dump_json(target)))

@@ -26,7 +26,16 @@ def around(names: int, key: str = "$defs") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "schema", [laughing(20, 10), laughing(20, 10, "definitions"), around(12), around(3, "definitions"), {"items": around(3)}, {"tools": [laughing(30, 2)]}]
+    "schema",
+    [
+        laughing(8000, 1),
+        laughing(20, 10),
+        laughing(20, 10, "definitions"),
+        around(12),
+        around(3, "definitions"),
+        {"items": around(3)},
+        {"tools": [laughing(30, 2)]},
+    ],
 )
 def test_a_schema_that_grows_without_bound_is_told_at_once(schema: dict[str, Any]) -> None:
     start = time.monotonic()
