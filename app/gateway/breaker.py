@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.domain_attempts import BreakerPolicy
 
+Ended = tuple[int, int]  # failures in a row that a call ended, and the how manieth served it was
+
 LONGEST_REST_S = 600.0  # whatever a provider, or another replica, asks for
 _WHILE_PROBED_S = 1.0  # nobody knows how long a probe takes: come again then
 
@@ -22,12 +24,13 @@ class Breaker:
     The window slides by halves: what is counted is between a half and a whole `window_s` old at most.
     """
 
-    __slots__ = ("_calls", "_failures", "_in_row", "_old_calls", "_old_failures", "_probed", "_rest_s", "_turns_at", "_until", "is_closed", "policy")
+    __slots__ = ("_calls", "_failures", "_in_row", "_old_calls", "_old_failures", "_probed", "_rest_s", "_served", "_turns_at", "_until", "is_closed", "policy")
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self.policy = policy
         self.is_closed = True  # every call is admitted
         self._in_row = 0
+        self._served = 0  # calls, so that one that was followed by others is known
         self._calls = self._failures = self._old_calls = self._old_failures = 0
         self._turns_at = 0.0
         self._until: float | None = None  # None: closed
@@ -50,9 +53,11 @@ class Breaker:
         self._probed = True
         return True
 
-    def succeeded(self, now: float, *, probe: bool) -> int:
-        """Note a call that was served; return how many failures in a row it ends, for `cut`."""
-        ended, self._in_row = self._in_row, 0
+    def succeeded(self, now: float, *, probe: bool) -> Ended:
+        """Note a call that was served; return what it ends, for `cut`."""
+        self._served += 1
+        ended = (self._in_row, self._served)
+        self._in_row = 0
         if now >= self._turns_at:
             self._turn(now)
         self._calls += 1
@@ -76,9 +81,14 @@ class Breaker:
         self.is_closed = False
         return True
 
-    def cut(self, now: float, ended: int) -> bool:
-        """Note that a call broke off which was taken for served at its first token, and `ended` a row then; say whether that opened it."""
-        self._in_row = max(self._in_row, ended)
+    def cut(self, now: float, ended: Ended) -> bool:
+        """Note that a call broke off which was taken for served at its first token; say whether that opened it.
+
+        The row that it `ended` goes on, unless another call was served since.
+        """
+        row, served = ended
+        if served == self._served:
+            self._in_row = max(self._in_row, row)
         self._calls -= 1  # it is counted already
         return self.failed(now, probe=False)
 

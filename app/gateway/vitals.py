@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from app.domain import Deployment, Usage
+    from app.gateway.breaker import Ended
     from app.gateway.ports import Rests
 
 log = get_logger("vitals")
@@ -45,7 +46,7 @@ class Lease:
         self._vital = vital
         self._reserved = reserved
         self._ended = False
-        self._ended_row = 0  # failures in a row that this answer ended
+        self._ended_row: Ended = (0, 0)  # the failures in a row that this answer ended
         self.probe = probe
         self.started = started
         self.waited_s = 0.0  # of the time since, in a line of the gateway's own
@@ -147,8 +148,8 @@ class Vital:
         if self._allowance is not None:
             self._allowance.settle(unused, self.clock())
 
-    def answered(self, now: float, took_s: float, *, stream: bool, probe: bool) -> int:
-        """Note an answer; return how many failures in a row it ends.
+    def answered(self, now: float, took_s: float, *, stream: bool, probe: bool) -> Ended:
+        """Note an answer; return what it ends, for `cut`.
 
         How long it took goes into a peak EWMA: that follows a slower answer at once, and faster ones as time passes (Finagle's balancer of that name).
         """
@@ -191,7 +192,7 @@ class Vital:
         if opened:
             self._open(now, reason)
 
-    def cut(self, ended: int) -> None:
+    def cut(self, ended: Ended) -> None:
         """Note an answer that was counted as one, when it `ended` a row of failures, and then broke off."""
         now = self.clock()
         if self.breaker.cut(now, ended):

@@ -56,6 +56,17 @@ def test_three_answers_in_a_row_that_break_off_open_it() -> None:
     assert [breaker.cut(turn, breaker.succeeded(turn, probe=False)) for turn in range(3)] == [False, False, True]
 
 
+def test_an_answer_that_breaks_off_after_others_were_served_brings_no_old_row_back() -> None:
+    breaker = Breaker(POLICY)
+    breaker.failed(0, probe=False)
+    breaker.failed(0, probe=False)
+    begun = breaker.succeeded(0, probe=False)
+    for _ in range(20):
+        breaker.succeeded(1, probe=False)
+
+    assert not breaker.cut(2, begun)
+
+
 def test_an_answer_that_breaks_off_counts_once() -> None:
     breaker = Breaker(BreakerPolicy(failures=100, rate=0.6, calls=10))
     for _ in range(4):
