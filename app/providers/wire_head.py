@@ -8,11 +8,7 @@ _BLANK = " \t"
 def read_headers(head: bytes) -> dict[str, str]:
     """Return the headers by lower-case name; the values of a repeated one are joined by commas (RFC 9110 5.3). `head` has no empty line at its end."""
     found: dict[str, str] = {}
-    name = ""
-    for line in head.decode("latin-1").split("\r\n")[1:]:
-        if line.startswith((" ", "\t")):  # folded (RFC 9112 5.2)
-            found[name] = f"{found.get(name, '')} {line.strip(_BLANK)}".strip(_BLANK)
-            continue
+    for line in head.decode("latin-1").split("\r\n")[1:]:  # llhttp takes no folded ones
         name, _, value = line.partition(":")
         name, value = name.lower(), value.lstrip(_BLANK).rstrip(" ")  # llhttp takes a tab behind it as a part of it
         found[name] = f"{found[name]}, {value}" if name in found else value
