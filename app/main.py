@@ -145,7 +145,7 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     facts = assessor.assess(request.body, request.hints)
     table, tenant = assembled.table, request.tenant
     snapshot = take_snapshot(table, Vitals(), Stays(), b"", tenant, request.body)
-    with facts.measures.loading() if may_take_long(table, facts) else nullcontext():  # as ChatGateway.weigh does
+    with facts.measures.loading() if may_take_long(table, facts) else nullcontext():  # as Reading.weigh does
         explained = explain(table, facts, request.body, ask(table, request.body["model"], tenant, request.hints, request.tags), snapshot)
     opinion = file.scan.second_opinion
     unasked = {"second_opinion": _UNASKED} if opinion is not None and facts.label in opinion.labels else {}

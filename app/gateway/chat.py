@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from app.domain import CacheState, Call, Label
 from app.gateway.attempts import Walk
-from app.gateway.cache_control import CacheControl
 from app.gateway.cache_key import PlanIds, cache_key
 from app.gateway.deadlines import Deadlines
 from app.gateway.decided import Decision, Decisions
@@ -18,7 +17,7 @@ from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.request import Terms
 from app.gateway.scores import Scores
 from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
-from app.gateway.stored import Place
+from app.gateway.stored import Place, StoredAnswer
 from app.gateway.vitals import Vitals
 from app.policy.planner import decide
 from app.policy.taint import NOTHING
@@ -34,11 +33,9 @@ if TYPE_CHECKING:
     from app.gateway.request import ChatRequest
     from app.gateway.scans import Scans
     from app.gateway.second_opinion import SecondOpinion
-    from app.gateway.stored import Head, StoredAnswer
+    from app.gateway.stored import Head
     from app.gateway.taint import Conversation, Conversations
     from app.policy.assess import Assessor
-
-_PLAIN = CacheControl()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,8 @@ class ChatGateway:
             by_bytes = snapshot is IDLE and terms.second_opinion is None and (conversation is None or conversation.earlier is NOTHING)
             if by_bytes and request.name is not None and key is not None:
                 self.decisions.keep(request.name, Decision(terms.table, terms.assessor, facts, plan.rule, key, stream))
-            return _replayed(receipt, stored, stream=stream)
+            _note_stored(receipt, stored)
+            return Reply(receipt, stream=stream, body=stored.body)
         walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
@@ -123,8 +121,12 @@ class ChatGateway:
         if decision is None:
             return None
         start = time.perf_counter()
-        stored = await Place(self.cache, self.flights, decision.key, _PLAIN, self.limits.cache_ttl_s).find_stored()
-        return None if stored is None else self.replay(decision, stored, receipt, start)
+        raw = None if self.cache is None else await self.cache.get(decision.key)
+        stored = None if raw is None else StoredAnswer.load(raw)
+        if stored is None:
+            return None
+        self.note_replay(decision, stored, receipt, start)
+        return Reply(receipt, stream=decision.stream, body=stored.body)
 
     def recallable(self, name: bytes, tenant: Tenant) -> Decision | None:
         """Return what was decided over a body, where nothing has happened since that could decide otherwise."""
@@ -135,13 +137,8 @@ class ChatGateway:
             return None
         return decision
 
-    def replay(self, decision: Decision, stored: StoredAnswer, receipt: Receipt, start: float) -> Reply:
-        """Return a stored answer, and account for it; `start` is when it was looked for (time.perf_counter)."""
-        self.note_replay(decision, stored, receipt, start)
-        return Reply(receipt, stream=decision.stream, body=stored.body)
-
     def note_replay(self, decision: Decision, stored: StoredAnswer | Head, receipt: Receipt, start: float) -> None:
-        """Account for a stored answer to a body that was decided over before."""
+        """Account for a stored answer to a body that was decided over before; `start` is when it was looked for (time.perf_counter)."""
         facts = decision.facts
         receipt.facts = facts
         receipt.assess_s = 0.0
@@ -170,9 +167,7 @@ class ChatGateway:
     @staticmethod
     async def _assess(reading: Reading, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        conversation = reading.conversation()
-        if conversation is not None and conversation.may_carry_on():
-            await conversation.recall(reading.carried)
+        conversation = await reading.recall()
         receipt.facts = facts = reading.facts_at_once(conversation, snapshot.cuts) or await reading.facts(conversation, snapshot.cuts)
         if conversation is not None and facts.label >= Label.CONFIDENTIAL:
             await reading.keep(conversation, facts)
@@ -235,11 +230,6 @@ class ChatGateway:
             timeout_s=limits.timeout_s,
             bounds=request.bounds,
         )
-
-
-def _replayed(receipt: Receipt, stored: StoredAnswer, *, stream: bool) -> Reply:
-    _note_stored(receipt, stored)
-    return Reply(receipt, stream=stream, body=stored.body)
 
 
 def _note_stored(receipt: Receipt, stored: StoredAnswer | Head) -> None:

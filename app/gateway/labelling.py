@@ -9,7 +9,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from app.domain import Hints, Label
+from app.domain import Label
+from app.gateway.hints import NO_HINTS
 from app.gateway.reading import SCAN_INLINE_BYTES
 from app.policy.opinion import UNAVAILABLE, sheet_of, unread
 from app.policy.taint import passage
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_HINTS: Final = Hints()
 _AT_ONCE: Final = 8  # texts of one upload that ask for a second opinion together
 
 
@@ -56,7 +56,7 @@ class Labeller:
     async def _assessed(self, tenant: str, texts: Sequence[str]) -> list[Label]:
         terms = self.chat.terms
         size = sum(map(len, texts))
-        facts = await self._in_turn(tenant, size, lambda: [terms.assessor.assess(_body(text), _NO_HINTS) for text in texts])
+        facts = await self._in_turn(tenant, size, lambda: [terms.assessor.assess(_body(text), NO_HINTS) for text in texts])
         opinion = terms.second_opinion
         if opinion is None:
             return [each.label for each in facts]

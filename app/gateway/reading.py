@@ -38,14 +38,12 @@ class Reading:
     conversations: Conversations | None
     limit_s: float
 
-    def conversation(self) -> Conversation | None:
-        """Return the conversation that the request may carry on, of which nothing is recalled yet; None where nothing ever is."""
-        return None if self.conversations is None else Conversation(self.conversations, self.request.tenant)
-
     async def recall(self) -> Conversation | None:
         """Return what is remembered of the turns before this one; None where nothing ever is."""
-        conversation = self.conversation()
-        if conversation is not None and conversation.may_carry_on():
+        if self.conversations is None:
+            return None
+        conversation = Conversation(self.conversations, self.request.tenant)
+        if conversation.may_carry_on():
             await conversation.recall(self.carried)
         return conversation
 

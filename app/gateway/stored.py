@@ -118,12 +118,6 @@ class Place:
         self._lead = seat
         return None
 
-    async def find_stored(self) -> StoredAnswer | None:
-        """Return a stored answer."""
-        if self._cache is None or self._control.no_cache:
-            return None
-        return self._judge(await self._cache.get(self._key))
-
     def _judge(self, raw: bytes | None) -> StoredAnswer | None:
         stored = None if raw is None else StoredAnswer.load(raw)
         if stored is not None and stored.age_s() <= self._control.max_age_s:

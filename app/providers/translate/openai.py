@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.providers.translate.pieces import Piece, Spoken, ToolPiece
 
 DONE = b"data: [DONE]\n\n"  # gateway/streaming.py, which no provider may import, has it too
-KEEP_ALIVE = b": keep-alive\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"  # what a provider's own ping becomes; the gateway says another thing where it waits
 _AFTER_TEXT = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 _FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter"})
 

@@ -1,4 +1,3 @@
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,21 +11,22 @@ from app.gateway.scans import Scans
 from app.gateway.taint import Carried, Conversations
 from app.policy.taint import NOTHING
 from app.services.taint import MemoryMarks
+from tests.unit.gateway.in_loop import Watched
 from tests.unit.policy.table import deployment, facts, table
 
 TABLE = table({"cheap": [deployment("a")]}, fallback="cheap")
 
 
-class Recording:
-    """An assessor that notes what it was given, and whether an event loop ran in its thread."""
+class Recording(Watched):
+    """An assessor that notes what it was given."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.given: list[dict[str, Any]] = []
-        self.on_loop: list[bool] = []
 
     def assess(self, body: dict[str, Any], *_: object) -> Any:
         self.given.append(body)
-        self.on_loop.append(asyncio._get_running_loop() is not None)
+        self.note()
         return facts(Label.PUBLIC)
 
 
@@ -41,7 +41,7 @@ async def test_what_takes_long_is_read_off_the_event_loop(size: int, *, on_loop:
 
     await reading(assessor, size=size).facts(None, None)
 
-    assert assessor.on_loop == [on_loop]
+    assert assessor.in_loop == [on_loop]
 
 
 async def test_a_forwarded_header_is_read_beside_the_field_of_its_name() -> None:
