@@ -90,6 +90,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
         self._ending = False
         self._idle_since: float | None = None  # None while a request is served
+        self._served: HeldCycle | None = None  # `cycle` is the newest, which may wait
         self._waiting: deque[HeldCycle] = deque()  # requests that came before the one before was answered, the newest first
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -100,13 +101,14 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(self.head_s, self._end_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, with every timer."""
+        """End, with every timer; the request that is served is told, and those that wait for its answer are never begun."""
         self._cancel_head_timer()
         self.resume_writing()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         self.connections.discard(self)
-        cycle = self.cycle
+        self._waiting.clear()
+        cycle = self._served
         if cycle is not None:
             cycle.disconnected = not cycle.response_complete
             cycle.wake()
@@ -278,10 +280,12 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._serve(cycle)
         else:
-            self.flow.pause_reading()
+            if self._waiting:  # not for the first that waits: the end of a connection that is not read goes unnoticed
+                self.flow.pause_reading()
             self._waiting.appendleft(cycle)
 
     def _serve(self, cycle: HeldCycle) -> None:
+        self._served = cycle
         task = cycle.task = self.loop.create_task(self.app(cycle.scope, cycle.receive, cycle.send))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -261,6 +263,33 @@ async def test_a_caller_that_reads_slowly_gets_its_answer(echo: Echo) -> None:
         writer.close()
 
     assert read == 0
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one read", "in the next read"])
+async def test_a_caller_that_resets_while_its_next_request_waits_is_gone_for_the_one_that_is_served(*, together: bool) -> None:
+    told: list[str] = []
+    begun: list[str] = []
+
+    async def app(scope: Any, receive: Any, _: Any) -> None:
+        begun.append(scope["path"])
+        await receive()
+        scope["sluice_cycle"].on_gone = lambda: told.append("on_gone")
+        told.append((await receive())["type"])
+
+    async with serving(app) as (state, connect):
+        _, writer = await connect()
+        writer.write(GET + CHUNKED + b"\r\n" if together else GET)
+        await until(lambda: begun)
+        connection: Any = next(iter(state.connections))
+        writer.write(b"" if together else CHUNKED + b"\r\n")
+        await until(lambda: connection._waiting)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        await until(lambda: len(told) == 2)
+
+    assert sorted(told) == ["http.disconnect", "on_gone"]
+    assert begun == ["/two"]
+    assert not connection._waiting
 
 
 async def test_a_request_that_has_come_whole_says_so_in_its_scope() -> None:
