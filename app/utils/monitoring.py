@@ -45,8 +45,8 @@ class _Hold:
         settle()
 
     def _settle_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(HOLD_S, self._settle_again, loop)  # first: a fault in `settle` is not its last time
         settle()
-        self._timer = loop.call_later(HOLD_S, self._settle_again, loop)
 
 
 _hold = _Hold()
@@ -147,7 +147,8 @@ class Histogram(prometheus.Histogram):
 
     def settle(self) -> None:
         """Hand over what is held."""
-        counts, self._held_counts = self._held_counts, [0] * len(self._held_counts)
+        fresh = [0] * len(self._held_counts)  # by itself: at a call another thread may settle, or a fault come up
+        counts, self._held_counts = self._held_counts, fresh
         held, self._held_sum = self._held_sum, 0.0
         if any(counts):
             self._sum.inc(held)

@@ -137,6 +137,52 @@ async def test_with_several_workers_nothing_is_held_for_long(monkeypatch: pytest
     assert (held, counter._value.get()) == (0, 1)
 
 
+async def test_a_fault_while_settling_does_not_end_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settled: list[None] = []
+    faults: list[object] = []
+
+    def settle() -> None:
+        settled.append(None)
+        if len(settled) == 2:
+            raise OSError
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    monkeypatch.setattr(monitoring, "settle", settle)
+    monkeypatch.setattr(monitoring, "HOLD_S", 0.001)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monitoring.hold_back(loop)
+    async with asyncio.timeout(5):
+        while len(settled) < 4:  # noqa: ASYNC110 -- the timer sets no event
+            await asyncio.sleep(0.002)
+    monitoring.hold_back(None)
+
+    assert [type(fault) for fault in faults] == [OSError]
+
+
+@pytest.mark.usefixtures("held")
+async def test_what_a_histogram_holds_is_handed_over_once_when_two_settle_at_the_same_time(registry: CollectorRegistry) -> None:
+    histogram = monitoring.Histogram("seen", "Own.", buckets=(0.1, 1.0), registry=registry)
+
+    class Counts(list[int]):
+        """Lets another settle, and a value come in, at the one call that `settle` makes before it takes what is held."""
+
+        def __len__(self) -> int:
+            histogram._held_counts = counts
+            histogram.settle()
+            histogram.observe(7.0)
+            return len(counts)
+
+    histogram.observe(0.5)
+    counts = histogram._held_counts
+    histogram._held_counts = Counts(counts)
+    histogram.settle()
+
+    assert registry.get_sample_value("seen_bucket", {"le": "1.0"}) == 1
+    assert registry.get_sample_value("seen_count") == 2
+    assert registry.get_sample_value("seen_sum") == 7.5
+
+
 def test_a_counter_does_not_count_down(registry: CollectorRegistry) -> None:
     counter = monitoring.Counter("own", "Own.", registry=registry)
 
