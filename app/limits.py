@@ -76,13 +76,18 @@ class RateLimit:
         return None if window is None else _counted(window)
 
     def take(self, key: str) -> Window | None:
-        """Do what `hit_local` does, but tell no metric of a refusal: the caller asks again."""
+        """Do what `hit_local` does, but tell no metric of a refusal: whoever calls asks again."""
         if self.off:
             return None
         limit = self._limit
         allowed = self._store.take(_bucket(key) if ":" in key else key, limit, _MINUTE_S)  # all that the strategy does, through a wrapper of the library's
         oldest, count, now = self._store.last  # what `get_window_stats` would look up anew, for three times the cost of the hit
         return Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now))
+
+    def give_back(self, key: str) -> None:
+        """Undo the hit of `key` that `take` has just allowed."""
+        if not self.off:
+            self._store.give_back(_bucket(key))
 
 
 @dataclass(slots=True)
@@ -158,6 +163,10 @@ class BoundedWindows(Storage, MovingWindowSupport):
             count += amount
         self.last = (hits.times[hits.start] if count else now, count, now)
         return allowed
+
+    def give_back(self, key: str) -> None:
+        """Undo the newest hit of a key that `take` has just allowed."""
+        self._hits[key].times.pop()
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002 - the library's signature
         """Return the time of the oldest hit that counts, and how many count."""

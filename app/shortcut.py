@@ -121,7 +121,10 @@ class Shortcut:
         self._known[visit.key] = known
 
     def answer(self, visit: Visit) -> bytes | None:
-        """Return the answer's headers and body, behind its first line; None for a request like any other, of which nothing is counted then."""
+        """Return the answer's headers and body, behind its first line; None for a request like any other, of which nothing is counted then.
+
+        Raises what a fault of ours raises; the caller's limit has not been touched then, so that the request can be one like any other.
+        """
         look, known, name = self._look, visit.known, visit.name
         if look is None or known is None or name is None:
             return None
@@ -137,9 +140,14 @@ class Shortcut:
         window = self._limit.take(known.client)
         if window is not None and not window.allowed:
             return None
-        gateway.note_replay(decision, stored, receipt, receipt.started)
-        request_id = self.ids.new()
-        fields = {"tenant": tenant.name, **receipt.log_fields()}
-        limits = b"" if window is None else limit_lines(window)
-        account(request_id.decode(), "POST", self._path, 200, fields, seconds=time.perf_counter() - receipt.started)
-        return _ANSWER % (len(raw) - stored.body_at, receipt.lines(), limits, request_id, raw[stored.body_at :])
+        try:
+            gateway.note_replay(decision, stored, receipt, receipt.started)
+            request_id = self.ids.new()
+            limits = b"" if window is None else limit_lines(window)
+            told = _ANSWER % (len(raw) - stored.body_at, receipt.lines(), limits, request_id, raw[stored.body_at :])
+            fields = {"tenant": tenant.name, **receipt.log_fields()}
+            account(request_id.decode(), "POST", self._path, 200, fields, seconds=time.perf_counter() - receipt.started)
+        except BaseException:
+            self._limit.give_back(known.client)
+            raise
+        return told

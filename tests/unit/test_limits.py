@@ -145,6 +145,18 @@ def test_a_refusal_that_is_told_elsewhere_is_not_counted_here() -> None:
     assert RateLimit(0).take("a") is None
 
 
+def test_a_hit_that_is_given_back_was_never_taken() -> None:
+    clock = Clock()
+    limit = RateLimit(2, clock=clock)
+    hit(limit)
+    clock.now += 10
+    limit.take("198.51.100.1")
+    limit.give_back("198.51.100.1")
+    clock.now += 10
+
+    assert hit(limit)[1:] == (2, 0, 40)
+
+
 @pytest.mark.parametrize("reset_s", [0.0, 0.12, 1.5, 59.9994, 60.0])
 def test_lines_say_what_headers_say(reset_s: float) -> None:
     window = Window(allowed=True, limit=3, remaining=2, reset_s=reset_s)

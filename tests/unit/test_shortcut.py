@@ -55,7 +55,8 @@ class Chat:
 
 def shortcut_of(chat: Chat | None = None, *, per_minute: int = 0, look: Callable[[bytes], bytes | None] | None = lambda _: STORED, **given: Any) -> Shortcut:
     admission: Any = SimpleNamespace(is_open=given.pop("is_open", True))
-    return Shortcut(cast("Any", chat or Chat()), RateLimit(per_minute), admission, look=look, ids=RequestIds(), path=PATH, **given)
+    limit = given.pop("limit", None) or RateLimit(per_minute)
+    return Shortcut(cast("Any", chat or Chat()), limit, admission, look=look, ids=RequestIds(), path=PATH, **given)
 
 
 def visit_of(shortcut: Shortcut, sent: bytes, peer: str = "192.0.2.1") -> Visit | None:
@@ -232,6 +233,28 @@ def test_a_caller_over_its_limit_is_refused_elsewhere() -> None:
     shortcut = shortcut_of(per_minute=1)
 
     assert [shortcut.answer(NAMED) is None for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize("fails", ["note_replay", "account"])
+@pytest.mark.parametrize("per_minute", [2, 0])
+@pytest.mark.parametrize("client", ["192.0.2.1", "2001:db8::1"])
+def test_a_fault_takes_nothing_of_the_callers_limit(monkeypatch: pytest.MonkeyPatch, fails: str, per_minute: int, client: str) -> None:
+    chat = Chat()
+    limit = RateLimit(per_minute)
+    shortcut = shortcut_of(chat, limit=limit)
+    limit.take(client)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(*((chat, fails, fail) if fails == "note_replay" else (f"app.shortcut.{fails}", fail)))
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            shortcut.answer(NAMED._replace(known=KNOWN._replace(client=client)))
+
+    assert [window and (window.allowed, window.remaining) for window in (limit.take(client), limit.take(client))] == (
+        [(True, 0), (False, 0)] if per_minute else [None, None]
+    )
 
 
 async def test_the_shortcut_needs_no_loop_of_its_own() -> None:
