@@ -195,13 +195,16 @@ class Presence:
 
 
 async def enter(scope: Scope, receive: Receive, admission: Admission, tenant: str, headers: Mapping[str, str]) -> Pass:
-    """Return a request's admission. Raises OverloadedError, and CallerGoneError where its caller leaves the line."""
+    """Return a request's admission. Raises OverloadedError, and CallerGoneError where its caller leaves the line, or left before it."""
     whole = is_whole(scope)
     admitted = admission.try_enter(tenant, headers, whole=whole)
     if admitted is not None:
         return admitted
     if "sluice_cycle" not in scope:  # asking `receive` would take the body's messages away
         return await admission.enter(tenant, headers, whole=whole)
+    if scope["sluice_cycle"].disconnected:  # a line that is full would refuse it before its cancellation is delivered
+        DISCONNECTS.inc()
+        raise CallerGoneError
     with Presence(scope, receive):
         return await admission.enter(tenant, headers, whole=whole)
     raise CallerGoneError

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
-from app.errors import BodyTimeoutError, BodyTooLargeError
+from app.errors import BodyTimeoutError, BodyTooLargeError, OverloadedError
 from app.gateway.admission import Admission
 from app.http_io import CallerGoneError, Presence, enter, read_body, read_headers, read_whole_or_wait, send_whole
 
@@ -194,3 +195,44 @@ async def test_under_another_server_a_request_waits_for_admission_without_a_look
     first.leave()
 
     assert (await second).waited_s is not None
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0
+
+
+@pytest.mark.parametrize("places", [0, 1], ids=["a full line", "a free place"])
+async def test_a_caller_that_left_before_the_line_is_gone_and_not_turned_away(places: int) -> None:
+    admission = Admission(1, places=places, wait_s=5, max_bytes=100)
+    admission.try_enter("a", {})
+    scope = {"sluice_cycle": Cycle(disconnected=True)}
+    before = counted("sluice_overloaded_total", queue="requests"), counted("sluice_client_disconnects_total")
+    with pytest.raises(CallerGoneError):
+        await enter(scope, receiver(), admission, "b", {})
+    task = asyncio.current_task()
+    await asyncio.sleep(0)  # where a cancellation would be delivered
+
+    assert task is not None
+    assert task.cancelling() == 0
+    assert (counted("sluice_overloaded_total", queue="requests"), counted("sluice_client_disconnects_total")) == (before[0], before[1] + 1)
+
+
+async def test_a_caller_that_leaves_the_line_is_gone() -> None:
+    admission = Admission(1, places=1, wait_s=5, max_bytes=100)
+    admission.try_enter("a", {})
+    cycle = Cycle()
+
+    def leave() -> None:
+        cycle.on_gone()
+
+    asyncio.get_running_loop().call_soon(leave)
+    with pytest.raises(CallerGoneError):
+        await enter({"sluice_cycle": cycle}, receiver(), admission, "b", {})
+
+
+async def test_a_caller_that_stays_is_turned_away_from_a_full_line() -> None:
+    admission = Admission(1, places=0, wait_s=5, max_bytes=100)
+    admission.try_enter("a", {})
+
+    with pytest.raises(OverloadedError):
+        await enter({"sluice_cycle": Cycle()}, receiver(), admission, "b", {})
