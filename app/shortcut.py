@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from app.gateway.decided import DECIDING, is_plain
@@ -59,7 +60,7 @@ class Visit(NamedTuple):
 
 
 class Shortcut:
-    """What is known of heads, `max_known` at most, and the answers to those that are.
+    """What is known of heads, those `max_known` that were met last, and the answers to them.
 
     `look` returns what is stored under a key, without waiting; where it is None there are no answers, but heads are known.
     """
@@ -83,7 +84,7 @@ class Shortcut:
         self._path = path
         self._max_known = max_known
         self._secret = secrets.token_bytes(32)
-        self._known: dict[bytes, Known] = {}
+        self._known: OrderedDict[bytes, Known] = OrderedDict()  # the head met longest ago first
 
     def __len__(self) -> int:
         return len(self._known)
@@ -106,7 +107,10 @@ class Shortcut:
             digest.update(piece[end:body_at])
             key = digest.digest()
             found = known.get(key)
-            return Visit(key, length) if found is None else Visit(key, length, found, name(found.tenant, piece[body_at:]))
+            if found is None:
+                return Visit(key, length)
+            known.move_to_end(key)
+            return Visit(key, length, found, name(found.tenant, piece[body_at:]))
 
         return visit
 
@@ -117,7 +121,7 @@ class Shortcut:
         if headers.get("connection", "keep-alive").lower() != "keep-alive":
             return
         if len(self._known) >= self._max_known:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         self._known[visit.key] = known
 
     def answer(self, visit: Visit) -> bytes | None:

@@ -194,6 +194,18 @@ def test_what_is_known_is_bounded_and_holds_nothing_of_a_head() -> None:
     assert {len(key) for key in shortcut._known} == {16}
 
 
+def test_a_head_that_is_met_again_and_again_stays_known() -> None:
+    shortcut = shortcut_of(max_known=3)
+    heads = [piece(b"{}", f"authorization: Bearer {number}") for number in range(9)]
+
+    for head in heads:
+        learned(shortcut, head)
+        visit_of(shortcut, heads[0])
+    visits = [visit_of(shortcut, head) for head in heads]
+
+    assert [number for number, visit in enumerate(visits) if visit is not None and visit.known] == [0, 7, 8]
+
+
 def test_an_answer_that_is_stored_is_told_with_what_decided_and_what_is_left() -> None:
     chat = Chat()
 
