@@ -276,7 +276,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         }
         before = self.cycle
         self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
-        cycle.visit = self._visited
+        cycle.visit, self._visited = self._visited, None  # one request's alone: another may stand behind it in the same piece
         if before is None or before.response_complete:
             self._serve(cycle)
         else:

@@ -428,8 +428,33 @@ class Faulty:
     def visitor(self, _: str) -> Any:
         return lambda piece: Visit(b"key", len(piece), Known(Tenant("t", "key:t"), "client"), b"name")
 
-    def answer(self, *_: Any) -> bytes:
+    def answer(self, *_: Any) -> bytes | None:
         raise ValueError("canary")
+
+
+class Empty(Faulty):
+    """One that knows every head, and has no answer."""
+
+    def answer(self, *_: Any) -> bytes | None:
+        return None
+
+
+async def test_what_is_known_of_a_piece_is_known_of_the_first_request_in_it_alone(echo: Echo) -> None:
+    visits: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        visits.append(scope["sluice_cycle"].visit)
+        await echo(scope, receive, send)
+
+    async with serving(app, {"shortcut": Empty()}) as (_, connect):
+        reader, writer = await connect()
+        for piece in (GET + GET, GET):
+            writer.write(piece)
+            for _ in range(piece.count(GET)):
+                await answer_of(reader)
+        writer.close()
+
+    assert [visit is not None for visit in visits] == [True, False, True]
 
 
 async def test_a_fault_of_the_shortcut_leaves_a_request_to_its_application(echo: Echo) -> None:
