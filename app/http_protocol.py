@@ -275,7 +275,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
         }
         before = self.cycle
-        self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+        keep_alive = version == "1.1" and parser.should_keep_alive()  # Transfer-Encoding in any other is faulty framing (RFC 9112, section 6.1)
+        self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=keep_alive)
         cycle.visit, self._visited = self._visited, None  # one request's alone: another may stand behind it in the same piece
         if before is None or before.response_complete:
             self._serve(cycle)

@@ -310,6 +310,22 @@ async def test_a_request_that_has_come_whole_says_so_in_its_scope() -> None:
     assert seen == [True, False]
 
 
+@pytest.mark.parametrize(
+    "framing", [b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"content-length: 2\r\n\r\nhi"], ids=["chunked", "with its length"]
+)
+@pytest.mark.parametrize("version", [b"0.9", b"1.0", b"2.0"])
+async def test_a_request_that_is_not_of_http_1_1_is_the_connections_last(echo: Echo, version: bytes, framing: bytes) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(b"POST /one HTTP/%b\r\nhost: a\r\nconnection: keep-alive\r\n%b" % (version, framing) + GET)
+        status, headers, body = await answer_of(reader)
+        rest = await end_of(reader)
+        writer.close()
+
+    assert (status, body[0], headers["connection"], rest) == (200, "/one", "close", b"")
+    assert echo.served == 1
+
+
 @pytest.mark.parametrize("before", [b"", b"GET /one HTTP/1.1\r\nhost: a\r\n\r\n"], ids=["new", "idle"])
 async def test_a_request_that_meets_the_servers_end_is_served_and_told_of_it(before: bytes) -> None:
     async with serving(Echo()) as (state, connect):
