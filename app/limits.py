@@ -34,7 +34,8 @@ _STRETCH = 256
 MAX_KEYS = 50_000  # about 20 MB; beyond them the key that was quiet longest starts anew
 
 _MAX_HOPS = 32
-_LINES = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
+_NAMES = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_LINES = b"%b: %%d\r\n%b: %%d\r\n%b: %%b\r\n" % _NAMES
 _UNKNOWN = "unknown"
 
 
@@ -222,11 +223,7 @@ def refusal(window: Window) -> RateLimitedError:
 
 def limit_headers(window: Window) -> list[tuple[bytes, bytes]]:
     """Return OpenAI's `x-ratelimit-*-requests` headers (its guide "Rate limits"); the reset is when the oldest hit leaves the window."""
-    return [
-        (b"x-ratelimit-limit-requests", b"%d" % window.limit),
-        (b"x-ratelimit-remaining-requests", b"%d" % window.remaining),
-        (b"x-ratelimit-reset-requests", _duration(window.reset_s)),
-    ]
+    return list(zip(_NAMES, (b"%d" % window.limit, b"%d" % window.remaining, _duration(window.reset_s)), strict=True))
 
 
 def limit_lines(window: Window) -> bytes:
