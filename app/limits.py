@@ -34,8 +34,8 @@ _STRETCH = 256
 MAX_KEYS = 50_000  # about 20 MB; beyond them the key that was quiet longest starts anew
 
 _MAX_HOPS = 32
-_NAMES = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
-_LINES = b"%b: %%d\r\n%b: %%d\r\n%b: %%b\r\n" % _NAMES
+_LIMIT, _REMAINING, _RESET = b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"
+_LINES = b"%b: %%d\r\n%b: %%d\r\n%b: %%b\r\n" % (_LIMIT, _REMAINING, _RESET)
 _UNKNOWN = "unknown"
 
 
@@ -223,7 +223,7 @@ def refusal(window: Window) -> RateLimitedError:
 
 def limit_headers(window: Window) -> list[tuple[bytes, bytes]]:
     """Return OpenAI's `x-ratelimit-*-requests` headers (its guide "Rate limits"); the reset is when the oldest hit leaves the window."""
-    return list(zip(_NAMES, (b"%d" % window.limit, b"%d" % window.remaining, _duration(window.reset_s)), strict=True))
+    return [(_LIMIT, b"%d" % window.limit), (_REMAINING, b"%d" % window.remaining), (_RESET, _duration(window.reset_s))]
 
 
 def limit_lines(window: Window) -> bytes:
