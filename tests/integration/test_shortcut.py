@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from app.domain import Tenant
     from tests.simulators import OpenAISimulator
 
 PATH = "/v1/chat/completions"
@@ -50,6 +51,23 @@ def shortened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return found
 
     monkeypatch.setattr(Shortcut, "answer", noting)
+    return told
+
+
+@pytest.fixture
+def authenticated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tenants of requests whose heads were read: those that are known are not asked again."""
+    from app.access import Access  # noqa: PLC0415 -- as above
+
+    told: list[str] = []
+    find = Access.tenant
+
+    def noting(self: Access, *given: Any) -> Tenant:
+        found = find(self, *given)
+        told.append(found.name)
+        return found
+
+    monkeypatch.setattr(Access, "tenant", noting)
     return told
 
 
@@ -110,7 +128,9 @@ async def test_a_known_callers_answer_is_told_counted_and_logged_like_any_other(
     assert [line["request_id"] for line in lines[1:]] == [second[1]["x-request-id"], third[1]["x-request-id"]]
 
 
-async def test_a_known_callers_new_request_is_told_counted_and_logged_like_any_other(gateway: GatewayServer, cloud: OpenAISimulator) -> None:
+async def test_a_known_callers_new_request_is_told_counted_and_logged_like_any_other(
+    gateway: GatewayServer, cloud: OpenAISimulator, shortened: list[bool], authenticated: list[str]
+) -> None:
     output = io.StringIO()
     logging.configure("info", readable=False, stream=output)
     before = counts()
@@ -121,6 +141,8 @@ async def test_a_known_callers_new_request_is_told_counted_and_logged_like_any_o
     logging.configure("info", readable=False)
     lines = [event for event in map(json.loads, output.getvalue().splitlines()) if event["event"] == "request"]
 
+    assert shortened == [False]
+    assert authenticated == ["one"]
     assert list(first) == list(second)
     assert but(first, *VARYING) == but(second, *VARYING)
     assert len(cloud.requests) == 2

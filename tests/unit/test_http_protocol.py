@@ -483,3 +483,57 @@ async def test_a_fault_of_the_shortcut_leaves_a_request_to_its_application(echo:
 
     assert (status, echo.served) == (200, 1)
     assert REGISTRY.get_sample_value("sluice_faults_total", {"part": "shortcut"}) == before + 1
+
+
+class Answering(Faulty):
+    """One that has an answer to what asks for /known."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+    def visitor(self, peer: str) -> Any:
+        visit = super().visitor(peer)
+        return lambda piece: visit(piece) if piece.startswith(b"GET /known") else None
+
+    def answer(self, *_: Any) -> bytes:
+        self.answered += 1
+        return b"content-length: 2\r\n\r\n{}"
+
+
+KNOWN_GET = GET.replace(b"/two", b"/known")
+
+
+async def test_an_answer_of_the_shortcut_needs_no_application(echo: Echo) -> None:
+    shortcut = Answering()
+    async with serving(echo, {"shortcut": shortcut}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(KNOWN_GET)
+        status, _, body = await answer_of(reader)
+        writer.close()
+
+    assert (status, body, shortcut.answered, echo.served) == (200, {}, 1, 0)
+
+
+async def test_a_process_that_is_about_to_end_says_so_to_callers_that_are_known(echo: Echo) -> None:
+    shortcut = Answering()
+    async with serving(echo, {"shortcut": shortcut, "drain": SimpleNamespace(begun=True)}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(KNOWN_GET)
+        _, headers, body = await answer_of(reader)
+        writer.close()
+
+    assert (headers["connection"], body[0], shortcut.answered) == ("close", "/known", 0)
+
+
+async def test_a_caller_that_does_not_read_gets_no_more_from_the_shortcut(echo: Echo) -> None:
+    echo.answer = b"x" * (32 * 2**20)
+    shortcut = Answering()
+    async with serving(echo, {"shortcut": shortcut}) as (_, connect):
+        _, writer = await connect()
+        writer.write(GET)
+        await until(lambda: echo.served == 1)
+        writer.write(KNOWN_GET)
+        await until(lambda: echo.served == 2 or shortcut.answered)
+        writer.close()
+
+    assert shortcut.answered == 0

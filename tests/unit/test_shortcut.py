@@ -20,11 +20,14 @@ from app.shortcut import Known, Shortcut, Visit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.gateway.receipt import Receipt
+    from app.gateway.stored import Head
+
 PATH = "/v1/chat/completions"
 KNOWN = Known(Tenant("t", "key:t"), "192.0.2.1")
 NAMED = Visit(b"key", 2, KNOWN, b"name")
 HEADERS = {"host": "a", "authorization": "Bearer one", "content-length": "2"}
-DECISION = Decision(cast("Any", None), cast("Any", None), Facts(Label.PUBLIC, "default", ()), "r", b"key", stream=False)
+DECISION = Decision(cast("Any", None), cast("Any", None), Facts(Label.PUBLIC, "default", ()), "r", b"stored under", stream=False)
 STORED = StoredAnswer("d", 1.0, b'{"answer": 1}').dump()
 
 
@@ -33,27 +36,31 @@ def piece(body: bytes = b"{}", *lines: str, method: str = "POST", length: str | 
     return "\r\n".join([f"{method} {PATH} HTTP/1.1", "host: a", *(lines or ("authorization: Bearer one",)), *announced, "", ""]).encode() + body
 
 
+def stored(key: bytes) -> bytes | None:
+    return STORED if key == DECISION.key else None
+
+
 class Chat:
-    """A gateway that has decided over one body, `{}`."""
+    """A gateway that has decided over one body, `{}`, of one tenant."""
 
     def __init__(self, decision: Decision | None = DECISION) -> None:
         self.decision = decision
         self.decisions = self
-        self.replayed = 0
+        self.replayed: list[tuple[Decision, str]] = []
         self.named: list[bytes] = []
 
-    def name(self, _: Tenant, body: bytes) -> bytes | None:
+    def name(self, tenant: Tenant, body: bytes) -> bytes | None:
         self.named.append(body)
-        return b"name" if body == b"{}" else None
+        return b"name" if (tenant, body) == (KNOWN.tenant, b"{}") else None
 
-    def recallable(self, _: bytes, __: Tenant) -> Decision | None:
-        return self.decision
+    def recallable(self, name: bytes, tenant: Tenant) -> Decision | None:
+        return self.decision if (name, tenant) == (b"name", KNOWN.tenant) else None
 
-    def note_replay(self, *_: Any) -> None:
-        self.replayed += 1
+    def note_replay(self, decision: Decision, stored: Head, _: Receipt, __: float) -> None:
+        self.replayed.append((decision, stored.deployment))
 
 
-def shortcut_of(chat: Chat | None = None, *, per_minute: int = 0, look: Callable[[bytes], bytes | None] | None = lambda _: STORED, **given: Any) -> Shortcut:
+def shortcut_of(chat: Chat | None = None, *, per_minute: int = 0, look: Callable[[bytes], bytes | None] | None = stored, **given: Any) -> Shortcut:
     admission: Any = SimpleNamespace(is_open=given.pop("is_open", True))
     limit = given.pop("limit", None) or RateLimit(per_minute)
     return Shortcut(cast("Any", chat or Chat()), limit, admission, look=look, ids=RequestIds(), path=PATH, **given)
@@ -95,7 +102,7 @@ def test_a_head_is_known_again_however_long_its_body_is() -> None:
 )
 def test_another_head_is_not_known(other: bytes) -> None:
     shortcut = shortcut_of()
-    learned(shortcut, piece())
+    assert learned(shortcut, piece())
 
     visit = visit_of(shortcut, other)
 
@@ -105,7 +112,7 @@ def test_another_head_is_not_known(other: bytes) -> None:
 
 def test_another_peer_is_not_known() -> None:
     shortcut = shortcut_of()
-    learned(shortcut, piece())
+    assert learned(shortcut, piece())
 
     visit = visit_of(shortcut, piece(), "192.0.2.2")
 
@@ -219,7 +226,7 @@ def test_an_answer_that_is_stored_is_told_with_what_decided_and_what_is_left() -
     assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("5", "4")
     assert headers["x-request-id"].startswith("req_")
     assert "server-timing" in headers
-    assert chat.replayed == 1
+    assert chat.replayed == [(DECISION, "d")]
 
 
 @pytest.mark.parametrize(
@@ -232,19 +239,28 @@ def test_an_answer_that_is_stored_is_told_with_what_decided_and_what_is_left() -
         (Chat(), {"look": lambda _: b"nonsense"}, NAMED),
         (Chat(), {"is_open": False}, NAMED),
         (Chat(), {}, NAMED._replace(name=None)),
+        (Chat(), {}, NAMED._replace(name=b"another")),
+        (Chat(), {}, NAMED._replace(known=KNOWN._replace(tenant=Tenant("u", "key:u")))),
         (Chat(), {}, Visit(b"key", 2)),
     ],
-    ids=["not decided", "a stream", "no cache in process", "not stored", "not ours", "full", "long", "not known"],
+    ids=["not decided", "a stream", "no cache in process", "not stored", "not ours", "full", "long", "another body", "another tenant", "not known"],
 )
 def test_whatever_is_in_doubt_is_a_request_like_any_other(chat: Chat, given: dict[str, Any], visit: Visit) -> None:
     assert shortcut_of(chat, **given).answer(visit) is None
-    assert chat.replayed == 0
+    assert chat.replayed == []
 
 
 def test_a_caller_over_its_limit_is_refused_elsewhere() -> None:
     shortcut = shortcut_of(per_minute=1)
 
     assert [shortcut.answer(NAMED) is None for _ in range(2)] == [False, True]
+
+
+def test_each_caller_is_limited_by_the_address_that_it_was_known_by() -> None:
+    shortcut = shortcut_of(per_minute=1)
+    other = NAMED._replace(known=KNOWN._replace(client="192.0.2.2"))
+
+    assert [shortcut.answer(visit) is None for visit in (NAMED, other, NAMED, other)] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("fails", ["note_replay", "account"])
