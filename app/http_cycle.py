@@ -157,7 +157,10 @@ class HeldCycle:
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """Close a connection whose request was not answered to its end, once its application is done; where nothing was said, with a 500."""
-        fault = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._see_to_the_end(asyncio.CancelledError() if task.cancelled() else task.exception())
+        self.task, self.scope = None, {}  # which hold the cycle: the garbage collector would have to find each request otherwise
+
+    def _see_to_the_end(self, fault: BaseException | None) -> None:
         if self.response_complete or self.disconnected:
             if fault is not None:
                 _log.error("The application failed.", exc_info=fault)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -240,6 +242,24 @@ async def test_an_application_that_says_nothing_is_answered_for_with_a_500(fault
     assert transport.writes[0].startswith(b"HTTP/1.1 500 ")
     assert b"canary" not in transport.writes[0]
     assert (transport.closed, ended) == (True, ["ended"])
+
+
+async def test_a_request_that_is_over_leaves_nothing_to_the_garbage_collector() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.scope["sluice_cycle"] = cycle
+    gone = weakref.ref(cycle)
+    cycle.task = asyncio.ensure_future(cycle.send(start((b"content-length", b"0"))))
+    cycle.task.add_done_callback(cycle.ended)
+    gc.disable()
+    try:
+        await asyncio.wait({cycle.task})
+        del cycle
+        await asyncio.sleep(0)
+        left = gone()
+    finally:
+        gc.enable()
+
+    assert left is None
 
 
 async def test_an_answer_that_is_left_in_the_middle_ends_its_connection() -> None:
