@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from app.domain import Call, Label, Window
     from app.domain_opinion import Spotted
@@ -25,6 +25,13 @@ class Answer(Protocol):
         """Yield the bytes of a server-sent event stream of `chat.completion.chunk` objects, cut anywhere.
 
         A lane raises UpstreamError when its upstream breaks, or ends without its dialect's own end.
+        """
+        ...
+
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """From now on offer bytes that arrive while `events` is waited for to `take`, which says whether it took them; `events` yields what it did not.
+
+        A chunk that is taken so wakes no task. A lane that has no bytes to pass on as they come offers none.
         """
         ...
 

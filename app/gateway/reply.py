@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.domain import Failure, Usage
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from app.gateway.taint import Conversation
     from app.gateway.transcript import Transcript
 
+    PassOn = Callable[[bytes], bool]  # writes to the caller at once; False where that cannot be
+
 log = get_logger("reply")
 
 _ALIVE_EVERY_S = 10.0  # proxies give up what is silent, commonly after 60
@@ -42,8 +45,8 @@ class Reply:
         self.stream = stream
         self.body = body
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the stream for the caller."""
+    async def chunks(self, pass_on: PassOn | None = None) -> AsyncIterator[bytes]:  # noqa: ARG002 -- what is there already is passed on in one piece
+        """Yield the stream for the caller. Parts of it may go to `pass_on` instead, while somebody waits for the next one to be yielded."""
         yield self.body
 
     def drop(self) -> None:
@@ -188,8 +191,8 @@ class StreamReply(_Walked):
         FIRST_TOKEN_SECONDS.labels(served.deployment.name).observe(time.perf_counter() - self.receipt.started)
         return served
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the stream for the caller. It ends in `[DONE]`, or in an error event."""
+    async def chunks(self, pass_on: PassOn | None = None) -> AsyncIterator[bytes]:
+        """Yield the stream for the caller, or what `pass_on` does not take of it. It ends in `[DONE]`, or in an error event."""
         assert self._pending is not None  # noqa: S101 -- `begin` came first
         timer = asyncio.get_running_loop().call_at(self._walk.deadline, self._expire)
         try:
@@ -203,6 +206,8 @@ class StreamReply(_Walked):
             self._keep(served.head)
             yield served.head
             if not watch.ended and watch.broken is None:
+                if pass_on is not None:
+                    served.answer.offer(partial(self._forward, watch, pass_on))
                 async for data in chunks:
                     passed = watch.feed(data)
                     if passed:
@@ -222,6 +227,15 @@ class StreamReply(_Walked):
             yield error_event(error)
         finally:
             timer.cancel()
+
+    def _forward(self, watch: StreamWatch, pass_on: PassOn, data: bytes) -> bool:
+        """Pass plain chunks on as they come. What else comes, and what the caller is too slow for, waits for `chunks`."""
+        text = watch.plain_text(data)
+        if text is None or not pass_on(data):
+            return False
+        watch.hear(text)
+        self._keep(data)
+        return True
 
     def _expire(self) -> None:
         """End a stream that outlasts the request's deadline; one that has not begun by then ends by its walk."""

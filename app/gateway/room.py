@@ -125,6 +125,9 @@ class _SeatedAnswer:
     def events(self) -> AsyncIterator[bytes]:
         return self._answer.events()
 
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        self._answer.offer(take)
+
     def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
         return self._answer.error_inside(error)
 

@@ -66,28 +66,10 @@ class StreamWatch:
 
         Raises UpstreamError for an error event, and for what is not the format; `broken` holds it instead where a token that came before it may still go on.
         """
-        shape = self._shape
-        if shape is None or self._waiting or self._after_cr or self.ended:
-            return self._feed(data)
-        read, size, transcript = 0, len(data), self.transcript
-        while (found := shape.read(data, read)) is not None:
-            read, text = found
-            self.content_chars += len(text)
-            if transcript is not None and transcript.wants_texts:  # a text alone is no blob
-                transcript.hear(shape.index, {"content": text})
-            if read == size:
-                return data
-        passed = data[:read]
-        try:
-            return passed + self._feed(data[read:])
-        except UpstreamError as error:
-            if not passed:
-                raise
-            self.broken = error
-            return passed
-
-    def _feed(self, data: bytes) -> bytes:
-        """Do what `feed` does, for any bytes."""
+        text = self.plain_text(data)
+        if text is not None:
+            self.hear(text)
+            return data
         if b"\r" in data or self._after_cr:
             data = self._unify_newlines(data)
         whole = self._whole_events(data)
@@ -99,6 +81,26 @@ class StreamWatch:
                 raise
             self.broken = error
         return b"\n\n".join([*passed, b""]) if passed else b""
+
+    def plain_text(self, data: bytes) -> str | None:
+        """Return what whole chunks of the last shape say, where `data` is nothing else and may go on as it is. It has not been heard yet."""
+        shape = self._shape
+        if shape is None or self._waiting or self._after_cr or self.ended:
+            return None
+        read, said = 0, ""
+        while (found := shape.read(data, read)) is not None:
+            read, text = found
+            said = said + text if said else text
+            if read == len(data):
+                return said
+        return None
+
+    def hear(self, text: str) -> None:
+        """Count what plain chunks said, and let the transcript hear it."""
+        self.content_chars += len(text)
+        transcript, shape = self.transcript, self._shape
+        if transcript is not None and shape is not None and transcript.wants_texts:  # a text alone is no blob
+            transcript.hear(shape.index, {"content": text})
 
     def _whole_events(self, data: bytes) -> bytes:
         """Return the events that `data` completes, and keep what follows. Each byte is looked at once, however small the pieces are."""

@@ -12,7 +12,7 @@ from app.domain import Failure
 from app.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from app.domain import Call, Facts
 
@@ -48,6 +48,9 @@ class DemoAnswer:
             yield self._chunk(index, {}, "stop")
         yield self._event({"choices": [], "usage": self._usage})
         yield b"data: [DONE]\n\n"
+
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """Offer nothing: the words are all there."""
 
     def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:  # noqa: ARG002 -- the port's
         """Return a fault of ours: the demo model's streams hold no errors."""

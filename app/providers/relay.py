@@ -19,7 +19,7 @@ from app.providers.wire import FixedHeaders
 from app.utils.json import dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from app.domain import Call, Deployment
     from app.providers.wire import Wire
@@ -48,6 +48,10 @@ class RelayAnswer:
     def events(self) -> AsyncIterator[bytes]:
         """Yield the stream's bytes as they arrive."""
         return self._response.chunks()
+
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """Offer the stream's bytes to `take` as they arrive."""
+        self._response.offer(take)
 
     def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
         """Return what an error object inside the stream means."""

@@ -12,7 +12,7 @@ from app.providers.wire_encoding import decode_whole, decoder_for
 from app.providers.wire_head import read_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from app.providers.wire_encoding import Decoder
 
@@ -64,6 +64,7 @@ class WireResponse:
         "_max_body_bytes",
         "_parts",
         "_size",
+        "_take_at_once",
         "_waiter",
         "_wants",
         "deadline",
@@ -84,6 +85,7 @@ class WireResponse:
         self.deadline = 0.0  # of who `waits`, by the loop's clock
         self._failure: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take_at_once: Callable[[bytes], bool] | None = None
         self._wants = _HEAD
 
     @property
@@ -162,6 +164,14 @@ class WireResponse:
             self.close()
             raise
 
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """Offer what arrives while `chunks` waits to `take` first, which says whether it took it: its reader's task is woken for what it did not.
+
+        Does nothing for a compressed body.
+        """
+        if not self._encoded:
+            self._take_at_once = take
+
     def close(self) -> None:
         """Give up what is left: abort the connection, unless the message was read whole (then it is back in its pool already). Idempotent."""
         if self._line is not None or self._parts:
@@ -190,6 +200,10 @@ class WireResponse:
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the body: wake the reader that wants them, and hold the connection back when it is behind."""
+        waiter = self._waiter
+        if self._take_at_once is not None and self._line is not None and waiter is not None and not waiter.done() and self._take_at_once(data):
+            self.deadline = self._line.loop.time() + self._idle_s
+            return
         self._parts.append(data)
         self._size += len(data)
         if self._wants == _WHOLE:
@@ -199,13 +213,12 @@ class WireResponse:
         if self._size > HIGH_WATER_BYTES and self._line is not None:
             self._held_back = True
             self._line.pause()
-        waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def finish(self) -> None:
         """Note that the message is whole; the connection goes its own way."""
-        self._line = None
+        self._line = self._take_at_once = None
         self._wake()
 
     def fail(self, failure: Failure) -> None:
@@ -214,7 +227,7 @@ class WireResponse:
         self.finish()
 
     def _give_up(self, failure: Failure) -> None:
-        line, self._line = self._line, None
+        line, self._line, self._take_at_once = self._line, None, None
         if line is not None:
             line.abort()
         if (line is not None or self._parts) and self._failure is None:

@@ -176,7 +176,7 @@ async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header],
     pass_on = scope["sluice_cycle"].pass_on if "sluice_cycle" in scope else None
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
     try:
-        async for data in reply.chunks():
+        async for data in reply.chunks(pass_on):
             if pass_on is None or not pass_on(data):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
     except asyncio.CancelledError:

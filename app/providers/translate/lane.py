@@ -208,6 +208,9 @@ class TranslatedAnswer:
         except Exception as exc:  # noqa: BLE001 - foreign code; counted in `reading`
             raise foreign.reading(exc, self._deployment.provider) from None
 
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """Offer nothing: what comes is read and written anew."""
+
     def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
         """Return what an error object means; this lane's own streams hold none, it raises instead."""
         return failure_in_stream(error, provider=self._deployment.provider, deployment=self._deployment)

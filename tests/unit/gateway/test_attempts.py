@@ -15,7 +15,7 @@ from app.gateway.beginning import Served
 from app.gateway.vitals import Vitals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 OF_THE_REQUEST = (Failure.REJECTED, Failure.CONTEXT_EXCEEDED, Failure.CONTENT_REFUSED)
 ANSWER = json.dumps({"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
@@ -42,6 +42,9 @@ class FakeAnswer:
             if isinstance(event, UpstreamError):
                 raise event
             yield event
+
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """Offer nothing."""
 
     def error_inside(self, error: Mapping[str, Any]) -> UpstreamError:
         return UpstreamError(Failure(error["means"]), provider_text=error.get("message"))

@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Price, Usage
@@ -19,6 +22,9 @@ from app.gateway.stored import Place, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE
 from app.gateway.vitals import Vitals
 from tests.unit.gateway.test_attempts import ANSWER, ROLE, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 FINISH = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -285,3 +291,67 @@ async def test_a_deployment_whose_streams_break_off_rests() -> None:
         await reply.finish()
 
     assert "a" in vitals.resting()
+
+
+class Offering(FakeAnswer):
+    """An answer whose parts are offered first, as the wire does while its reader waits."""
+
+    take: Callable[[bytes], bool] | None = None
+
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        self.take = take
+
+    async def events(self) -> AsyncIterator[bytes]:
+        for event in self._events:
+            assert isinstance(event, bytes)
+            if self.take is None or not self.take(event):
+                yield event
+
+
+WHOLE_STREAM = ROLE + TOKEN * 3 + b": alive\n\n" + TOKEN.replace(b'"a"', '"ü\\n"'.encode()) + TOKEN * 2 + FINISH + DONE
+
+
+@given(cuts=st.sets(st.integers(1, len(WHOLE_STREAM) - 1), max_size=12), takes=st.lists(st.booleans(), max_size=12))
+@example(cuts={len(ROLE + TOKEN), len(ROLE + TOKEN * 2), len(ROLE + TOKEN * 3)}, takes=[True, True])
+async def test_a_stream_is_the_same_whatever_is_passed_on_as_it_comes(cuts: set[int], takes: list[bool]) -> None:
+    async def served(*, straight: bool) -> tuple[bytes, bytes, Usage | None]:
+        answers = iter(takes)
+        heard: list[bytes] = []
+
+        def pass_on(data: bytes) -> bool:
+            if not next(answers, False):
+                return False
+            heard.append(data)
+            return True
+
+        places = [0, *sorted(cuts), len(WHOLE_STREAM)]
+        cache = FakeCache()
+        reply = streaming(FakeLane({"a": Offering(b"", [WHOLE_STREAM[start:end] for start, end in pairwise(places)])}), cache)
+        await reply.begin(5)
+        async for data in reply.chunks(pass_on if straight else None):
+            heard.append(data)  # noqa: PERF401 -- `pass_on` adds to it meanwhile
+        await reply.finish()
+        stored = StoredAnswer.load(cache.stored[b"key"])
+        assert stored is not None
+        return b"".join(heard), stored.body, reply.receipt.usage
+
+    assert await served(straight=True) == await served(straight=False)
+
+
+async def test_plain_chunks_are_passed_on_without_being_yielded() -> None:
+    passed: list[bytes] = []
+
+    def pass_on(data: bytes) -> bool:
+        passed.append(data)
+        return True
+
+    reply = streaming(FakeLane({"a": Offering(b"", [TOKEN] * 4 + [FINISH, DONE])}))
+    await reply.begin(5)
+
+    yielded = [data async for data in reply.chunks(pass_on)]
+
+    assert passed == [TOKEN] * 3
+    assert yielded == [TOKEN, FINISH, DONE]
+    assert reply.receipt.usage is None
+    await reply.finish()
+    assert reply.receipt.usage == Usage(3, 1, estimated=True)

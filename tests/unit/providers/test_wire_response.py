@@ -7,6 +7,7 @@ import gzip
 import math
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -368,3 +369,60 @@ async def test_a_large_compressed_body_is_decoded_beside_the_loop(monkeypatch: p
         assert await response.read(60) == body
 
     assert [name == threading.main_thread().name for name in threads] == [False, True]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_arrives_while_the_reader_waits_is_offered_first_and_wakes_nobody_where_it_is_taken(*, taken: bool) -> None:
+    offered: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        offered.append(data)
+        return taken
+
+    response, line = make()
+    response.offer(take)
+    arrive(response, b"early")  # nobody waits yet
+    chunks = response.chunks()
+    first = await anext(chunks)
+    waiting = asyncio.ensure_future(anext(chunks, None))
+    await turn()
+    response.deadline = 0.0
+    arrive(response, b"a")
+    hurried, deadline = response.waits, response.deadline
+    arrive(response, b"b")
+
+    assert first == b"early"
+    assert offered == ([b"a", b"b"] if taken else [b"a"])
+    assert hurried is taken
+    assert (deadline - line.loop.time() > 4) is taken
+    response.finish()
+    assert await waiting == (None if taken else b"ab")
+
+
+async def test_a_compressed_body_is_not_offered() -> None:
+    response, _ = make(content_encoding="gzip")
+    response.offer(lambda _: True)
+    chunks = response.chunks()
+    waiting = asyncio.ensure_future(anext(chunks))
+    await turn()
+    arrive(response, gzip.compress(b"said"))
+    response.finish()
+
+    assert await waiting == b"said"
+
+
+@pytest.mark.parametrize("end", ["finish", "close"])
+async def test_a_response_that_is_over_lets_go_of_who_took_its_parts(end: str) -> None:
+    class Taker:
+        def take(self, data: bytes) -> bool:
+            return bool(data)
+
+    response, _ = make()
+    taker = Taker()
+    gone = weakref.ref(taker)
+    response.offer(taker.take)
+    del taker
+
+    getattr(response, end)()
+
+    assert gone() is None
