@@ -55,6 +55,12 @@ def before(match: re.Match[str], chars: int) -> str:
     return match.string[max(0, start - chars) : start].rpartition(_BREAK)[2]
 
 
+def before_value(match: re.Match[str], chars: int) -> str:
+    """Return what stands before the value of a match in the same text, `chars` code points at most."""
+    start = match.start("value" if "value" in match.re.groupindex else 0)
+    return match.string[max(0, start - chars) : start].rpartition(_BREAK)[2]
+
+
 def after(match: re.Match[str], chars: int) -> str:
     """Return what stands after a match in the same text, `chars` code points at most."""
     end = match.end()

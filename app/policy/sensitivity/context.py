@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING
 from app.domain import Tier
 from app.policy.sensitivity import checks
 from app.policy.sensitivity.attribution import Holds, holds
+from app.policy.sensitivity.identifiers import is_role
 
 if TYPE_CHECKING:
     from app.policy.sensitivity.layout import Layer
 
 _LINE_CHARS = 160
-_BYLINE = re.compile(r"[A-Z][\w.'-]* [<(]$")
 _NOBODYS_NAME = re.compile(r"(?:Doe|Mustermann)$")  # John Doe and his relations stand for anybody
-_NOBODYS_EMAIL = re.compile(
-    r"(?i)(?:john|jane|jon|j)?[._-]?doe\d*@|(?:max|erika|m|e)?[._-]?mustermann\d*@|.*@(?:test|domain|company|acme|sample|demo|foo|bar)\.(?:com|org|net)$"
-)
+_NOBODYS_EMAIL = re.compile(r"(?i)(?:john|jane|jon|j)?[._-]?doe\d*@|(?:max|erika|m|e)?[._-]?mustermann\d*@")
+_ANYBODYS_HOST = re.compile(r"(?i)@(?:test|domain|company|acme|sample|demo|foo|bar)\.(?:com|org|net)$")
 _SAME_FOUR = re.compile(r"(\d{1,3})(?:\.\1){3}")
 _BLOCK_CHARS = 2048
 _AROUND_CHARS = 512
-# A line that only a program has: a declaration, an import, control flow with its colon or brace, a call that is a statement of its own, the head of a diff.
+# A line that only a program has: a raw string, a prompt of Python's with what was entered, a declaration, an import, control flow with its colon or brace,
+# a call that is a statement of its own, the head of a diff.
 # It begins with a line break, which is found fast.
 _STATEMENT = re.compile(
-    r"\n[ \t+-]*+(?:import [\w.{*\"'(]|from [\w.]++ import |(?:async )?def \w++\(|class \w++[:({ ]|return\b(?! to)|raise \w|assert |yield |await "
+    r"\n[ \t+-]*+(?:\(?r[\"']|>>> [\w.]++(?: = |\()"
+    r"|import [\w.{*\"'(]|from [\w.]++ import |(?:async )?def \w++\(|class \w++[:({ ]|return\b(?! to)|raise \w|assert |yield |await "
     r"|(?:export |default |pub |public |private |protected |static |final |async |abstract )*+(?:const|let|var|func|fn|function|struct|enum|interface|impl"
     r"|namespace|package|using|void|int|bool|mod|use) [\w.:*<{(]|(?:public|private|protected|export) [\w<]|#include [<\"]|#define \w"
     r"|(?:\} ?)?(?:if|elif|else|for|while|switch|try|catch|except|finally|with|match)\b[^\n]{0,200}[:{][ \t]*$"
@@ -44,9 +45,9 @@ _FENCE_SIGNS = "```"
 _FENCE = re.compile(rf"{_FENCE_SIGNS}[ \t]*(?P<language>[^`\n\0]*)(?![^\n\0])")  # CommonMark, "Fenced code blocks"
 _INDENT_CHARS = 64  # of a fence, at most
 _SENTENCE = re.compile(r"[A-Za-z][\w'-]*[,:]? ")
-_BYLINE_CHARS = 40
 _BRACKETS = frozenset("<(\"'")
-_QUOTES = frozenset("\"'`")
+_QUOTES = "\"'`"
+_ESCAPED = re.compile(r"\\.")
 _JUDGED = frozenset({"email", "ip_address", "person_name", "phone"})
 
 
@@ -64,7 +65,7 @@ class Context:
         """Return the tier of a match where it stands.
 
         In a program a hint of a name or of an address is none, and a name, an address or a number that stands for anybody's is none. Any other name is
-        a hint there, except as a value in quotes. The name of the author of a program is none, and the address a hint.
+        a hint there, unless quotes are open in its line. The name of the author of a program is none, and the address a hint.
         """
         if kind not in _JUDGED:
             return tier
@@ -74,7 +75,7 @@ class Context:
             return None
         if kind == "email" and tier is Tier.HARD:
             return Tier.WEAK if self._is_authors(match) else tier
-        if kind != "person_name" or match.string[max(0, match.start() - 1) : match.start()] in _QUOTES or not self._is_code(match.start()):
+        if kind != "person_name" or _is_quoted(match) or not self._is_code(match.start()):
             return tier
         return Tier.WEAK
 
@@ -84,13 +85,15 @@ class Context:
             return _SAME_FOUR.fullmatch(match[0]) is not None
         if kind == "phone":
             return checks.is_nobodys_phone(match["value"] if "value" in match.re.groupindex else match[0])
-        return tier is Tier.WEAK or (_NOBODYS_EMAIL.match(match[0]) if kind == "email" else _NOBODYS_NAME.search(match[match.lastgroup or 0])) is not None
+        if tier is Tier.WEAK:
+            return True
+        if kind == "email":
+            return _NOBODYS_EMAIL.match(match[0]) is not None or (_ANYBODYS_HOST.search(match[0]) is not None and is_role(match[0]))
+        return _NOBODYS_NAME.search(match[match.lastgroup or 0]) is not None
 
     def _is_authors(self, match: re.Match[str]) -> bool:
-        """Say whether an address is an author's, behind whose name it stands in brackets."""
-        if match.string[max(0, match.start() - 1) : match.start()] not in _BRACKETS:
-            return False
-        return self._is_attribution(match) or (_BYLINE.search(checks.before(match, _BYLINE_CHARS)) is not None and self._is_code(match.start()))
+        """Say whether an address in brackets or quotes is an author's."""
+        return match.string[max(0, match.start() - 1) : match.start()] in _BRACKETS and self._is_attribution(match)
 
     def _is_attribution(self, match: re.Match[str]) -> bool:
         where = holds(match)
@@ -129,6 +132,12 @@ class Context:
             start, end = block * _BLOCK_CHARS - _AROUND_CHARS, (block + 1) * _BLOCK_CHARS + _AROUND_CHARS
             known = self._programs[(region << 32) + block] = _is_program(self._layer.buffer[max(low, start) : min(high, end)])
         return known
+
+
+def _is_quoted(match: re.Match[str]) -> bool:
+    """Say whether quotes are open in the line of a match where its value begins."""
+    line = _ESCAPED.sub("", checks.before_value(match, _BLOCK_CHARS + _LINE_CHARS).rpartition("\n")[2])
+    return any(line.count(quote) % 2 for quote in _QUOTES)
 
 
 def _find_fences(text: str, low: int, high: int) -> list[int]:

@@ -40,11 +40,16 @@ def bracketed_email(match: re.Match[str]) -> Tier | None:
     return _address(_AT_OR_DOT.sub(lambda sign: "." if sign[1] or sign[2] else "@", match[0]))
 
 
+def is_role(address: str) -> bool:
+    """Say whether an e-mail address names a task or nobody, and no person."""
+    return _ROLE.match(address.lstrip("-_%+")) is not None or _PLACEHOLDER.match(address) is not None
+
+
 def _address(text: str) -> Tier | None:
     if text.rpartition(".")[2].lower() in _FILE_ENDINGS or _MACHINE.search(text) or _FILLER.fullmatch(text):
         return None
     reserved = _RESERVED_HOST.search(text) is not None
-    if reserved and _ROLE.match(text.lstrip("-_%+")):
+    if reserved and is_role(text):
         return None
     return Tier.WEAK if reserved or _PLACEHOLDER.match(text) else Tier.HARD
 

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
         '"""Load.\n\nWritten by Jane Roe (jane.roe@acme.io).\n"""\n' + PROGRAM,
         "'''Originally written by Jane Roe (jane.roe@acme.io).'''\n" + PROGRAM,
         "# Author: Jane Roe <jane.roe@acme.io>\n" + PROGRAM,
-        "# Load what there is.\n# Author: Jane Roe <jane.roe@acme.io>\n",
-        "-- Author: Jane Roe <jane.roe@acme.io>\n-- All rows.\n",
-        "// @author Jane Roe <jane.roe@acme.io>",
+        "-- Author: Jane Roe <jane.roe@acme.io>\n-- All rows.\n" + PROGRAM,
+        "// @author Jane Roe <jane.roe@acme.io>\n" + PROGRAM,
+        "#!/bin/sh\n# Load what there is.\n#\n# Author: Jane Roe <jane.roe@acme.io>\n",
         "# Copyright (c) 2005 Jane Roe <jane.roe@acme.io>",
         '__author__ = "Jane Roe <jane.roe@acme.io>"',
         '__email__ = "jane.roe@acme.io"',
         '__authors__ = (\n    "Jane Roe <jane.roe@acme.io>",\n)',
         '[project]\nname = "load"\nauthors = [\n  { name = "Jane Roe", email = "jane.roe@acme.io" }\n]',
-        PROGRAM.format(line="# rows as Jane Roe <jane.roe@acme.io> keeps them"),
     ],
 )
 def test_an_authors_address_is_a_hint(spot: Spot, line: str) -> None:
@@ -44,6 +43,11 @@ def test_an_authors_address_is_a_hint(spot: Spot, line: str) -> None:
         'authors = [\n  { name = "Jane Roe", email = "jane.roe@acme.io" }\n]',
         PROGRAM.format(line='send("jane.roe@acme.io")'),
         PROGRAM.format(line="# jane.roe@acme.io complained"),
+        PROGRAM.format(line="# rows as Jane Roe <jane.roe@acme.io> keeps them"),
+        PROGRAM.format(line="send('Jane Roe <jane.roe@acme.io>')"),
+        "# Load what there is.\n# Author: Jane Roe <jane.roe@acme.io>\n",
+        "Copyright 2024 Acme Clinic. Patient file: Jane Roe (jane.roe@acme.io)",
+        "__author__ = 'me'; patient = 'Jane Roe <jane.roe@acme.io>'",
     ],
 )
 def test_any_other_address_is_a_finding(spot: Spot, line: str) -> None:
@@ -72,6 +76,12 @@ def test_the_author_of_a_record_is_no_attribution(spot: Spot, key: str) -> None:
         f"# Author: Mary Johnson\n\n```python\n{PROGRAM}```",
         "> Author: Mary Johnson\n> Subject: my illness",
         "author: Mary Johnson\nversion: 2\n",
+        "author: Mary Johnson\nversion: 1.0.0\n",
+        "title: my illness\nauthor: Mary Johnson\nversion: 1.0.0\ndescription: what she has",
+        "# Complaint\n\n> Author: Mary Johnson\n> Version: 1.0.0",
+        "author: me, of the patient Mary Johnson\nversion: 1.0.0\nhooks: []",
+        "author: Mary Johnson\nhooks: []",
+        "author: Mary Johnson has HIV\nversion: 1.0.0\nhooks: []",
         "She is the author={Mary Johnson} of it.",
     ],
 )
@@ -79,17 +89,75 @@ def test_who_wrote_a_quoted_letter_or_stands_in_a_list_is_a_finding(spot: Spot, 
     assert ("person_name", "likely", "Mary Johnson") in spot(line)
 
 
+@pytest.mark.parametrize("sign", ["#", "##", "--", ";", "%", "//", "/*", " *", "/*\n *"])
+@pytest.mark.parametrize("credit", ["Author: Mary Johnson", "@author Mary Johnson", "Complaint posted by Mary Johnson", "Written by Mary Johnson"])
+def test_a_comment_without_a_program_around_it_credits_nobody(spot: Spot, sign: str, credit: str) -> None:
+    assert ("person_name", "likely", "Mary Johnson") in spot(f"{sign} {credit}\n{sign} and what she says")
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "/*\n * Written by Mary Johnson\n */",
-        "/*\nWritten by Mary Johnson\n*/",
-        "/**\n * @author Mary Johnson\n */",
+        "Copyright 2024 Acme Clinic. Patient file: Mary Johnson has HIV",
+        "Copyright 2024 Acme Clinic; Mary Johnson has HIV",
+        "Copyright 2024 Acme Clinic - Mary Johnson has HIV",
+        "Copyright 2024 Acme Clinic Patient Mary Johnson",
+        "Copyright 2024 Acme Clinic" + ", Acme" * 30 + ", Mary Johnson",
+        "__author__ = 'me'; patient: Mary Johnson has HIV",
+        "Copyright 2024 Mary Johnson has HIV",
+        "Copyright 2024 Acme Clinic, Mary Johnson, HIV since 2020, lives alone",
+        "__author__ = 'me', 'Mary Johnson'  # who has HIV",
+        "__author__ = (\n    'me',\n    'of the patient Mary Johnson',\n)",
+        '[project]\nname = "load"\nauthors = [\n  { name = "me", note = "Mary Johnson" }\n]',
+        "@misc{me2024, author={me of the patient Mary Johnson}}",
+        "@misc{me2024, author={Ann Miller}}\n\nMary Johnson has HIV.",
+        f"# Notes written by the nurse about the patient Mary Johnson\n{PROGRAM}",
+        f"# Notes Written By The Nurse About The Patient Mary Johnson\n{PROGRAM}",
+        f"# The author says that he saw there: Mary Johnson\n{PROGRAM}",
+        f"# Author: me. Mary Johnson has HIV.\n{PROGRAM}",
+        f"# Author: Ann Miller. Patient: Mary Johnson\n{PROGRAM}",
+        "#!/bin/sh\necho\n# Author: Mary Johnson\n",
+    ],
+)
+def test_a_credit_covers_nothing_behind_what_is_no_name(spot: Spot, text: str) -> None:
+    assert {tier for kind, tier, value in spot(text) if kind == "person_name" and "Mary Johnson" in value} & {"likely", "weak"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "Mary Johnson",
+        "Ann B. Miller, Mary Johnson",
+        "Ann van Miller and Mary Johnson",
+        "Ann Miller <a.miller@acme.io>, Mary Johnson",
+        "Ann Miller (a.miller@acme.io) & Dr. Mary Johnson",
+        "GvR, Mary Johnson",
+        "IBM, Mary Johnson",
+    ],
+)
+@pytest.mark.parametrize(
+    "credit", ["# Author: {}", "# Authors: {}", "# @author {}", "# Copyright (c) 2001-2005, 2007 {}", "# Ported to C by {}", "# created 2024/01/31, {}"]
+)
+def test_a_credit_covers_each_of_its_names(spot: Spot, credit: str, names: str) -> None:
+    assert {value for kind, _, value in spot(f"{credit.format(names)}\n{PROGRAM}") if kind == "person_name"} == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/*\n * Written by Mary Johnson\n */\n" + PROGRAM,
+        "/*\nWritten by Mary Johnson\n*/\n" + PROGRAM,
+        "/**\n * @author Mary Johnson\n */\n" + PROGRAM,
+        "#!/bin/sh\n# Author: Mary Johnson\n",
         " * Written by Mary Johnson\n */\n" + PROGRAM,
         f"```python\n# Author: Mary Johnson\n{PROGRAM}```",
         "Copyright (c) 2005 Mary Johnson\nPermission is granted.",
+        "Copyright 1999 -- 2011 Mary Johnson and Ann Miller. All rights reserved.",
+        "Copyright \u00a9 2011-present, Mary Johnson.\nAnn has it.",
+        '__author__ = "Mary Johnson and individual contributors"',
         "# Plugin\n\n> Author: Mary Johnson\n> Version: 0.1.0",
         'version: "1.0.0"\nauthor: "Mary Johnson"\nhooks: []',
+        "dependencies: []\nauthors: Mary Johnson\nversion: 1.0.0",
         "@misc{johnson2024, title={Loading}, author={Mary Johnson and Ann Miller and\n  John Williams}}",
         "class Loader:\n" + '    """\n    Loads rows.\n\n    Contributed by Mary Johnson.\n    """\n' + PROGRAM,
         '#!/usr/bin/python\n"""\nOriginal by Mary Johnson\n"""\n' + PROGRAM,

@@ -29,8 +29,36 @@ def test_a_name_in_a_program_is_a_hint(spot: Spot) -> None:
     assert spot(PROGRAM.format(line="rows.sort()  # as Mary Johnson does")) == {("person_name", "weak", "Mary Johnson")}
 
 
-def test_a_name_as_a_value_in_a_program_is_a_finding(spot: Spot) -> None:
-    assert spot(PROGRAM.format(line="rows.append('Mary Johnson')")) == {("person_name", "likely", "Mary Johnson")}
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rows.append('Mary Johnson')",
+        "rows.append('see: Mary Johnson')",
+        'rows.append("as \\"Mary Johnson\\" says")',
+        "rows.append(`of ${who} Mary Johnson`)",
+        'rows.append("it\'s of Mary Johnson")',
+        f"rows = [{'1, ' * 700}]  # as Mary Johnson does",
+    ],
+)
+def test_a_name_in_quotes_in_a_program_is_a_finding(spot: Spot, line: str) -> None:
+    assert ("person_name", "likely", "Mary Johnson") in spot(PROGRAM.replace("{line}", line))
+
+
+def test_a_labelled_name_in_quotes_in_a_program_is_a_finding(spot: Spot) -> None:
+    assert spot(PROGRAM.format(line="row.patient = 'Mary Qwopler'")) == {("person_name", "likely", "Mary Qwopler")}
+
+
+def test_a_name_behind_quotes_that_are_closed_is_a_hint(spot: Spot) -> None:
+    assert spot(PROGRAM.format(line="rows.append('it', \"x\")  # as Mary Johnson does")) == {("person_name", "weak", "Mary Johnson")}
+
+
+@pytest.mark.parametrize("line", [">>> load(path)\n", ">>> rows = load(path)\n", "(r'\\s+', Text),\n", 'r"[a-z]+",\n'])
+def test_sessions_and_raw_strings_are_of_programs(spot: Spot, line: str) -> None:
+    assert spot(f"# import {{}}\n{line * 3}# as Mary Johnson does") == {("person_name", "weak", "Mary Johnson")}
+
+
+def test_a_letter_that_is_quoted_three_times_is_no_program(spot: Spot) -> None:
+    assert ("person_name", "likely", "Mary Johnson") in spot("# import {}\n" + ">>> That is so.\n" * 3 + "# as Mary Johnson does")
 
 
 @pytest.mark.parametrize("line", ["rows.append('John Doe')", "rows.append('Mary Qwopler')", "send('mary@example.com')"])
@@ -44,7 +72,9 @@ def test_a_filler_and_a_hint_are_nothing_in_a_program(spot: Spot, line: str) -> 
     [
         "send('johndoe@gmail.com')",
         "send('max.mustermann@web.de')",
-        "send('mary@test.com')",
+        "send('admin@company.com')",
+        "send('user1@domain.com')",
+        "send('j.doe@bar.org')",
         "dial('Phone: 555-1234')",
         "dial('call +1234567890')",
         "connect('42.42.42.42', 80)",
@@ -60,6 +90,11 @@ def test_what_people_write_for_anybodys_is_nothing_in_a_program_alone(spot: Spot
     [
         ("send('john.doering@gmail.com')", "email", "john.doering@gmail.com"),
         ("send('mary@test-results.com')", "email", "mary@test-results.com"),
+        ("send('mary@test.com')", "email", "mary@test.com"),
+        ("send('anna.schmidt@company.com')", "email", "anna.schmidt@company.com"),
+        ("send('anna.schmidt@domain.com')", "email", "anna.schmidt@domain.com"),
+        ("send('anna.schmidt@bar.org')", "email", "anna.schmidt@bar.org"),
+        ("send('admin@clinic.org')", "email", "admin@clinic.org"),
         ("dial('Phone: 555-1234-567')", "phone", "555-1234-567"),
         ("dial('call +12125550187')", "phone", "+12125550187"),
         ("connect('42.42.42.43', 80)", "ip_address", "42.42.42.43"),

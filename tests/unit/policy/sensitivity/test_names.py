@@ -66,7 +66,6 @@ def test_a_name_is_found(spot: Spot, text: str, tier: str, value: str) -> None:
         "# Copyright (c) 2011 Sarah Johnson, all rights reserved",
         "Copyright 2011 by Sarah Johnson",
         '__author__ = "Sarah Johnson"',
-        "// Written by Sarah Johnson in 2011",
         'language(name="Ruby")',
         "  - name: Grant",
     ],
