@@ -1,7 +1,7 @@
 """Whose work something is: names that stand in comments and headers of source files for that reason are published with it, values of a program are not.
 
 A credit covers what follows it for as long as only names, addresses and years do. A notice of copyright, the names that Python gives a module's header, and
-the head of a package or an entry of BibTeX are credits wherever they stand; all others are so in a comment or docstring of a program alone.
+the head of a package or an entry of BibTeX are credits wherever they stand; all others are so in a comment or docstring of a program, or a script's first.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _NAMES = re.compile(f"{_NAME}*+")
 _REST = re.compile(rf"[\w'-]*+{_NAME}*+[.;]?\s?(?i:(?:individual |other )?contributors|all rights reserved)?\W*+")  # of the line of a notice
 _SCRIPT = re.compile(r"\A#!/[^\n]*(?:\n[ \t]*#[^\n]*)*+\Z")
 _COMMENT = re.compile(r"[ \t]*(?://|/\*|#|;|--|%|(?<=[ \t])\*)")
-_STRING = re.compile(r"^(?P<leads>[ \t]*[rRuU]?)?(?:\"{3}|'{3})(?P<says>[ \t]*\w)?", re.MULTILINE)
+_TRIPLES = ('"' * 3, "'" * 3)
+_TRIPLE = re.compile("|".join(_TRIPLES))
+_LEAD = re.compile(r"[ \t]*[rRuU]?")
+_SAYS = re.compile(r"[ \t]*\w")
 _BEFORE_DOCSTRING = re.compile(r"(?:\A|:|^[ \t]*#[^\n]*)\s*\Z", re.MULTILINE)
 _QUOTE = re.compile(r"[\"'`]")
 # In YAML: an author, and what stands beside one in the head of a package alone.
@@ -113,8 +116,8 @@ def _in_block_comment(above: str) -> bool:
 
 
 def _in_docstring(before: str, line: str) -> bool:
-    """Say whether the last string in three quotes that began a line is open in a line, and is a docstring; no other string is."""
-    marks = list(_STRING.finditer(before))
-    if not marks or marks[-1]["leads"] is None or _QUOTE.search(_STRING.sub("", line)):
+    """Say whether the last three quotes before a match began a line, and a docstring is open there; no other string is."""
+    at = max(before.rfind(quotes) for quotes in _TRIPLES)
+    if at < 0 or not _LEAD.fullmatch(before, before.rfind("\n", 0, at) + 1, at) or _QUOTE.search(_TRIPLE.sub("", line)):
         return False
-    return marks[-1]["says"] is not None or _BEFORE_DOCSTRING.search(before, 0, marks[-1].start()) is not None
+    return _SAYS.match(before, at + 3) is not None or _BEFORE_DOCSTRING.search(before, 0, at) is not None
