@@ -161,6 +161,7 @@ def test_a_credit_covers_each_of_its_names(spot: Spot, credit: str, names: str) 
         "@misc{johnson2024, title={Loading}, author={Mary Johnson and Ann Miller and\n  John Williams}}",
         "class Loader:\n" + '    """\n    Loads rows.\n\n    Contributed by Mary Johnson.\n    """\n' + PROGRAM,
         '#!/usr/bin/python\n"""\nOriginal by Mary Johnson\n"""\n' + PROGRAM,
+        f'"""Load.\n\n{PROGRAM * 8}\nWritten by Mary Johnson.\n"""\n{PROGRAM}',
     ],
 )
 def test_who_wrote_a_program_is_none(spot: Spot, text: str) -> None:
@@ -178,6 +179,7 @@ def test_who_wrote_a_program_is_none(spot: Spot, text: str) -> None:
         'note = "Copyright (c) 2005 Mary Johnson"',
         '    "Copyright (c) 2005 Mary Johnson",',
         'sql = """\n    report written by \'Mary Johnson\'"""',
+        'sql = """report\n    written by Mary Johnson"""',
         'def load():\n    """Load."""\n    say("written by Mary Johnson")',
     ],
 )
