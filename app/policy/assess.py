@@ -54,6 +54,7 @@ class Assessor:
         self._labels = labels
         self._kind_labels = kind_labels or {}
         self.scale = scale
+        scale.lexicon.prepare()
         self._vocabularies = Vocabularies() if vocabularies is None else vocabularies
         self._leaves_blobs = "blob" in allow_unscannable
         self._on_fault = on_fault or _unheard

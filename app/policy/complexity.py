@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import CUTS, Complexity, ComplexityTier, Cuts
 from app.policy.complexity_words import CONTINUATIONS
-from app.policy.lexicon import BUILT_IN, SIGNALS, Lexicon, split
+from app.policy.lexicon import BUILT_IN, SIGNALS, Lexicon, count_words, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,16 +147,15 @@ def count(text: str, scale: Scale) -> tuple[list[float], float]:
         text = f"{text[:_SAMPLE_CHARS]}\n{text[-_SAMPLE_CHARS:]}"
     if text.isascii():
         raw = text.encode()
-        words = split(raw)
-        size = float(len(words))
-        counts = scale.lexicon.count(text, raw, words, is_short=size < _NOT_SHORT_WORDS)
+        words = spaced(raw)
+        size = float(count_words(words))
+        counts = scale.lexicon.count(text, raw, words)
     else:
         text = text.lower()
         raw = text.encode("utf-8", "surrogatepass")
-        spaced = _FOREIGN_MARKS.sub(" ", text).encode("utf-8", "surrogatepass")
-        words = split(spaced)
-        size = len(words) + len(spaced.translate(None, _NO_IDEOGRAPHS)) * _WORDS_PER_IDEOGRAPH
-        counts = scale.lexicon.count(text, raw, words, is_short=size < _NOT_SHORT_WORDS)
+        words = spaced(_FOREIGN_MARKS.sub(" ", text).encode("utf-8", "surrogatepass"))
+        size = count_words(words) + len(words.translate(None, _NO_IDEOGRAPHS)) * _WORDS_PER_IDEOGRAPH
+        counts = scale.lexicon.count(text, raw, words)
         counts[_MATHEMATICS] += 0.5 * sum(map(raw.count, _SYMBOLS))
     _count_marks(raw, counts)
     if size > _FEWEST_WORDS:
@@ -216,5 +215,5 @@ def is_continuation(turn: str) -> bool:
     """Say whether a turn only asks to go on."""
     if len(turn) > _CONTINUATION_CHARS:
         return False
-    words = split(_FOREIGN_MARKS.sub(" ", turn.lower()).encode("utf-8", "surrogatepass"))
+    words = spaced(_FOREIGN_MARKS.sub(" ", turn.lower()).encode("utf-8", "surrogatepass")).split()
     return len(words) <= _CONTINUATION_WORDS and _CONTINUATIONS.issuperset(words)

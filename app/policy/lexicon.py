@@ -1,7 +1,7 @@
 """Which words, phrases and expressions stand for which signal of complexity: the built-in lists, and what an operator adds or takes away.
 
-Everything is looked up in lower-case UTF-8. A word is found by hash; a phrase is looked for only where its longest word stands; texts in scripts without
-spaces, and words that punctuation would cut, are looked for as they are; expressions go to Hyperscan, whose time is linear whatever they say.
+Everything is looked up in lower-case UTF-8. Hyperscan finds all words and phrases at once, in a text whose words stand between spaces; one with punctuation
+within it is then looked for as it is, as are those in scripts without spaces; expressions go to Hyperscan, too, whose time is linear whatever they say.
 """
 
 from __future__ import annotations
@@ -9,37 +9,32 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from app.policy.complexity_words import IDEOGRAPHIC, PHRASES, WORDS
-from app.policy.sensitivity.database import Database
+from app.policy.sensitivity.database import Database, Literals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    _Others = dict[bytes, tuple[tuple[int, ...], tuple[tuple[bytes, int], ...]]]
+    from collections.abc import Iterable, Iterator, Sequence
 
 # The built-in signals, in the order in which counts of them stand.
 SIGNALS = ("length", "clauses", "parts", "quantities", "mathematics", "code", "reasoning", "building", "writing", "constraints", "technical", "simple")
 
 _PUNCTUATION = b'.,;:!?()[]{}"<>/\\|*_`~-'
-_SIMPLE = "simple"
 _NARROW = bytes(range(0xE3))  # what UTF-8 writes all scripts with that put spaces between words; kana, ideographs and Korean have bytes above
-_SPACES = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION)).lower()  # capitals of ASCII come out small
+_BREAKS = _PUNCTUATION + b"\t\n\r\x0b\x0c"
+_SPACES = bytes.maketrans(_BREAKS, b" " * len(_BREAKS)).lower()  # capitals of ASCII come out small
+_LETTERS = bytes(byte if byte == ord(" ") else ord("x") for byte in range(256))
 
 
-class _Table(NamedTuple):
-    """Which words are looked up, and where each counts; of the words in `more`, which other places, and the phrases that it is the longest word of."""
-
-    known: frozenset[bytes]
-    place: dict[bytes, int]
-    more: frozenset[bytes]
-    others: _Others
+def spaced(raw: bytes) -> bytes:
+    """Return ASCII, or UTF-8 in lower case, as words in lower case with a space on either side of each."""
+    return b" %b " % raw.translate(_SPACES)
 
 
-def split(raw: bytes) -> list[bytes]:
-    """Return the words, in lower case, of ASCII, or of UTF-8 in lower case."""
-    return raw.translate(_SPACES).split()
+def count_words(words: bytes) -> int:
+    """Return how many words there are in what `spaced` made."""
+    return words.translate(_LETTERS).count(b" x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +54,21 @@ class Lexicon:
         leave_out = {word.lower() for word in ignored}
         self.names = tuple(dict.fromkeys((*SIGNALS, *(signal.name for signal in signals))))
         place_of = {name: place for place, name in enumerate(self.names)}
-        self._nothing: list[float] = [0] * (len(self.names) + 1)  # the last is nobody's: words count there that only stand in phrases
-        words: dict[bytes, list[int]] = defaultdict(list)
-        phrases: dict[bytes, list[tuple[bytes, int]]] = defaultdict(list)
+        self._nothing: list[float] = [0] * len(self.names)
+        words: dict[tuple[bytes, bytes], list[int]] = defaultdict(list)  # by how they stand between spaces, and with their punctuation
         literal: dict[str, list[int]] = defaultdict(list)
         own = [(word.lower(), signal.name) for signal in signals for word in signal.words]
         for text, name in [*(entry for entry in _built_in() if entry[0] not in leave_out), *own]:
-            raw, place = text.encode(), place_of[name]
-            parts = split(raw)
-            if not parts or not _is_spaced(text):
-                literal[text].append(place)
-            elif parts == [raw]:
-                words[raw].append(place)
+            raw = text.encode()
+            between = spaced(raw)
+            if count_words(between) and _is_spaced(text):
+                words[between, b"" if between[1:-1] == raw else raw].append(place_of[name])
             else:
-                phrases[max(reversed(parts), key=len)].append((raw, place))
-        simple = place_of[_SIMPLE]
-        self._short = _table(words, phrases, nobody=len(self.names))
-        self._long = _table(
-            {word: [place for place in places if place != simple] for word, places in words.items()},
-            {word: [entry for entry in held if entry[1] != simple] for word, held in phrases.items()},
-            nobody=len(self.names),
-        )
+                literal[text].append(place_of[name])
+        self._words = Literals([between for between, _ in words])
+        self.prepare = self._words.prepare  # what takes 10 ms before the first count
+        self._places = [tuple(dict.fromkeys(places)) for places in words.values()]
+        self._exact = {number: raw for number, (_, raw) in enumerate(words) if raw}
         self._literal_places = {text: tuple(dict.fromkeys(places)) for text, places in literal.items()}
         self._literal = _any_of(literal)
         self._narrow = _any_of(entry for entry in literal if not entry.encode().translate(None, _NARROW))
@@ -89,19 +78,17 @@ class Lexicon:
         self._regexes = Database([(regex, True) for regex, _ in regexes]) if regexes else None
         self._looks_within = self._ascii is not None or self._regexes is not None  # ASCII, too
 
-    def count(self, text: str, raw: bytes, words: Iterable[bytes], *, is_short: bool = True) -> list[float]:
+    def count(self, text: str, raw: bytes, words: bytes) -> list[float]:
         """Return how many entries of each signal of `names` are in a text; each counts once however often it stands.
 
-        `text` is in lower case, or ASCII; `raw` is the same in UTF-8, `words` what `split` makes of it. In a text that is not short nothing tells a simple
-        ask, and its words and phrases are not looked for.
+        `text` is in lower case, or ASCII; `raw` is the same in UTF-8, `words` what `spaced` makes of it.
         """
         counts = self._nothing.copy()
-        known, place, more, others = self._short if is_short else self._long
-        found = known.intersection(words)
-        for word in found:
-            counts[place[word]] += 1
-        if not more.isdisjoint(found):
-            _count_more(raw.lower(), more.intersection(found), others, counts)
+        exact, places = self._exact, self._places
+        for number in self._words.within(words):
+            if number not in exact or exact[number] in raw.lower():
+                for place in places[number]:
+                    counts[place] += 1
         if self._looks_within or not text.isascii():
             self._count_within(text, raw, counts)
         return counts
@@ -122,24 +109,6 @@ def _built_in() -> Iterator[tuple[str, str]]:
     for listed in (WORDS, PHRASES, IDEOGRAPHIC):
         for name, texts in listed.items():
             yield from ((text, name) for text in texts)
-
-
-def _count_more(low: bytes, words: Iterable[bytes], others: _Others, counts: list[float]) -> None:
-    """Add where words count besides, and the phrases of theirs that stand in a text."""
-    for word in words:
-        places, phrases = others[word]
-        for place in places:
-            counts[place] += 1
-        for phrase, place in phrases:
-            if low.find(phrase) >= 0:
-                counts[place] += 1
-
-
-def _table(words: Mapping[bytes, Sequence[int]], phrases: Mapping[bytes, Sequence[tuple[bytes, int]]], *, nobody: int) -> _Table:
-    entries = {word: (tuple(dict.fromkeys(words.get(word, ()))), tuple(phrases.get(word, ()))) for word in {**words, **phrases}}
-    entries = {word: found for word, found in entries.items() if any(found)}
-    others = {word: (places[1:], held) for word, (places, held) in entries.items() if held or len(places) > 1}
-    return _Table(frozenset(entries), {word: places[0] if places else nobody for word, (places, _) in entries.items()}, frozenset(others), others)
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:

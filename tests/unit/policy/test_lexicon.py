@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.policy.lexicon import BUILT_IN, Lexicon, Signal, split
+from app.policy.lexicon import BUILT_IN, Lexicon, Signal, count_words, spaced
 
 
-def seen(text: str, lexicon: Lexicon = BUILT_IN, *, is_short: bool = True) -> dict[str, float]:
+def seen(text: str, lexicon: Lexicon = BUILT_IN) -> dict[str, float]:
     counts = {}
-    for given in {text.lower(), text if text.isascii() else text.lower()}:
-        raw = given.encode()
-        counts[given] = lexicon.count(given, raw, split(raw), is_short=is_short)
-    assert all(found == counts[given] for found in counts.values())
-    return {name: found for name, found in zip(lexicon.names, counts[given], strict=False) if found}
+    for each in {text.lower(), text if text.isascii() else text.lower()}:
+        raw = each.encode()
+        counts[each] = lexicon.count(each, raw, spaced(raw))
+    assert all(found == counts[each] for found in counts.values())
+    return {name: found for name, found in zip(lexicon.names, counts[each], strict=False) if found}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,10 @@ def seen(text: str, lexicon: Lexicon = BUILT_IN, *, is_short: bool = True) -> di
         ("Prove it, then prove it again.", {"reasoning": 1}),
         ("Go through it step by step.", {"reasoning": 1}),
         ("A step, by a step.", {}),
+        ("Vor- und Nachteile", {"reasoning": 1}),
+        ("vor, und nachteile", {}),
+        ("Is that most of it?", {}),
+        ("Rewrite\tit\nEVERY:day", {"writing": 1, "quantities": 1}),
         ("What is (entropy)?", {"simple": 1}),
         ("请分析一致性", {"reasoning": 1, "technical": 1}),
         ("Ärger mit der Wahrscheinlichkeit", {"mathematics": 1}),
@@ -73,10 +79,12 @@ def test_words_that_punctuation_cuts_are_found_in_latin_and_in_ideographs(text: 
     assert seen(text, own).get("own", 0) == found
 
 
-def test_a_simple_ask_is_looked_for_in_short_texts_alone() -> None:
-    assert seen("what is a proof") == {"simple": 1, "reasoning": 1}
-    assert seen("what is a proof", is_short=False) == {"reasoning": 1}
-
-
 def test_a_word_of_two_signals_counts_for_both() -> None:
     assert seen("PROVE it", Lexicon([Signal("own", words=("prove",))])) == {"reasoning": 1, "own": 1}
+
+
+@given(st.text("ab ,-\t\n\x0b\u3000", max_size=20))
+def test_words_are_counted_as_they_are_split(text: str) -> None:
+    words = spaced(text.encode())
+
+    assert count_words(words) == len(words.split())

@@ -3,14 +3,17 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import hyperscan
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from app.policy.sensitivity import database
-from app.policy.sensitivity.database import Database, TooManyHitsError, UnavailableError, cache_folder
+from app.policy.sensitivity.database import Database, Literals, TooManyHitsError, UnavailableError, cache_folder
 
 TRIGGERS = [("ab+c", False), ("xyz", True)]
 
@@ -176,3 +179,29 @@ def test_the_processor_is_named_where_the_system_does_not_describe_it(monkeypatc
 def test_a_text_of_nothing_but_hits_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(TooManyHitsError):
         Database(TRIGGERS, cache=tmp_path).hits(b"abc" * 200_001)
+
+
+@given(literals=st.lists(st.binary(min_size=1, max_size=4), unique=True, max_size=8), text=st.lists(st.binary(max_size=5), max_size=8).map(b"".join))
+@example(literals=[b" a ", b" b ", b" a b "], text=b" a b a ")
+def test_literals_are_found_once_each_wherever_they_stand(literals: list[bytes], text: bytes) -> None:
+    assert sorted(Literals(literals).within(text)) == [number for number, literal in enumerate(literals) if literal in text]
+
+
+@pytest.mark.parametrize("lacks", ["the library", "the processor"])
+def test_literals_are_found_where_hyperscan_does_not_run(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(hyperscan.Database):
+        def compile(self, *_: Any, **__: Any) -> None:
+            raise hyperscan.error(lacks)
+
+    if lacks == "the library":
+        monkeypatch.setattr(database, "hyperscan", None)
+    else:
+        monkeypatch.setattr(hyperscan, "Database", Refusing)
+
+    assert Literals([b"ab", b"c"]).within(b"abab") == [0]
+
+
+def test_threads_look_for_literals_at_the_same_time() -> None:
+    literals = Literals([b"ab", b"c"])
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(literals.within, [b"ab", b"c", b"", b"cc"] * 50)) == [[0], [1], [], [1]] * 50
