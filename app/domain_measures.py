@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from app.domain_enums import ComplexityTier
@@ -30,15 +31,21 @@ CUTS = Cuts()
 
 
 class Complexity(NamedTuple):
-    """A score in 0..1, its tier, and what each signal contributed (the contributions add up to the score).
+    """A score in 0..1, its tier, and each signal that was found with its weight among them.
 
     `cuts` are those that gave the tier where no hint did: they may move between requests, so they are part of what a decision is made from.
     """
 
     score: float
     tier: ComplexityTier
-    contributions: tuple[tuple[str, float], ...] = ()
+    signals: tuple[tuple[str, float], ...] = ()
     cuts: Cuts = CUTS
+
+    @property
+    def contributions(self) -> tuple[tuple[str, float], ...]:
+        """What each signal contributed, the largest first: they add up to the score."""
+        total = fsum(weight for _, weight in self.signals)
+        return tuple((name, weight * self.score / total) for name, weight in sorted(self.signals, key=lambda signal: -signal[1]))
 
 
 class TokenCount(NamedTuple):

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from math import expm1, fsum, log1p
-from operator import itemgetter
+from math import expm1, log1p
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,6 @@ _ENOUGH: dict[str, float] = {
 }
 _LENGTH, _CLAUSES, _PARTS, _QUANTITIES = map(SIGNALS.index, ("length", "clauses", "parts", "quantities"))
 _MATHEMATICS, _CODE, _SIMPLE = map(SIGNALS.index, ("mathematics", "code", "simple"))
-_PART, _SHARE = itemgetter(0), itemgetter(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +122,18 @@ def score(turns: Sequence[str], *, scale: Scale = SCALE, hint: ComplexityTier | 
     if len(text) <= _CONTINUATION_CHARS:
         text = next((turn for turn in turns if not is_continuation(turn)), text)
     counts, simple = count(text, scale)
-    logs: list[tuple[float, str]] = []
+    total = 0.0
+    signals: list[tuple[str, float]] = []
     for place, name, weight, enough in scale.weighed:
         found = counts[place]
         if found:
             sure = weight * (found / enough) if found < enough else weight
-            logs.append((-log1p(-sure if sure < _MOST else -_MOST), name))
+            log = -log1p(-sure if sure < _MOST else -_MOST)
+            total += log
+            signals.append((name, log))
+    whole = -expm1(-total) * (1 - scale.simple_discount * simple)
     cuts = scale.cuts if cuts is None else cuts
-    if not logs:
-        return Complexity(0.0, hint or cuts.tier(0.0), cuts=cuts)
-    total = fsum(map(_PART, logs))
-    factor = -expm1(-total) * (1 - scale.simple_discount * simple) / total
-    logs.sort(key=_PART, reverse=True)
-    shares = tuple([(name, part * factor) for part, name in logs])
-    whole = fsum(map(_SHARE, shares))
-    return Complexity(whole, hint or cuts.tier(whole), shares, cuts)
+    return Complexity(whole, hint or cuts.tier(whole), tuple(signals), cuts)
 
 
 def count(text: str, scale: Scale) -> tuple[list[float], float]:
