@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.domain_attempts import UNLIMITED, DeploymentLimits
 from app.domain_enums import CacheState, Capability, ComplexityTier, Failure, Label, LaneName, OnConflict, Tier
@@ -89,20 +89,21 @@ class Hints:
     complexity: ComplexityTier | None = None
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(slots=True, init=False)
 class Facts:
     """What is known of a request before routing. `label_reason` is an enum-like word (`hint`, `findings`, `unscannable`, `scanner_error`, `default`).
 
     Complexity and tokens come from `measures`, so that a request pays only for what a rule reads; given as values, they are those from the start.
+    Nobody writes to facts: the type checker sees to it, for to make a frozen one takes three times as long.
     """
 
-    label: Label
-    label_reason: str
-    findings: tuple[Finding, ...]
-    max_output_tokens: int | None
-    needs: frozenset[Capability]
-    measures: Measures
-    tokens_at_most: int = field(init=False, repr=False, compare=False)  # a bound for every tokenizer, which most rules and windows are content with
+    label: Final[Label]
+    label_reason: Final[str]
+    findings: Final[tuple[Finding, ...]]
+    max_output_tokens: Final[int | None]
+    needs: Final[frozenset[Capability]]
+    measures: Final[Measures]
+    tokens_at_most: int = field(init=False, repr=False, compare=False)  # a bound for every tokenizer: most rules and windows are content with it
 
     def __init__(  # noqa: PLR0917 -- a value's fields, in their order
         self,
@@ -113,21 +114,19 @@ class Facts:
         prompt_tokens: int | None = None,
         max_output_tokens: int | None = None,
         needs: frozenset[Capability] = frozenset(),
-        *,
         measures: Measures | None = None,
     ) -> None:
         """Take either `complexity` and `prompt_tokens`, or `measures`."""
         if measures is None:
             tokens = prompt_tokens or 0
             measures = Measured(complexity or Complexity(0.0, ComplexityTier.SIMPLE), tokens, tokens)
-        store = object.__setattr__  # the class is frozen
-        store(self, "label", label)
-        store(self, "label_reason", label_reason)
-        store(self, "findings", findings)
-        store(self, "max_output_tokens", max_output_tokens)
-        store(self, "needs", needs)
-        store(self, "measures", measures)
-        store(self, "tokens_at_most", measures.tokens_at_most)
+        self.label = label
+        self.label_reason = label_reason
+        self.findings = findings
+        self.max_output_tokens = max_output_tokens
+        self.needs = needs
+        self.measures = measures
+        self.tokens_at_most = measures.tokens_at_most
 
     @property
     def kinds(self) -> tuple[str, ...]:

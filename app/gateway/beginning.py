@@ -12,7 +12,7 @@ from app.errors import UpstreamError
 from app.gateway.streaming import StreamWatch, read_usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from app.domain import Deployment, Usage
     from app.gateway.ports import Answer
@@ -24,17 +24,27 @@ _MAX_HEAD_BYTES = 1024 * 1024  # what may come before the first token
 
 @dataclass(slots=True)
 class Served:
-    """An answer that has begun: whole (`body`), or a stream whose first token is in `head`. `lease` is ended by whoever reads it."""
+    """An answer that has begun: whole (`body`, and its parsed `choices`), or a stream whose first token is in `head`.
+
+    `lease` is ended by whoever reads it.
+    """
 
     deployment: Deployment
     answer: Answer
     body: bytes = field(default=b"", repr=False)
     usage: Usage | None = None
-    said_chars: int = 0  # of a whole answer whose provider counts nothing
+    choices: Sequence[Any] = field(default=(), repr=False)
     head: bytes = field(default=b"", repr=False)
     watch: StreamWatch | None = None
     chunks: AsyncIterator[bytes] | None = None
     lease: Lease | None = None
+
+    @property
+    def said_chars(self) -> int:
+        """How many characters a whole answer says, as StreamWatch counts those of a stream."""
+        messages = [choice.get("message") for choice in self.choices if isinstance(choice, dict)]
+        said = [message.get("content") for message in messages if isinstance(message, dict)]
+        return sum(len(text) for text in said if isinstance(text, str))
 
     def give_up(self) -> None:
         """Close an answer that nobody will read."""
@@ -57,8 +67,7 @@ def take_whole(deployment: Deployment, answer: Answer, body: bytes, *, moves_on:
         raise UpstreamError(Failure.BROKEN)
     if moves_on and all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices):
         raise UpstreamError(Failure.CONTENT_REFUSED)
-    usage = read_usage(said.get("usage"))
-    return Served(deployment, answer, body, usage, 0 if usage is not None else _content_chars(choices))
+    return Served(deployment, answer, body, read_usage(said.get("usage")), choices)
 
 
 async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage: bool, moves_on: bool, transcript: Transcript | None = None) -> Served:
@@ -77,10 +86,3 @@ async def begin_stream(deployment: Deployment, answer: Answer, *, include_usage:
         if watch.ended:
             break
     raise UpstreamError(Failure.BROKEN)  # ended before any token: a cut, whatever it looked like
-
-
-def _content_chars(choices: list[Any]) -> int:
-    """Return how many characters a whole answer says, as StreamWatch counts those of a stream."""
-    messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
-    said = [message.get("content") for message in messages if isinstance(message, dict)]
-    return sum(len(text) for text in said if isinstance(text, str))

@@ -40,28 +40,39 @@ class Landed(Generic[T]):
 
 
 class Lead(Generic[T]):
-    """The duty to make the call and to say how it ended: `land` or `abandon`, whichever comes first counts."""
+    """The duty to make the call and to say how it ended: `land` or `abandon`, whichever comes first counts. Without `lines` nobody joins it."""
 
-    __slots__ = ("_flight",)
+    __slots__ = ("_key", "_lines")
 
-    def __init__(self, flight: _Flight[T] | None) -> None:
-        self._flight = flight
+    def __init__(self, lines: dict[Hashable, _Line[T] | None] | None, key: Hashable) -> None:
+        self._lines = lines
+        self._key = key
 
     def land(self, value: T) -> None:
         """Give `value` to everybody who waits."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            flight.land(value)
+        lines, self._lines = self._lines, None
+        line = None if lines is None else lines.pop(self._key)
+        if line is not None:
+            landed = Landed(value)
+            line.seat(lambda: landed)
 
     def abandon(self) -> None:
         """Say that no value will come: the next in line leads. Does nothing after `land`."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            flight.abandon()
+        lines, self._lines = self._lines, None
+        if lines is None:
+            return
+        line = lines[self._key]
+        heir = None if line is None else line.heir()
+        if heir is not None:
+            heir.set_result(Lead(lines, self._key))
+            return
+        del lines[self._key]
+        if line is not None:
+            line.seat(lambda: Lead(None, self._key))
 
     def __del__(self) -> None:
         """Let nobody wait for a lead that was dropped, as by a generator that never started."""
-        if self._flight is not None:
+        if self._lines is not None:
             self.abandon()
 
 
@@ -74,38 +85,46 @@ class Flights(Generic[T]):
 
     def __init__(self, max_flights: int = MAX_FLIGHTS) -> None:
         self._max_flights = max_flights
-        self._flights: dict[Hashable, _Flight[T]] = {}
+        self._lines: dict[Hashable, _Line[T] | None] = {}  # of those who wait for a key's leader; None: nobody ever did
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._lines)
 
     def lead(self, key: Hashable) -> Lead[T] | None:
         """Return the lead where no identical call is in flight."""
-        if key in self._flights:
+        lines = self._lines
+        if key in lines:
             return None
-        return Lead(_Flight(self._flights, key) if len(self._flights) < self._max_flights else None)
+        if len(lines) >= self._max_flights:
+            return Lead(None, key)
+        lines[key] = None
+        return Lead(lines, key)
 
     async def board(self, key: Hashable, *, wait_s: float | None = None) -> Lead[T] | Landed[T]:
         """Return what an identical call in flight lands, or the lead.
 
         Waits at most `wait_s` (None: as long as it takes), then returns a lead that nobody joins. Waits not at all where no identical call is in flight.
         """
-        return self.lead(key) or await self._flights[key].follow(wait_s)
+        lead = self.lead(key)
+        if lead is not None:
+            return lead
+        line = self._lines[key]
+        if line is None:
+            line = self._lines[key] = _Line()
+        return await line.follow(wait_s) or Lead(None, key)
 
 
-class _Flight(Generic[T]):
-    """One key's leader (whoever holds the Lead) and those who wait for it, in the order they came."""
+class _Line(Generic[T]):
+    """Those who wait for a key's leader, in the order they came."""
 
-    __slots__ = ("_abandoned", "_flights", "_key", "_waiting")
+    __slots__ = ("_abandoned", "_waiting")
 
-    def __init__(self, flights: dict[Hashable, _Flight[T]], key: Hashable) -> None:
-        self._flights = flights
-        self._key = key
+    def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[Lead[T] | Landed[T]]] = deque()
         self._abandoned = 0
-        flights[key] = self
 
-    async def follow(self, wait_s: float | None) -> Lead[T] | Landed[T]:
+    async def follow(self, wait_s: float | None) -> Lead[T] | Landed[T] | None:
+        """Return what comes of the wait; None where that is nothing in time."""
         turn: asyncio.Future[Lead[T] | Landed[T]] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -116,7 +135,7 @@ class _Flight(Generic[T]):
         if turn.done():
             return turn.result()
         self._leave(turn)
-        return Lead(None)
+        return None
 
     def _leave(self, turn: asyncio.Future[Lead[T] | Landed[T]]) -> None:
         """Take one that waits no longer out of line, and pass on a lead that it was handed at the same moment."""
@@ -125,22 +144,13 @@ class _Flight(Generic[T]):
         elif isinstance(seat := turn.result(), Lead):
             seat.abandon()
 
-    def land(self, value: T) -> None:
-        if not self._waiting:
-            del self._flights[self._key]
-            return
-        landed = Landed(value)
-        self._end(lambda: landed)
-
-    def abandon(self) -> None:
+    def heir(self) -> asyncio.Future[Lead[T] | Landed[T]] | None:
+        """Return who leads after a leader that came to nothing; None where nobody does."""
         self._abandoned += 1
-        if self._waiting and self._abandoned < _MAX_ABANDONED:
-            self._waiting.popleft().set_result(Lead(self))
-        else:
-            self._end(lambda: Lead(None))
+        return self._waiting.popleft() if self._waiting and self._abandoned < _MAX_ABANDONED else None
 
-    def _end(self, seat: Callable[[], Lead[T] | Landed[T]]) -> None:
-        del self._flights[self._key]
+    def seat(self, seat: Callable[[], Lead[T] | Landed[T]]) -> None:
+        """Give everybody a seat."""
         for turn in self._waiting:
             turn.set_result(seat())
         self._waiting.clear()

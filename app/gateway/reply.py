@@ -140,9 +140,9 @@ class WholeReply(_Walked):
         self.body = body = served.body
         self._settle(served, served.usage or self._guess(served.said_chars))
         conversation = self._conversation
-        if conversation is not None and conversation.may_leave_marks(body):
+        if conversation is not None and conversation.may_leave_marks(served.choices):
             transcript = conversation.transcript()
-            transcript.hear_whole(body)
+            transcript.hear_whole(served.choices)
             await self._remember(transcript)
         if self._place.may_be_given:
             self._stored = stored = _stored(served, body)

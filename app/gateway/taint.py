@@ -115,9 +115,9 @@ class Conversation:
         """Return lanes by which each deployment gets its own blobs alone."""
         return {name: _OwnBlobs(lane, self) for name, lane in lanes.items()} if self.earlier.issuers else lanes
 
-    def may_leave_marks(self, answer: bytes) -> bool:
-        """Say whether a whole answer can hold anything to remember: most hold nothing, and need not be heard."""
-        return self._lasts or may_hold_blobs(answer)
+    def may_leave_marks(self, choices: Sequence[Any]) -> bool:
+        """Say whether the `choices` of a whole answer can hold anything to remember: most hold nothing, and need not be heard."""
+        return self._lasts or may_hold_blobs(choices)
 
     def transcript(self) -> Transcript:
         """Return what shall hear the answer."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jiter
-
 from app.policy.blobs import blobs_in
 from app.policy.taint import arguments_text, custom_input, passage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _PLAIN = frozenset({"role", "content", "refusal"})  # what most pieces are made of: no blob is in them
 _SAID = ("content", "refusal", "reasoning_content", "reasoning")
@@ -33,20 +31,15 @@ class Transcript:
         """Take down one choice's message or delta."""
         if self.wants_texts:
             self._hear_texts(choice, said)
-        if not said.keys() <= _PLAIN:
+        if not _is_plain(said):
             for blob in blobs_in(said):
                 if self._has_room(blob):
                     self._blobs[blob] = None
                     self._sealed.setdefault(choice, []).append(blob)
 
-    def hear_whole(self, body: bytes) -> None:
-        """Take down a whole `chat.completion`; what is none says nothing."""
-        try:
-            answer: Any = jiter.from_json(body, cache_mode="keys")
-        except ValueError:
-            return
-        choices = answer.get("choices") if isinstance(answer, dict) else None
-        for number, choice in enumerate(choices if isinstance(choices, list) else ()):
+    def hear_whole(self, choices: Sequence[Any]) -> None:
+        """Take down the `choices` of a whole `chat.completion`; what is no message says nothing."""
+        for number, choice in enumerate(choices):
             message = choice.get("message") if isinstance(choice, dict) else None
             if isinstance(message, dict):
                 self.hear(number, message)
@@ -87,10 +80,20 @@ class Transcript:
         return self._chars <= _MAX_CHARS
 
 
-def may_hold_blobs(answer: bytes) -> bool:
-    """Say whether an answer's JSON has a word in it by which blobs are known."""
-    find = answer.find  # `in` takes a third longer: for bytes in bytes it raises an error first, and swallows it
-    return find(b"signature") >= 0 or find(b"encrypted") >= 0 or find(b"redacted") >= 0 or find(b"__thought__") >= 0
+def may_hold_blobs(choices: Sequence[Any]) -> bool:
+    """Say whether a message of a whole answer says more than most do: in these no blob is."""
+    for choice in choices:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if isinstance(message, dict) and not _is_plain(message):
+            return True
+    return False
+
+
+def _is_plain(said: Mapping[str, Any]) -> bool:
+    for name, value in said.items():  # noqa: SIM110 -- twice as quick as `all`, for each piece of a stream
+        if value and name not in _PLAIN:
+            return False
+    return True
 
 
 def _spoken(content: object) -> Iterator[str]:

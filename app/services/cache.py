@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from app.services.redis_link import RedisLink, RedisLostError
 from app.utils.logging import get_logger
@@ -24,9 +24,7 @@ _SEAL_BYTES = 32
 _log = get_logger("cache")
 
 
-class _Entry(NamedTuple):
-    value: bytes
-    expires: float
+_Entry = tuple[bytes, float]  # a value, and until when it serves
 
 
 class MemoryCache:
@@ -60,11 +58,12 @@ class MemoryCache:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.expires <= self._clock():
+        value, expires = entry
+        if expires <= self._clock():
             self._drop(key)
             return None
         self._entries.move_to_end(key)
-        return entry.value
+        return value
 
     async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """Store `value` for `ttl_s` seconds in place of what was there; a value too large, or no time at all, only takes out what was there."""
@@ -72,7 +71,7 @@ class MemoryCache:
             self._drop(key)
         if ttl_s <= 0 or len(value) > self._max_bytes // _MAX_SHARE:
             return
-        self._entries[key] = _Entry(value, self._clock() + ttl_s)
+        self._entries[key] = value, self._clock() + ttl_s
         self._bytes += _size(key, value)
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
@@ -89,7 +88,7 @@ class MemoryCache:
     def _drop(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._bytes -= _size(key, entry.value)
+            self._bytes -= _size(key, entry[0])
 
 
 class RedisCache:

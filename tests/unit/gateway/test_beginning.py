@@ -67,11 +67,11 @@ async def test_an_answer_that_is_given_up_is_closed_and_its_call_ended() -> None
         ([{"message": {"content": None, "tool_calls": [{"function": {"arguments": "{}"}}]}}, {"message": "no message"}, {}, "no choice"], 0),
     ],
 )
-def test_what_a_whole_answer_says_is_counted_in_characters_of_its_text_where_its_provider_counts_nothing(choices: list[object], chars: int) -> None:
+def test_what_a_whole_answer_says_is_counted_in_characters_of_its_text(choices: list[object], chars: int) -> None:
     answer = whole()
 
     silent = take_whole(deployment("a"), answer, json.dumps({"choices": choices}).encode(), moves_on=False)
     counted = take_whole(deployment("a"), answer, json.dumps({"choices": choices, "usage": {"prompt_tokens": 1}}).encode(), moves_on=False)
 
     assert (silent.usage, silent.said_chars) == (None, chars)
-    assert (counted.usage, counted.said_chars) == (Usage(1, 0), 0)
+    assert (counted.usage, counted.said_chars) == (Usage(1, 0), chars)

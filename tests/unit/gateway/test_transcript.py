@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.gateway import transcript as module
-from app.gateway.transcript import Transcript
+from app.gateway.transcript import Transcript, may_hold_blobs
 from app.policy.taint import passage
 
 SECRET = "The Aurora acquisition closes on the fourteenth of May."
@@ -14,8 +14,8 @@ THOUGHT = "They ask about the acquisition, so the date is wanted."
 SEAL = "EqQBCgIYAhIM/c2lnbmF0dXJl+Q=="
 
 
-def whole(*messages: Any) -> bytes:
-    return json.dumps({"choices": [{"index": 0, "message": message} for message in messages]}).encode()
+def whole(*messages: Any) -> list[Any]:
+    return [{"index": 0, "message": message} for message in messages]
 
 
 def test_a_stream_cut_anywhere_says_what_the_whole_answer_says() -> None:
@@ -81,12 +81,23 @@ def test_a_content_of_parts_is_one_text() -> None:
     assert transcript.passages() == (passage(SECRET),)
 
 
-@pytest.mark.parametrize("body", [b"no JSON", b"[]", b"{}", b'{"choices": {}}', b'{"choices": [1, {"message": null}]}'])
-def test_what_is_no_answer_says_nothing(body: bytes) -> None:
+@pytest.mark.parametrize("choices", [[], [1], [None], ["text"], [{}], [{"message": None}], [{"message": [SEAL]}]])
+def test_what_is_no_message_says_nothing(choices: list[Any]) -> None:
     transcript = Transcript(texts=True)
-    transcript.hear_whole(body)
+    transcript.hear_whole(choices)
 
+    assert not may_hold_blobs(choices)
     assert (transcript.passages(), transcript.blobs()) == ((), ())
+
+
+@pytest.mark.parametrize("empty", [None, [], {}, ""])
+def test_a_text_with_empty_fields_beside_it_holds_no_blob(empty: Any) -> None:
+    assert not may_hold_blobs(whole({"role": "assistant", "content": SEAL, "refusal": None, "annotations": empty, "signature": empty}))
+
+
+@pytest.mark.parametrize("field", ["signature", "tool_calls", "reasoning_details", "extra_content", "thinking_blocks"])
+def test_an_answer_of_several_messages_holds_a_blob_where_one_may(field: str) -> None:
+    assert may_hold_blobs(whole({"content": SECRET}, {"content": SECRET, field: [SEAL]}))
 
 
 def test_an_endless_answer_is_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
