@@ -163,17 +163,18 @@ class Facts:
         return self.measures.tokens_for(deployment.provider, deployment.model)
 
 
-class Asked(NamedTuple):
+@dataclass(slots=True)
+class Asked:
     """What a caller says beside the conversation. `key` is the API key's name, `tags` are the caller's own words (`X-Gateway-Tags`).
 
     `no_fallback` (`X-No-Fallback`): no second deployment may hear of the request.
     """
 
-    model: str
-    key: str = ""
-    tags: frozenset[str] = frozenset()
-    hints: Hints = Hints()
-    no_fallback: bool = False
+    model: Final[str]
+    key: Final[str] = ""
+    tags: Final[frozenset[str]] = frozenset()
+    hints: Final[Hints] = Hints()
+    no_fallback: Final[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,8 @@ class Call:
 
     `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
     changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of
-    a stream; `idle_s` the time between two chunks. `tenant` is whose turn it takes where there is a line; `on_wait` hears how many seconds that took.
+    a stream, and within it `connect_s` the connection; `idle_s` the time between two chunks. `tenant` is whose turn it takes where there is a line; `on_wait`
+    hears how many seconds that took.
     """
 
     deployment: Deployment

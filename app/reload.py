@@ -17,7 +17,7 @@ from app.assessing import assessor_of, second_opinion_of
 from app.config.faults import ConfigError, alternatives
 from app.config.settings import waiting_for_a_restart
 from app.errors import UnavailableError
-from app.gateway.chat import ChatLimits
+from app.gateway.bounds import ChatLimits
 from app.providers import translate
 from app.providers.egress import Egress
 from app.utils import logging, net

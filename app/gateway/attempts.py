@@ -7,7 +7,6 @@ A deployment that rests or is at its own limits (vitals.py) is passed over. Wher
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from app.domain_attempts import FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, InvalidRequestError, UpstreamError
 from app.gateway.backoff import is_worth_another_call, wait_before_retry
 from app.gateway.beginning import Served, begin_stream, take_whole
-from app.gateway.bounds import UNBOUND, Bounds
 from app.gateway.deadlines import Deadlines, Within
 from app.gateway.hedging import race
 from app.gateway.receipt import cost_usd
@@ -30,9 +28,11 @@ from app.utils.monitoring import ATTEMPTS, COST_USD, FALLBACKS, HEDGES, SKIPPED,
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from app.domain import Attempt, Deployment, LaneName, Plan
+    from app.domain import Attempt, Deployment, Facts, LaneName, Plan
     from app.domain_attempts import AttemptPolicy
+    from app.gateway.bounds import ChatLimits
     from app.gateway.ports import Answer, Lane
+    from app.gateway.request import ChatRequest
     from app.gateway.transcript import Transcript
     from app.gateway.vitals import Lease
 
@@ -49,6 +49,7 @@ _CLASS_OF = {
 }
 
 _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})
+_CONTENT_REFUSED = FailureClass.CONTENT_REFUSED
 
 _FAIR_S = 10.0  # a time-out sooner than this (or a quarter of LLM_TIMEOUT) says more of X-Timeout, or of a wait for a slot, than of the deployment
 _UNPROCESSABLE = 422  # OpenAI's SDKs have a class of their own for it, and none for the other refusals
@@ -60,21 +61,21 @@ _ANSWER_TOKENS = 500  # reserved for an answer whose length the caller does not 
 class Walk:
     """One walk through a plan.
 
-    `deadline` is of time.monotonic, for everything; `first_token_s` bounds each call of a stream besides, `timeout_s` is what the operator allows a
-    request and `bounds` what its caller does. `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random
-    numbers in 0..1, `transcript` what hears a stream from its beginning.
+    `deadline` is of time.monotonic, for everything; `limits` bound each call besides. `on_wait` hears how long a call waited for a slot, in seconds.
+    `committed`: something has been sent to the caller, and no other deployment is asked. `draw` gives random numbers in 0..1, `transcript` what hears a
+    stream from its beginning.
     """
 
     plan: Plan
-    call: Call  # a template: each attempt replaces its deployment and time-out
+    request: ChatRequest
+    facts: Facts
     lanes: Mapping[LaneName, Lane]
+    limits: ChatLimits
     deadline: float
-    include_usage: bool = False
+    stream: bool
     vitals: Vitals = field(default_factory=Vitals)
     deadlines: Deadlines = field(default_factory=Deadlines)
-    first_token_s: float = math.inf
-    timeout_s: float = math.inf
-    bounds: Bounds = UNBOUND
+    on_wait: Callable[[float], None] | None = None
     transcript: Callable[[], Transcript] | None = None
     draw: Callable[[], float] = random.random
     committed: bool = False
@@ -156,7 +157,7 @@ class Walk:
 
     def tell_limit(self) -> str:
         """Return what a caller is told whose request has outlasted its deadline."""
-        return self.bounds.tell_reached(self.timeout_s)
+        return self.request.bounds.tell_reached(self.limits.timeout_s)
 
     def _allows(self, error: UpstreamError) -> bool:
         """Say whether a failure may lead to another deployment: never after one that may have kept what it was sent (`store: true`)."""
@@ -172,7 +173,7 @@ class Walk:
         return all(self.vitals.of(attempt.deployment).rests_s(now) > 0 for attempt in waiting)
 
     def _is_kept(self) -> bool:
-        return bool(self.call.body.get("store"))
+        return bool(self.request.body.get("store"))
 
     def _left_s(self) -> float:
         return self.deadline - time.monotonic()
@@ -187,7 +188,7 @@ class Walk:
     async def _call_or_race(self, attempt: Attempt, waiting: list[Attempt]) -> Served:
         """Ask one deployment, and the next beside it where the pool hedges and the first is late."""
         plan = self.plan
-        after_s = self.vitals.hedge_after_s(plan.pool, stream=self.call.stream)
+        after_s = self.vitals.hedge_after_s(plan.pool, stream=self.stream)
         if after_s is None or not waiting or self._is_kept():
             return await self._try_sampled(attempt, len(waiting) + 1)
         served, by_second = await race(self._try_sampled(attempt, len(waiting) + 1), lambda: self._second(waiting), after_s=after_s, give_up=Served.give_up)
@@ -213,17 +214,18 @@ class Walk:
         try:
             served = await self._try(attempt, left)
         except asyncio.CancelledError:
-            vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.call.stream)
+            vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.stream)
             raise
-        vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.call.stream)
+        vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.stream)
         return served
 
     async def _try(self, attempt: Attempt, left: int) -> Served:
         """Make one call: half of the time that remains is its own, or all of it where it is the last. Raises UpstreamError."""
-        deployment, template, stream = attempt.deployment, self.call, self.call.stream
-        share_s = max(0.0, self.deadline - time.monotonic()) / min(left, 2)
+        deployment, stream = attempt.deployment, self.stream
+        left_s = self._left_s()
+        share_s = 0.0 if left_s < 0 else left_s / 2 if left > 1 else left_s
         if stream:
-            share_s = min(share_s, self.first_token_s if deployment.first_token_s is None else deployment.first_token_s)
+            share_s = min(share_s, self.limits.first_token_s if deployment.first_token_s is None else deployment.first_token_s)
         lease = self._take(deployment)
         flight = (lease, deployment)
         self._flying.append(flight)
@@ -231,15 +233,13 @@ class Walk:
         self.attempts += 1
         answer: Answer | None = None
         try:
-            call = call_to(template, deployment, share_s)
-            if deployment.slots is not None:
-                call.on_wait = partial(self._note_wait, lease)
             with Within(self.deadlines, share_s):
-                answer = await self.lanes[deployment.lane].open(call)
-                moves_on = left > 1 and FailureClass.CONTENT_REFUSED in self.vitals.policy.fallback_on
+                answer = await self.lanes[deployment.lane].open(self._call_to(deployment, share_s, lease))
+                moves_on = left > 1 and _CONTENT_REFUSED in self.vitals.policy.fallback_on
                 if stream:
                     heard = self.transcript() if self.transcript is not None else None
-                    served = await begin_stream(deployment, answer, include_usage=self.include_usage, moves_on=moves_on, transcript=heard)
+                    include_usage = bool((self.request.body.get("stream_options") or {}).get("include_usage"))
+                    served = await begin_stream(deployment, answer, include_usage=include_usage, moves_on=moves_on, transcript=heard)
                 else:
                     served = take_whole(deployment, answer, await answer.body(), moves_on=moves_on)
         except (TimeoutError, UpstreamError) as exc:
@@ -260,11 +260,28 @@ class Walk:
         self._note(lease, deployment, error, share_s)
         raise error
 
+    def _call_to(self, deployment: Deployment, timeout_s: float, lease: Lease) -> Call:
+        request, facts, limits = self.request, self.facts, self.limits
+        return Call(
+            deployment,
+            facts.label,
+            request.body,
+            self.stream,
+            request.headers,
+            limits.connect_s,
+            timeout_s,
+            limits.idle_s,
+            facts,
+            self.plan.rule,
+            request.tenant.key_id,
+            None if deployment.slots is None else partial(self._note_wait, lease),
+        )
+
     def _note_wait(self, lease: Lease, waited_s: float) -> None:
         """Take a wait for a slot from the time that the deployment itself had."""
         lease.waited_s += waited_s
-        if self.call.on_wait is not None:
-            self.call.on_wait(waited_s)
+        if self.on_wait is not None:
+            self.on_wait(waited_s)
 
     def _take(self, deployment: Deployment) -> Lease:
         """Raise UpstreamError where the deployment may not be asked now."""
@@ -277,13 +294,12 @@ class Walk:
             raise
 
     def _about_tokens(self) -> int:
-        facts = self.call.facts
-        return 0 if facts is None else facts.tokens_about + (facts.max_output_tokens or _ANSWER_TOKENS)
+        return self.facts.tokens_about + (self.facts.max_output_tokens or _ANSWER_TOKENS)
 
     def _note(self, lease: Lease, deployment: Deployment, error: UpstreamError, share_s: float) -> None:
         name = deployment.name
         self.tried.append((name, error))
-        lease.failed(error, fair=share_s - lease.waited_s >= min(_FAIR_S, self.timeout_s / 4, self.first_token_s))
+        lease.failed(error, fair=share_s - lease.waited_s >= min(_FAIR_S, self.limits.timeout_s / 4, self.limits.first_token_s))
         lease.end(served=False)
         remedy = {"remedy": error.remedy} if error.remedy else {}
         log.warning("attempt_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)
@@ -293,8 +309,7 @@ class Walk:
         if (lease, deployment) not in self._flying:
             return
         self._flying.remove((lease, deployment))
-        facts = self.call.facts
-        usage = Usage(0 if facts is None else facts.tokens_about, 0, estimated=True)
+        usage = Usage(self.facts.tokens_about, 0, estimated=True)
         self.abandoned.append((deployment, usage))
         ATTEMPTS.labels(deployment.name, "cancelled").inc()
         TOKENS.labels(deployment.name, "prompt").inc(usage.prompt_tokens)
@@ -304,14 +319,6 @@ class Walk:
     def _longer(self) -> list[Attempt]:
         done = {name for name, _ in self.tried}
         return [attempt for attempt in self.plan.if_context_exceeded if attempt.deployment.name not in done]
-
-
-def call_to(call: Call, deployment: Deployment, timeout_s: float) -> Call:
-    """Return the template with what an attempt has of its own: `dataclasses.replace` takes three times as long."""
-    connect_s = min(call.connect_s, timeout_s)
-    return Call(
-        deployment, call.label, call.body, call.stream, call.headers, connect_s, timeout_s, call.idle_s, call.facts, call.rule, call.tenant, call.on_wait
-    )
 
 
 async def _sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a caller may bound of its own request: the time it takes (`X-Timeout`), and whether a second deployment may hear of it (`X-No-Fallback`)."""
+"""What bounds a request: the operator's times, and what a caller may bound of its own (`X-Timeout`, `X-No-Fallback`)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,23 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 @dataclass(frozen=True, slots=True)
+class ChatLimits:
+    """Times in seconds. `timeout_s` is for all of a request, `first_token_s` for each call of a stream until its first token."""
+
+    timeout_s: float = 600.0
+    connect_s: float = 5.0
+    idle_s: float = 60.0
+    commit_s: float = 10.0
+    cache_ttl_s: float = 300.0
+    first_token_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
-    """`timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the named deployment is asked, or else the plan's first, and no other."""
+    """What a caller bounds: the time that the request takes, and whether a second deployment may hear of it.
+
+    `timeout_s` can only lower the operator's; None leaves it. `no_fallback`: the named deployment is asked, or else the plan's first, and no other.
+    """
 
     timeout_s: float | None = None
     no_fallback: bool = False

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.domain import CacheState, Call, Label
+from app.domain import CacheState, Label
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import PlanIds, cache_key
 from app.gateway.deadlines import Deadlines
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from app.domain import Asked, Facts, LaneName, Plan, Snapshot, Tenant
     from app.domain_routing import RoutingTable
+    from app.gateway.bounds import ChatLimits
     from app.gateway.ports import Cache, Lane
     from app.gateway.receipt import Receipt
     from app.gateway.request import ChatRequest
@@ -36,18 +37,6 @@ if TYPE_CHECKING:
     from app.gateway.stored import Head
     from app.gateway.taint import Conversation, Conversations
     from app.policy.assess import Assessor
-
-
-@dataclass(frozen=True, slots=True)
-class ChatLimits:
-    """Times in seconds. `timeout_s` is for all of a request, `first_token_s` for each call of a stream until its first token."""
-
-    timeout_s: float = 600.0
-    connect_s: float = 5.0
-    idle_s: float = 60.0
-    commit_s: float = 10.0
-    cache_ttl_s: float = 300.0
-    first_token_s: float = 120.0
 
 
 @dataclass(slots=True)
@@ -102,8 +91,7 @@ class ChatGateway:
         if conversation is not None:
             walk.lanes = conversation.lanes(self.lanes)
             walk.transcript = conversation.transcript
-        kind = StreamReply if stream else WholeReply
-        reply = kind(receipt, walk, place, conversation, prompt_tokens=lambda: facts.tokens_about)
+        reply = (StreamReply if stream else WholeReply)(receipt, walk, place, conversation)
         try:
             await (reply.begin(limits.commit_s) if isinstance(reply, StreamReply) else reply.begin())
         except BaseException:  # one that fails, or whose caller leaves, holds nothing
@@ -199,37 +187,9 @@ class ChatGateway:
         ROUTED.labels(facts.label, known.tier if known is not None else "unread", rule).inc()
 
     def _walk(self, request: ChatRequest, facts: Facts, plan: Plan, receipt: Receipt, deadline: float, *, stream: bool) -> Walk:
-        limits = self.limits
-        body = request.body
-        call = Call(
-            plan.attempts[0].deployment,
-            facts.label,
-            body,
-            stream,
-            request.headers,
-            limits.connect_s,
-            limits.timeout_s,
-            limits.idle_s,
-            facts,
-            plan.rule,
-            request.tenant.key_id,
-            receipt.note_wait,
-        )
-        include_usage = stream and bool((body.get("stream_options") or {}).get("include_usage"))
         if self.vitals.policy is not self.table.attempts:  # the first request, or the first after a reload
             self.vitals.adopt(self.table.attempts)
-        return Walk(
-            plan,
-            call,
-            self.lanes,
-            deadline=deadline,
-            include_usage=include_usage,
-            vitals=self.vitals,
-            deadlines=self.deadlines,
-            first_token_s=limits.first_token_s,
-            timeout_s=limits.timeout_s,
-            bounds=request.bounds,
-        )
+        return Walk(plan, request, facts, self.lanes, self.limits, deadline, stream, self.vitals, self.deadlines, receipt.note_wait)
 
 
 def _note_stored(receipt: Receipt, stored: StoredAnswer | Head) -> None:

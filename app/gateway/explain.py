@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Usage
@@ -42,7 +42,7 @@ def explain(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: A
     except GatewayError as error:
         refusal = error
     if plan is not None and asked.model in (*table.deployments, *table.pools) and plan.rule not in {"model", "not_cleared"}:
-        tried = _tried(rules_read(table, AUTO), facts, asked._replace(model=AUTO), snapshot)  # the model that was named is not cleared
+        tried = _tried(rules_read(table, AUTO), facts, replace(asked, model=AUTO), snapshot)  # the model that was named is not cleared
     known = {"complexity": facts.known_complexity, "prompt_tokens": facts.known_prompt_tokens}
     return Explanation(facts, tried, plan, refusal, tuple(name for name, value in known.items() if value is None))
 

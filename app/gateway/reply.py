@@ -13,7 +13,7 @@ from app.gateway.receipt import cost_usd
 from app.gateway.stored import MAX_STORED_BYTES, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE, StreamWatch, error_event
 from app.utils.logging import get_logger
-from app.utils.monitoring import ATTEMPTS, COST_USD, ERRORS, FIRST_TOKEN_SECONDS, TOKENS
+from app.utils.monitoring import ATTEMPTS, ERRORS, FIRST_TOKEN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,13 +57,12 @@ class Reply:
 
 
 class _Walked(Reply):
-    """A reply that a walk through a plan brings. `prompt_tokens` is the estimate for the account of a provider that counts nothing."""
+    """A reply that a walk through a plan brings."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None) -> None:
         self.receipt = receipt
-        self.stream = walk.call.stream
+        self.stream = walk.stream
         self.body = b""
-        self._prompt_tokens = prompt_tokens
         self._walk = walk
         self._conversation = conversation
         self._place = place
@@ -77,17 +76,10 @@ class _Walked(Reply):
 
     def _settle(self, served: Served, usage: Usage) -> None:
         """Count what was used and what it cost."""
-        deployment, receipt = served.deployment, self.receipt
-        name = deployment.name
-        receipt.usage = usage
+        self.receipt.usage = usage
         if served.lease is not None:
             served.lease.end(usage)
-        TOKENS.labels(name, "prompt").inc(usage.prompt_tokens)
-        TOKENS.labels(name, "completion").inc(usage.completion_tokens)
-        cost = cost_usd(deployment, usage)
-        if cost is not None:
-            receipt.cost_usd = cost
-            COST_USD.labels(name).inc(cost)
+            self.receipt.cost_usd = served.lease.spend(served.deployment, usage)
         if self._walk.abandoned:
             self._add_abandoned()
 
@@ -103,7 +95,8 @@ class _Walked(Reply):
         return served.deployment is self._walk.plan.attempts[0].deployment
 
     def _guess(self, chars: int) -> Usage:
-        return Usage(self._prompt_tokens(), -(-chars // _CHARS_PER_TOKEN), estimated=True)
+        """Return an account of what a provider does not count."""
+        return Usage(self._walk.facts.tokens_about, -(-chars // _CHARS_PER_TOKEN), estimated=True)
 
     async def _remember(self, transcript: Transcript | None) -> None:
         """Remember what was answered, once: before its end reaches the caller, whose next turn may come to another replica at once."""
@@ -162,8 +155,8 @@ class WholeReply(_Walked):
 class StreamReply(_Walked):
     """A stream."""
 
-    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None, *, prompt_tokens: Callable[[], int]) -> None:
-        super().__init__(receipt, walk, place, conversation, prompt_tokens=prompt_tokens)
+    def __init__(self, receipt: Receipt, walk: Walk, place: Place, conversation: Conversation | None = None) -> None:
+        super().__init__(receipt, walk, place, conversation)
         self._pending: asyncio.Task[Served] | None = None
         self._keeps = place.keeps
         self._kept: list[bytes] = []
@@ -247,7 +240,7 @@ class StreamReply(_Walked):
         """Return the last bytes of a stream that has ended. Raises UpstreamError where that was no honest end."""
         if watch.broken is not None:
             raise watch.broken
-        last = watch.finish(self._walk.call.body.get("n") or 1)
+        last = watch.finish(self._walk.request.body.get("n") or 1)
         self._whole = True
         await self._remember(watch.transcript)
         return watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last

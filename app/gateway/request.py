@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.gateway.bounds import UNBOUND, Bounds
 
@@ -14,18 +15,19 @@ if TYPE_CHECKING:
     from app.policy.assess import Assessor
 
 
-class ChatRequest(NamedTuple):
+@dataclass(slots=True, repr=False)
+class ChatRequest:
     """A chat request as the router has read it; `body` is parsed, checked, and without the gateway's own fields."""
 
-    body: dict[str, Any]
-    size_bytes: int
-    tenant: Tenant
-    hints: Hints
-    cache_control: CacheControl
-    headers: tuple[tuple[str, str], ...] = ()
-    tags: frozenset[str] = frozenset()
-    bounds: Bounds = UNBOUND
-    name: bytes | None = None  # by which it is known again (Decisions), where its bytes alone decide over it
+    body: Final[dict[str, Any]]
+    size_bytes: Final[int]
+    tenant: Final[Tenant]
+    hints: Final[Hints]
+    cache_control: Final[CacheControl]
+    headers: Final[tuple[tuple[str, str], ...]] = ()
+    tags: Final[frozenset[str]] = frozenset()
+    bounds: Final[Bounds] = UNBOUND
+    name: Final[bytes | None] = None  # by which it is known again (Decisions), where its bytes alone decide over it
 
     def __repr__(self) -> str:
         return f"ChatRequest({self.size_bytes} bytes of {self.tenant.name})"

@@ -13,8 +13,9 @@ from app.domain_enums import RestReason
 from app.errors import UpstreamError
 from app.gateway.allowance import Allowance
 from app.gateway.breaker import Breaker
+from app.gateway.receipt import cost_usd
 from app.utils.logging import get_logger
-from app.utils.monitoring import ATTEMPTS, BREAKER
+from app.utils.monitoring import ATTEMPTS, BREAKER, COST_USD, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.domain import Deployment, Usage
     from app.gateway.breaker import Ended
     from app.gateway.ports import Rests
+    from app.utils.monitoring import Counter
 
 log = get_logger("vitals")
 
@@ -82,11 +84,30 @@ class Lease:
             used = usage.prompt_tokens + usage.completion_tokens if usage is not None else self._reserved if served else 0
             vital.settle(self._reserved - used)
 
+    def spend(self, deployment: Deployment, usage: Usage) -> float | None:
+        """Count what an answer used; return what it cost in US dollars, or None where no price is known."""
+        return self._vital.spend(deployment, usage)
+
 
 class Vital:
     """The state of one deployment."""
 
-    __slots__ = ("_allowance", "_deployment", "_measured_at", "_ok", "_rests", "_vitals", "breaker", "clock", "counts_tokens", "in_flight", "name", "remedy")
+    __slots__ = (
+        "_allowance",
+        "_cost",
+        "_deployment",
+        "_measured_at",
+        "_ok",
+        "_rests",
+        "_tokens",
+        "_vitals",
+        "breaker",
+        "clock",
+        "counts_tokens",
+        "in_flight",
+        "name",
+        "remedy",
+    )
 
     def __init__(self, deployment: Deployment, vitals: Vitals) -> None:
         self.name = deployment.name
@@ -101,6 +122,8 @@ class Vital:
         self._allowance: Allowance | None = None
         self._measured_at = {True: 0.0, False: 0.0}
         self._ok = ATTEMPTS.labels(self.name, "ok")
+        self._tokens: tuple[Counter, Counter] | None = None  # of prompts and of answers, once there were any
+        self._cost: Counter | None = None
         BREAKER.labels(self.name).set(0)
         self.limit(deployment)
 
@@ -147,6 +170,20 @@ class Vital:
         """Return what was reserved and not used."""
         if self._allowance is not None:
             self._allowance.settle(unused, self.clock())
+
+    def spend(self, deployment: Deployment, usage: Usage) -> float | None:
+        """Count what an answer used, for the deployment as it was asked; return what it cost in US dollars, or None where no price is known."""
+        if self._tokens is None:
+            self._tokens = TOKENS.labels(self.name, "prompt"), TOKENS.labels(self.name, "completion")
+        prompt, completion = self._tokens
+        prompt.inc(usage.prompt_tokens)
+        completion.inc(usage.completion_tokens)
+        cost = cost_usd(deployment, usage)
+        if cost is not None:
+            if self._cost is None:
+                self._cost = COST_USD.labels(self.name)
+            self._cost.inc(cost)
+        return cost
 
     def answered(self, now: float, took_s: float, *, stream: bool, probe: bool) -> Ended:
         """Note an answer; return what it ends, for `cut`.

@@ -120,7 +120,7 @@ def _named(table: RoutingTable, facts: Facts, asked: Asked, snapshot: Snapshot, 
         raise LabelNotClearedError(f"The model '{model}' is not cleared for {facts.label} requests: ask for `auto`.", param="model")
     if LOCAL in table.pools:
         return Target("not_cleared", table.pools[LOCAL], f"pool {LOCAL}")
-    return _select(table, facts, asked._replace(model=AUTO), snapshot)
+    return _select(table, facts, replace(asked, model=AUTO), snapshot)
 
 
 def _others(table: RoutingTable) -> tuple[str, ...]:

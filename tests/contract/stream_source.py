@@ -16,13 +16,16 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from app.domain import Attempt, Call, Deployment, Failure, Label, LaneName, Plan, Price
+from app.domain import Attempt, Deployment, Facts, Failure, Label, LaneName, Plan, Price, Tenant
 from app.errors import GatewayError, UpstreamError
 from app.gateway.attempts import Walk
+from app.gateway.bounds import ChatLimits
 from app.gateway.cache_control import CacheControl
 from app.gateway.flights import Flights
+from app.gateway.hints import NO_HINTS
 from app.gateway.receipt import Receipt
 from app.gateway.reply import StreamReply, WholeReply
+from app.gateway.request import ChatRequest
 from app.gateway.stored import Place
 from app.providers.relay import RelayLane
 from app.providers.residence import Residence
@@ -151,7 +154,7 @@ async def play(to: Deployment, parts: Sequence[bytes], *, cut: bool = False, inc
     wire = FakeWire()
     wire.parts, wire.make = list(parts), Cut if cut else FakeResponse
     receipt = Receipt()
-    reply = StreamReply(receipt, _walk(to, wire, stream=True, include_usage=include_usage, n=n), _nowhere(), prompt_tokens=lambda: PROMPT_TOKENS)
+    reply = StreamReply(receipt, _walk(to, wire, stream=True, include_usage=include_usage, n=n), _nowhere())
     try:
         await reply.begin(60)
     except GatewayError as error:
@@ -165,7 +168,7 @@ async def play(to: Deployment, parts: Sequence[bytes], *, cut: bool = False, inc
 async def play_whole(to: Deployment, answer: bytes) -> Heard:
     """Return what a caller who asked for no stream receives when a provider sends `answer`."""
     receipt = Receipt()
-    reply = WholeReply(receipt, _walk(to, FakeWire(answer), stream=False), _nowhere(), prompt_tokens=lambda: PROMPT_TOKENS)
+    reply = WholeReply(receipt, _walk(to, FakeWire(answer), stream=False), _nowhere())
     await reply.begin()
     await reply.finish()
     return Heard(reply.body, receipt)
@@ -173,12 +176,16 @@ async def play_whole(to: Deployment, answer: bytes) -> Heard:
 
 def _walk(to: Deployment, wire: FakeWire, *, stream: bool, include_usage: bool = False, n: int = 1) -> Walk:
     body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "stream": stream, "n": n}
+    if include_usage:
+        body["stream_options"] = {"include_usage": True}
     return Walk(
         Plan("rule", "pool", (Attempt(to, ""),)),
-        Call(to, Label.PUBLIC, body, stream=stream, timeout_s=5.0),
+        ChatRequest(body, 100, Tenant("ann", "key:ann"), NO_HINTS, CacheControl()),
+        Facts(Label.PUBLIC, "default", (), prompt_tokens=PROMPT_TOKENS),
         {to.lane: lane_over(to, wire)},
-        deadline=asyncio.get_running_loop().time() + 60,
-        include_usage=include_usage,
+        ChatLimits(),
+        asyncio.get_running_loop().time() + 60,
+        stream,
     )
 
 

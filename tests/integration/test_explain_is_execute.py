@@ -11,7 +11,8 @@ import pytest
 from app.domain import CUTS, Cuts, LaneName, Snapshot, Tenant
 from app.errors import GatewayError
 from app.gateway import chat as chat_module
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.bounds import ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.explain import Explanation, explain, to_wire
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans

@@ -11,7 +11,8 @@ from app.domain import CUTS, LaneName, Snapshot, Tenant
 from app.domain_enums import ComplexityTier
 from app.domain_routing import Condition
 from app.gateway import chat as chat_module
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.bounds import ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.explain import explain, to_wire
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans

@@ -11,7 +11,8 @@ import pytest
 
 from app.domain import ComplexityTier, Label, LaneName, Tenant
 from app.domain_routing import Choice, Condition, Member, Pool
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.bounds import ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.explain import explain
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans

@@ -12,7 +12,7 @@ import pytest
 
 from app.domain import Attempt, Plan
 from app.gateway import chat as chat_module
-from app.gateway.chat import ChatLimits
+from app.gateway.bounds import ChatLimits
 from app.policy.sensitivity import scanner as scanner_module
 from app.policy.sensitivity.catalogue import PATTERNS
 from tests.leakage.canaries import CANARIES, ENCODINGS

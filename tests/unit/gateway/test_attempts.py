@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import fields, replace
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Usage
+from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Tenant, Usage
 from app.domain_attempts import AttemptPolicy, BreakerPolicy, DeploymentLimits, FailureClass
 from app.errors import AttemptsFailedError, ContextExceededError, GatewayError, InvalidRequestError, UpstreamError
-from app.gateway.attempts import Walk, call_to
+from app.gateway.attempts import Walk
 from app.gateway.beginning import Served
+from app.gateway.bounds import ChatLimits
+from app.gateway.cache_control import CacheControl
+from app.gateway.hints import NO_HINTS
+from app.gateway.request import ChatRequest
 from app.gateway.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -22,6 +27,12 @@ ANSWER = json.dumps({"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "c
 REFUSED = b'{"choices": [{"index": 0, "finish_reason": "content_filter"}]}'
 TOKEN = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
 ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n'
+
+
+REQUEST = ChatRequest({}, 2, Tenant("ann", "key:ann"), NO_HINTS, CacheControl())
+KEPT = replace(REQUEST, body={"store": True})
+FACTS = Facts(Label.PUBLIC, "default", ())
+UNLIMITED = ChatLimits(timeout_s=math.inf, first_token_s=math.inf)
 
 
 class FakeAnswer:
@@ -87,9 +98,9 @@ def deployment(name: str) -> Deployment:
 def walk(lane: FakeLane, names: str, *, longer: str = "", stream: bool = False, timeout_s: float = 5.0, retries: int = 0, **policy: Any) -> Walk:
     """Return a walk that waits no time between retries where nobody asked for a wait."""
     plan = Plan("rule", "pool", tuple(Attempt(deployment(name), "") for name in names), (), tuple(Attempt(deployment(name), "") for name in longer))
-    call = Call(deployment=plan.attempts[0].deployment, label=Label.PUBLIC, body={}, stream=stream)
+    deadline = asyncio.get_running_loop().time() + timeout_s
     vitals = Vitals(policy=AttemptPolicy(retries=retries, **policy))
-    return Walk(plan, call, {LaneName.RELAY: lane}, deadline=asyncio.get_running_loop().time() + timeout_s, vitals=vitals, draw=lambda: 0.0)
+    return Walk(plan, REQUEST, FACTS, {LaneName.RELAY: lane}, UNLIMITED, deadline, stream, vitals, draw=lambda: 0.0)
 
 
 def whole(said: bytes | UpstreamError = ANSWER) -> FakeAnswer:
@@ -180,7 +191,6 @@ async def test_each_attempt_has_its_share_of_the_time() -> None:
 
     assert served.deployment.name == "b"
     assert lane.calls[0].timeout_s == pytest.approx(0.1, abs=0.02)
-    assert lane.calls[0].connect_s <= lane.calls[0].timeout_s
 
 
 async def test_no_attempt_is_made_after_the_deadline() -> None:
@@ -248,7 +258,7 @@ async def test_half_of_the_time_is_the_first_attempts_own() -> None:
 async def test_a_deployments_own_limit_to_the_first_token_goes_before_the_common_one() -> None:
     lane = FakeLane({"a": failing(), "b": failing(), "c": streamed(TOKEN)})
     walking = walk(lane, "abc", stream=True, timeout_s=800)
-    walking.first_token_s = 20
+    walking.limits = replace(UNLIMITED, first_token_s=20)
     slow, quick = (replace(walking.plan.attempts[place].deployment, first_token_s=limit_s) for place, limit_s in ((0, 300.0), (1, 2.0)))
     walking.plan = replace(walking.plan, attempts=(Attempt(slow, ""), Attempt(quick, ""), walking.plan.attempts[2]))
 
@@ -315,7 +325,7 @@ async def test_a_deployment_that_begins_to_rest_is_not_asked_again() -> None:
 async def test_what_is_kept_by_the_provider_is_sent_once() -> None:
     lane = FakeLane({"a": failing(upstream_status=503), "b": whole()})
     walking = again(lane, "ab")
-    walking.call = replace(walking.call, body={"store": True})
+    walking.request = KEPT
 
     await walking.run()
 
@@ -326,7 +336,7 @@ async def test_what_is_kept_by_the_provider_is_sent_once() -> None:
 async def test_what_may_have_been_kept_is_sent_nowhere_else(failure: Failure) -> None:
     lane = FakeLane({"a": failing(failure), "b": whole()})
     walking = walk(lane, "ab")
-    walking.call = replace(walking.call, body={"store": True})
+    walking.request = KEPT
 
     await failed(walking)
 
@@ -433,7 +443,7 @@ async def test_a_deployment_at_its_limit_is_passed_over_and_the_tokens_are_settl
         walking = walk(lane, "ab")
         walking.vitals = vitals
         walking.plan = replace(walking.plan, attempts=(Attempt(limited, ""), walking.plan.attempts[1]))
-        walking.call = replace(walking.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=400))
+        walking.facts = Facts(Label.PUBLIC, "", (), prompt_tokens=400)
         served = await walking.run()
         assert served.lease is not None
         served.lease.end(served.usage or Usage(600, 400))
@@ -448,7 +458,7 @@ async def test_time_outs_within_what_a_caller_left_let_nobody_rest(share_s: floa
     vitals = Vitals()
     for _ in range(3):
         walking = walk(FakeLane({}), "a", timeout_s=share_s)
-        walking.vitals, walking.timeout_s = vitals, 0.1
+        walking.vitals, walking.limits = vitals, replace(UNLIMITED, timeout_s=0.1)
         await failed(walking)
 
     assert bool(vitals.resting()) is rests
@@ -457,7 +467,7 @@ async def test_time_outs_within_what_a_caller_left_let_nobody_rest(share_s: floa
 async def test_a_stream_has_its_own_time_to_the_first_token() -> None:
     lane = FakeLane({"b": streamed(TOKEN)})
     walking = walk(lane, "ab", stream=True)
-    walking.first_token_s = 0.05
+    walking.limits = replace(UNLIMITED, first_token_s=0.05)
 
     assert (await walking.run()).deployment.name == "b"
     assert [call.timeout_s for call in lane.calls] == [0.05, 0.05]
@@ -481,7 +491,7 @@ async def test_a_refusal_has_a_code_whether_its_provider_gave_one_or_not(error: 
 
 async def test_a_cancelled_call_is_accounted_for_by_estimate() -> None:
     walking = walk(FakeLane({}), "a")
-    walking.call = replace(walking.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=40))
+    walking.facts = Facts(Label.PUBLIC, "", (), prompt_tokens=40)
     task = asyncio.ensure_future(walking.run())
     await asyncio.sleep(0)
 
@@ -499,7 +509,7 @@ def hedged(lane: FakeLane, names: str = "ab", **fields: Any) -> Walk:
     walking = walk(lane, names, **fields)
     walking.plan = replace(walking.plan, hedge=True)
     for _ in range(20):
-        walking.vitals.sample("pool", 0.01, stream=walking.call.stream)
+        walking.vitals.sample("pool", 0.01, stream=walking.stream)
     return walking
 
 
@@ -527,7 +537,7 @@ async def test_a_pool_in_time_is_not_hedged() -> None:
 
 async def test_nothing_is_hedged_that_the_provider_keeps_or_where_nobody_else_is_well() -> None:
     kept = hedged(FakeLane({"b": whole()}), timeout_s=0.1)
-    kept.call = replace(kept.call, body={"store": True})
+    kept.request = KEPT
     resting = hedged(FakeLane({"b": whole()}), timeout_s=0.1)
     resting.vitals.learn(deployment("b"), 60)
     committed = hedged(FakeLane({"b": whole()}), timeout_s=0.1)
@@ -574,7 +584,7 @@ async def test_a_time_out_counts_against_a_deployment_by_the_time_that_waiting_f
     for _ in range(3):
         walking = walk(QueuedLane(waits_s), "a", timeout_s=40)
         walking.plan = replace(walking.plan, attempts=(Attempt(seated, ""),))
-        walking.call = replace(walking.call, on_wait=told.append)
+        walking.on_wait = told.append
         walking.vitals = vitals
         await failed(walking)
 
@@ -582,10 +592,16 @@ async def test_a_time_out_counts_against_a_deployment_by_the_time_that_waiting_f
     assert told == [waits_s] * 3
 
 
-def test_an_attempts_call_differs_from_the_template_in_its_deployment_and_times_alone() -> None:
-    given: dict[str, Any] = {each.name: object() for each in fields(Call)} | {"connect_s": 5.0, "timeout_s": 60.0}
-    template = Call(**given)
-    other = deployment("other")
+async def test_a_call_says_what_its_request_its_facts_and_its_plan_say() -> None:
+    lane = FakeLane({"a": failing(), "b": whole()})
+    walking = walk(lane, "ab", timeout_s=8)
+    walking.request = replace(REQUEST, body={"model": "auto"}, headers=(("openai-beta", "x"),))
+    walking.limits = ChatLimits(connect_s=3.0, idle_s=4.0)
 
-    assert call_to(template, other, 9.0) == replace(template, deployment=other, timeout_s=9.0)
-    assert call_to(template, other, 3.0) == replace(template, deployment=other, timeout_s=3.0, connect_s=3.0)
+    await walking.run()
+
+    first, second = lane.calls
+    said = (first.label, first.body, first.stream, first.headers, first.connect_s, first.idle_s, first.facts, first.rule, first.tenant, first.on_wait)
+    assert said == (Label.PUBLIC, {"model": "auto"}, False, (("openai-beta", "x"),), 3.0, 4.0, FACTS, "rule", "key:ann", None)
+    assert second == replace(first, deployment=second.deployment, timeout_s=second.timeout_s)
+    assert first.timeout_s < second.timeout_s

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from app.domain import CacheState, Facts, Failure, Hints, Label, LaneName, Tenant
 from app.domain_routing import Condition
 from app.errors import GatewayError
-from app.gateway.bounds import Bounds
+from app.gateway.bounds import Bounds, ChatLimits
 from app.gateway.cache_control import CacheControl, parse_cache_control
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.receipt import Receipt
 from app.gateway.request import ChatRequest
 from app.gateway.scans import Scans
@@ -166,7 +167,7 @@ async def test_a_reload_in_between_leaves_a_request_with_the_configuration_that_
 
     given: Any = Reloading()
     chat.assessor = given
-    asked = request(size=10_000_000)._replace(tags=frozenset({"urgent"}))
+    asked = replace(request(size=10_000_000), tags=frozenset({"urgent"}))
 
     first, second = await served(chat, asked), await served(chat, asked)
 
@@ -179,7 +180,7 @@ async def test_a_second_opinion_has_what_is_left_of_the_requests_time() -> None:
     chat = gateway(Counting({}))
     chat.second_opinion = SecondOpinion(reader, OpinionLimits(frozenset({Label.PUBLIC}), 60.0, 100), b"")
 
-    await served(chat, request()._replace(bounds=Bounds(timeout_s=2.0)))
+    await served(chat, replace(request(), bounds=Bounds(timeout_s=2.0)))
     await served(chat, request(label=Label.INTERNAL))
 
     assert reader.texts == ["hi"]
@@ -190,7 +191,7 @@ async def test_a_wait_for_admission_is_a_part_of_the_requests_time() -> None:
     lane = Counting({"a": whole()})
     receipt = Receipt(queue_s=1.5)
 
-    await gateway(lane).run(request()._replace(bounds=Bounds(timeout_s=2.0, no_fallback=True)), receipt)
+    await gateway(lane).run(replace(request(), bounds=Bounds(timeout_s=2.0, no_fallback=True)), receipt)
 
     assert 0 < lane.calls[0].timeout_s <= 0.5
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.domain import Complexity, ComplexityTier, Facts, Finding, Hints, Label, LaneName, Tenant, Tier
 from app.domain_routing import Choice, Condition, RoutingTable
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.bounds import ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.decided import DECIDING, Decision, Decisions, is_plain
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans

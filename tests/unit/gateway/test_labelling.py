@@ -9,7 +9,8 @@ import pytest
 from app.domain import Facts, Failure, Finding, Label, Tenant, Tier
 from app.domain_opinion import Spotted
 from app.errors import OverloadedError, UpstreamError
-from app.gateway.chat import ChatGateway, ChatLimits
+from app.gateway.bounds import ChatLimits
+from app.gateway.chat import ChatGateway
 from app.gateway.labelling import Labeller
 from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.scans import Scans

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from app.domain import Attempt, Call, Deployment, Facts, Failure, Label, LaneName, Plan, Price, Usage
+from app.domain import Attempt, Deployment, Facts, Failure, Label, LaneName, Plan, Price, Usage
 from app.errors import GatewayError, UpstreamError
 from app.gateway.attempts import Walk
+from app.gateway.bounds import ChatLimits
 from app.gateway.cache_control import CacheControl
 from app.gateway.flights import Flights
 from app.gateway.receipt import Receipt
@@ -21,10 +21,12 @@ from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.stored import Place, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE
 from app.gateway.vitals import Vitals
-from tests.unit.gateway.test_attempts import ANSWER, ROLE, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
+from tests.unit.gateway.test_attempts import ANSWER, REQUEST, ROLE, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from app.domain import Call
 
 FINISH = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -47,17 +49,17 @@ def deployment(name: str) -> Deployment:
 
 def made(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab", *, stream: bool) -> tuple[Receipt, Walk, Place]:
     plan = Plan("rule", "pool", tuple(Attempt(deployment(name), "") for name in names))
-    call = Call(deployment=plan.attempts[0].deployment, label=Label.PUBLIC, body={}, stream=stream)
-    walk = Walk(plan, call, {LaneName.RELAY: lane}, deadline=asyncio.get_running_loop().time() + 5)
+    facts = Facts(Label.PUBLIC, "default", (), prompt_tokens=3)
+    walk = Walk(plan, REQUEST, facts, {LaneName.RELAY: lane}, ChatLimits(), asyncio.get_running_loop().time() + 5, stream)
     return Receipt(), walk, Place(cache, Flights(), None if cache is None else b"key", CacheControl(), 60)
 
 
 def streaming(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab") -> StreamReply:
-    return StreamReply(*made(lane, cache, names, stream=True), prompt_tokens=lambda: 3)
+    return StreamReply(*made(lane, cache, names, stream=True))
 
 
 def waiting(lane: FakeLane, cache: FakeCache | None = None, names: str = "ab") -> WholeReply:
-    return WholeReply(*made(lane, cache, names, stream=False), prompt_tokens=lambda: 3)
+    return WholeReply(*made(lane, cache, names, stream=False))
 
 
 async def sent(reply: Reply) -> bytes:
@@ -269,7 +271,6 @@ async def test_a_reply_from_the_cache_is_there_already() -> None:
 
 async def test_a_stream_that_is_left_before_its_first_token_is_billed_for_its_prompt_by_estimate() -> None:
     reply = streaming(FakeLane({}))
-    reply._walk.call = replace(reply._walk.call, facts=Facts(Label.PUBLIC, "", (), prompt_tokens=3))
     await reply.begin(0.01)
 
     await reply.finish()

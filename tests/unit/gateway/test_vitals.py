@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
-from app.domain import Deployment, Failure, Usage
+from app.domain import Deployment, Failure, Price, Usage
 from app.domain_attempts import AttemptPolicy, BreakerPolicy, DeploymentLimits
 from app.errors import UpstreamError
 from app.gateway.vitals import Lease, Vitals
@@ -261,6 +262,21 @@ def test_those_in_flight_are_counted_until_their_answer_is_read(vitals: Vitals) 
     second.end()
 
     assert vitals.in_flight == {"a": 0}
+
+
+def counted(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, labels)
+
+
+def test_what_answers_used_is_counted_and_costs_what_its_deployment_asks(vitals: Vitals) -> None:
+    dear, free = (replace(deployment(name), price=price) for name, price in (("dear", Price(1.0, 10.0)), ("free", None)))
+    costs = [vitals.of(each).take(0).spend(each, Usage(3, 2)) for each in (dear, free, dear)]
+
+    assert costs == [23.0, None, 23.0]
+    for name, factor, cost in (("dear", 2, 46.0), ("free", 1, None)):
+        tokens = [counted("sluice_tokens_total", deployment=name, direction=direction) for direction in ("prompt", "completion")]
+        assert tokens == [3.0 * factor, 2.0 * factor]
+        assert counted("sluice_cost_usd_total", deployment=name) == cost
 
 
 @pytest.mark.parametrize("stream", [True, False])
