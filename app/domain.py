@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.domain_attempts import UNLIMITED, DeploymentLimits
-from app.domain_enums import CacheState, Capability, ComplexityTier, Failure, Label, LaneName, OnConflict, Tier
+from app.domain_enums import CONFIDENTIAL, CacheState, Capability, ComplexityTier, Failure, Label, LaneName, OnConflict, Tier
 from app.domain_measures import CUTS, Complexity, Cuts, Measured, Measures, TokenCount
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
 # Handed on; what stands here needs no entry.
-__all__ = ["CUTS", "CacheState", "Capability", "Complexity", "ComplexityTier", "Cuts", "Failure", "Label", "LaneName", "Measured", "Measures", "OnConflict"]
-__all__ += ["Tier", "TokenCount"]
+__all__ = ["CONFIDENTIAL", "CUTS", "CacheState", "Capability", "Complexity", "ComplexityTier", "Cuts", "Failure", "Label", "LaneName", "Measured", "Measures"]
+__all__ += ["OnConflict", "Tier", "TokenCount"]
 
 
 class Address(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from app.domain_enums import ComplexityTier
+from app.domain_enums import COMPLEX, ComplexityTier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Cuts:
     def tier(self, score: float) -> ComplexityTier:
         """Return the tier that a score falls into."""
         if score >= self.complex:
-            return ComplexityTier.COMPLEX
+            return COMPLEX
         return ComplexityTier.MEDIUM if score >= self.medium else ComplexityTier.SIMPLE
 
 

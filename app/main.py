@@ -146,7 +146,7 @@ def explain_offline(settings: Settings, file: GatewayFile, assembled: Assembled,
     table, tenant = assembled.table, request.tenant
     snapshot = take_snapshot(table, Vitals(), Stays(), b"", tenant, request.body)
     with facts.measures.loading() if may_take_long(table, facts) else nullcontext():  # as Reading.weigh does
-        explained = explain(table, facts, request.body, ask(table, request.body["model"], tenant, request.hints, request.tags), snapshot)
+        explained = explain(table, facts, request.body, ask(table, request), snapshot)
     opinion = file.scan.second_opinion
     unasked = {"second_opinion": _UNASKED} if opinion is not None and facts.label in opinion.labels else {}
     return to_wire(explained) | unasked

@@ -21,6 +21,7 @@ from app.gateway.beginning import take_whole
 from app.gateway.cache_key import cache_key
 from app.gateway.deadlines import Deadlines, Within
 from app.gateway.receipt import Receipt, cost_usd
+from app.gateway.snapshot import ask
 from app.http_io import read_headers
 from app.limits import limit_headers
 from app.parts import compose
@@ -82,7 +83,7 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     collected = collect(request.body)
     facts = assessor.assess(request.body, Hints())
     chat, terms = parts.chat, parts.chat.terms
-    plan = decide(terms.table, facts, request.body, chat.ask(terms, request), chat.snapshot(terms, request))
+    plan = decide(terms.table, facts, request.body, ask(terms.table, request), chat.snapshot(terms, request))
     window = parts.guard.limit.hit_local("10.0.0.1")
     deployment = plan.attempts[0].deployment
     usage = Usage(210, 80)
@@ -121,7 +122,7 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "  scan", lambda: assessor._scanner.scan(collected.scalars, collected.joins)  # noqa: SLF001 -- a benchmark looks inside
     yield "  complexity", lambda: score(collected.human_turns)
     yield "  estimate tokens", lambda: estimate_tokens(collected)
-    yield "plan", lambda: decide(terms.table, facts, request.body, chat.ask(terms, request), chat.snapshot(terms, request))
+    yield "plan", lambda: decide(terms.table, facts, request.body, ask(terms.table, request), chat.snapshot(terms, request))
     yield "cache key", lambda: cache_key(b"k" * 32, tenant=tenant.key_id, plan_id="small\x1egpt", body=request.body, headers=())
     yield "limit of an attempt, with the run of a loop", limits
     yield "a name for what was decided", lambda: chat.decisions.name(tenant, raw)

@@ -17,7 +17,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.domain import Plan
+    from app.domain import Label, Plan
 
 _PURPOSE = b"sluice/cache/2"
 _FAST = b"\x00"
@@ -60,23 +60,23 @@ class PlanIds:
 
     def __init__(self, limit: int = 1024) -> None:
         self._limit = limit
-        self._kept: dict[int, tuple[Plan, str]] = {}  # by identity, which is a plan's own while it is kept
+        self._kept: dict[int, tuple[Plan, Label, str]] = {}  # by identity, which is a plan's own while it is kept
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of(self, plan: Plan) -> str:
-        """Return the same text for plans by which the same deployments may answer."""
+    def of(self, plan: Plan, label: Label) -> str:
+        """Return the same text for plans of requests of one label by which the same deployments may answer: calls join, and answers serve, within one label."""
         kept = self._kept.get(id(plan))
-        if kept is not None:
-            return kept[1]
+        if kept is not None and kept[1] is label:
+            return kept[2]
         names = [f"{attempt.deployment.name}\x1e{attempt.deployment.model}\x1e{attempt.deployment.base_url}" for attempt in plan.attempts]
         if plan.choice:  # whoever of a pool was drawn, its answer serves; but for an experiment, where each arm has its own
             names = [plan.pool, plan.arm, *sorted(names)]
         if len(self._kept) >= self._limit:
             self._kept.clear()
-        found = "\x1f".join(names)
-        self._kept[id(plan)] = plan, found
+        found = "\x1f".join([f"{label:d}", *names])
+        self._kept[id(plan)] = plan, label, found
         return found
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from app.domain import CacheState, Label
+from app.domain import CONFIDENTIAL, CacheState
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import PlanIds, cache_key
 from app.gateway.deadlines import Deadlines
@@ -19,6 +19,7 @@ from app.gateway.scores import Scores
 from app.gateway.snapshot import IDLE, Stays, ask, take_snapshot
 from app.gateway.stored import Place, StoredAnswer
 from app.gateway.vitals import Vitals
+from app.policy.counting import may_take_long
 from app.policy.planner import decide
 from app.policy.taint import NOTHING
 from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
@@ -26,7 +27,7 @@ from app.utils.monitoring import ARMS, CACHE, FINDINGS, ROUTED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Asked, Facts, LaneName, Plan, Snapshot, Tenant
+    from app.domain import Facts, LaneName, Plan, Snapshot, Tenant
     from app.domain_routing import RoutingTable
     from app.gateway.bounds import ChatLimits
     from app.gateway.ports import Cache, Lane
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from app.gateway.stored import Head
     from app.gateway.taint import Conversation, Conversations
     from app.policy.assess import Assessor
+
+
+_BYPASS: Final = CacheState.BYPASS
 
 
 @dataclass(slots=True)
@@ -59,11 +63,15 @@ class ChatGateway:
     plan_ids: PlanIds = field(default_factory=PlanIds)
     conversations: Conversations | None = None
     second_opinion: SecondOpinion | None = None
+    _terms: Terms | None = field(default=None, init=False)  # made once, for all requests up to the next reload
 
     @property
     def terms(self) -> Terms:
         """What a request that begins now is decided by."""
-        return Terms(self.table, self.assessor, self.second_opinion)
+        terms = self._terms
+        if terms is None or terms.table is not self.table or terms.assessor is not self.assessor or terms.second_opinion is not self.second_opinion:
+            terms = self._terms = Terms(self.table, self.assessor, self.second_opinion)
+        return terms
 
     async def run(self, request: ChatRequest, receipt: Receipt) -> Reply:
         """Return the reply, its answer begun. Raises GatewayError; `receipt` says what was known by then."""
@@ -73,7 +81,11 @@ class ChatGateway:
         snapshot = self.snapshot(terms, request)
         reading = self.reading(terms, request)
         facts, conversation = await self._assess(reading, snapshot, receipt)
-        plan = await reading.weigh(facts, decide, terms.table, facts, request.body, self.ask(terms, request), snapshot)
+        asked = ask(terms.table, request)
+        if may_take_long(terms.table, facts):
+            plan = await reading.weigh(facts, decide, terms.table, facts, request.body, asked, snapshot)
+        else:
+            plan = decide(terms.table, facts, request.body, asked, snapshot)
         receipt.arm = plan.arm or None
         self._note_route(receipt, facts, plan.rule, terms.assessor)
         key = self._cache_key(request, facts, plan)
@@ -137,11 +149,6 @@ class ChatGateway:
         self._note_look_up(receipt, CacheState.HIT, start)
         _note_stored(receipt, stored)
 
-    @staticmethod
-    def ask(terms: Terms, request: ChatRequest) -> Asked:
-        """Return what the caller says beside the conversation."""
-        return ask(terms.table, request.body["model"], request.tenant, request.hints, request.tags, no_fallback=request.bounds.no_fallback)
-
     def snapshot(self, terms: Terms, request: ChatRequest) -> Snapshot:
         """Return what facts and plan of a request depend on beside the request: taken once, so that every decision sees the same."""
         scale = terms.assessor.scale
@@ -155,9 +162,11 @@ class ChatGateway:
     @staticmethod
     async def _assess(reading: Reading, snapshot: Snapshot, receipt: Receipt) -> tuple[Facts, Conversation | None]:
         start = time.perf_counter()
-        conversation = await reading.recall()
+        conversation = reading.conversation()
+        if conversation is not None and conversation.may_carry_on():
+            await conversation.recall(reading.carried)
         receipt.facts = facts = reading.facts_at_once(conversation, snapshot.cuts) or await reading.facts(conversation, snapshot.cuts)
-        if conversation is not None and facts.label >= Label.CONFIDENTIAL:
+        if conversation is not None and facts.label >= CONFIDENTIAL:
             await reading.keep(conversation, facts)
         receipt.assess_s = time.perf_counter() - start
         if facts.findings:
@@ -167,15 +176,15 @@ class ChatGateway:
 
     def _cache_key(self, request: ChatRequest, facts: Facts, plan: Plan) -> bytes | None:
         """Return the key under which the answer may be stored, or None: a confidential answer never is, nor one that the provider is asked to keep."""
-        if self.cache is None or facts.label >= Label.CONFIDENTIAL or request.body.get("store"):
+        if self.cache is None or facts.label >= CONFIDENTIAL or request.body.get("store"):
             return None
-        plan_id = f"{facts.label:d}\x1f{self.plan_ids.of(plan)}"  # calls join, and answers serve, within one label
+        plan_id = self.plan_ids.of(plan, facts.label)
         return cache_key(self.secret, tenant=request.tenant.key_id, plan_id=plan_id, body=request.body, headers=request.headers)
 
     @staticmethod
     def _note_look_up(receipt: Receipt, state: CacheState, start: float) -> None:
         receipt.cache = state
-        if state is not CacheState.BYPASS:
+        if state is not _BYPASS:
             receipt.cache_s = time.perf_counter() - start
         CACHE.labels(state).inc()
 

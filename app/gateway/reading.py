@@ -40,12 +40,14 @@ class Reading:
 
     async def recall(self) -> Conversation | None:
         """Return what is remembered of the turns before this one; None where nothing ever is."""
-        if self.conversations is None:
-            return None
-        conversation = Conversation(self.conversations, self.request.tenant)
-        if conversation.may_carry_on():
+        conversation = self.conversation()
+        if conversation is not None and conversation.may_carry_on():
             await conversation.recall(self.carried)
         return conversation
+
+    def conversation(self) -> Conversation | None:
+        """Return what `recall` does, before anything was looked up."""
+        return None if self.conversations is None else Conversation(self.conversations, self.request.tenant)
 
     def facts_at_once(self, conversation: Conversation | None, cuts: Cuts | None) -> Facts | None:
         """Return what `facts` does, where it waits for nothing: for a short request that nobody reads a second time. None for any other."""

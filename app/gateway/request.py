@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from app.gateway.bounds import UNBOUND, Bounds
 
@@ -33,7 +33,8 @@ class ChatRequest:
         return f"ChatRequest({self.size_bytes} bytes of {self.tenant.name})"
 
 
-class Terms(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Terms:
     """What decides over a request and is replaced by a reload: read once a request, so that no decision mixes two configurations."""
 
     table: RoutingTable

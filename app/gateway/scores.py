@@ -6,7 +6,8 @@ from bisect import bisect_left, insort
 from collections import deque
 from typing import TYPE_CHECKING
 
-from app.domain import ComplexityTier, Cuts
+from app.domain import Cuts
+from app.domain_enums import COMPLEX
 from app.utils.monitoring import COMPLEX_CUT, COMPLEX_SHARE
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Scores:
     def add(self, found: Complexity, scale: Scale) -> None:
         """Take in the score of a request that was routed by it."""
         order, target = self._order, scale.target
-        is_complex = found.tier is ComplexityTier.COMPLEX
+        is_complex = found.tier is COMPLEX
         order.append((found.score, is_complex))
         self._complex += is_complex
         if target is None:

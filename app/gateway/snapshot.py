@@ -18,8 +18,9 @@ from app.utils.json import dump_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.domain import Cuts, Hints, Tenant
+    from app.domain import Cuts, Tenant
     from app.domain_routing import RoutingTable
+    from app.gateway.request import ChatRequest
     from app.gateway.vitals import Vitals
 
 # What a plan is made from while nothing was measured and nothing rests.
@@ -50,10 +51,11 @@ class Stays:
             del self._known[next(iter(self._known))]
 
 
-def ask(table: RoutingTable, model: str, tenant: Tenant, hints: Hints, tags: frozenset[str], *, no_fallback: bool = False) -> Asked:
+def ask(table: RoutingTable, request: ChatRequest) -> Asked:
     """Return what the caller says beside the conversation; of its tags those alone that the configuration has a word for."""
+    tenant, tags = request.tenant, request.tags
     key = tenant.name if tenant.key_id.startswith("key:") else ""
-    return Asked(model, key, tags & ready(table).tags if tags else tags, hints, no_fallback)
+    return Asked(request.body["model"], key, tags & ready(table).tags if tags else tags, request.hints, request.bounds.no_fallback)
 
 
 def take_snapshot(  # noqa: PLR0917 -- all that state is read from

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.domain import Attempt, Deployment, Excluded, Label, LaneName, OnConflict, Plan
+from app.domain import CONFIDENTIAL, Attempt, Deployment, Excluded, LaneName, OnConflict, Plan
 from app.domain_routing import LOCAL, LONG, Choice, Pool
 from app.errors import InvalidRequestError, LabelNotClearedError, UnavailableError
 from app.policy.confidential import check_fields, check_urls
@@ -64,13 +64,13 @@ def decide(table: RoutingTable, facts: Facts, body: Mapping[str, Any], asked: As
     try:
         plan = make_plan(table, facts, asked, snapshot)
     except InvalidRequestError as error:
-        if facts.label >= Label.CONFIDENTIAL:
+        if facts.label >= CONFIDENTIAL:
             check_urls(body)
         blame_modalities(error, body)
         raise
     if asked.no_fallback:
         plan = replace(plan, attempts=plan.attempts[:1], if_context_exceeded=(), hedge=False)
-    if facts.label >= Label.CONFIDENTIAL:
+    if facts.label >= CONFIDENTIAL:
         check_urls(body)
         for attempt in plan.attempts + plan.if_context_exceeded:
             if attempt.deployment.lane is LaneName.RELAY:

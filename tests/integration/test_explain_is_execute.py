@@ -16,6 +16,7 @@ from app.gateway.chat import ChatGateway
 from app.gateway.explain import Explanation, explain, to_wire
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans
+from app.gateway.snapshot import ask
 from app.policy.assess import Assessor
 from app.policy.planner import decide
 from app.providers.catalog import load_catalog
@@ -183,7 +184,7 @@ async def test_the_dry_run_and_the_real_run_agree_byte_for_byte(name: str, tmp_p
         monkeypatch.setattr(chat_module, "take_snapshot", lambda *_, taken=taken: taken)
         request = read_request(dump_json(body), headers, Tenant("ann", "key:ann"))
         reading = gateway.reading(gateway.terms, request)
-        explanation = explain(table, await reading.facts(await reading.recall(), taken.cuts), request.body, gateway.ask(gateway.terms, request), taken)
+        explanation = explain(table, await reading.facts(await reading.recall(), taken.cuts), request.body, ask(table, request), taken)
         receipt = Receipt()
         real.clear()
         try:

@@ -16,6 +16,7 @@ from app.gateway.chat import ChatGateway
 from app.gateway.explain import explain, to_wire
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans
+from app.gateway.snapshot import ask
 from app.policy.assess import Assessor
 from app.policy.complexity import Scale, Target
 from app.routers.chat import read_request
@@ -62,7 +63,7 @@ async def explained(gateway: ChatGateway, text: str, snapshot: Snapshot | None =
     taken = gateway.snapshot(terms, request) if snapshot is None else snapshot
     reading = gateway.reading(terms, request)
     facts = await reading.facts(await reading.recall(), taken.cuts)
-    return to_wire(explain(TABLE, facts, request.body, gateway.ask(terms, request), taken))
+    return to_wire(explain(TABLE, facts, request.body, ask(terms.table, request), taken))
 
 
 @pytest.mark.parametrize(("others", "pool"), [("Say hello.", "strong"), (HARD, "cheap")])

@@ -16,6 +16,7 @@ from app.gateway.chat import ChatGateway
 from app.gateway.explain import explain
 from app.gateway.receipt import Receipt
 from app.gateway.scans import Scans
+from app.gateway.snapshot import ask
 from app.policy import measures
 from app.policy.assess import Assessor
 from app.policy.complexity import score
@@ -130,7 +131,7 @@ async def test_an_explanation_says_what_the_real_path_does_not_read(name: str, v
     taken = gateway.snapshot(terms, request)
 
     reading = gateway.reading(terms, request)
-    explanation = explain(case.table, await reading.facts(await reading.recall(), taken.cuts), request.body, gateway.ask(terms, request), taken)
+    explanation = explain(case.table, await reading.facts(await reading.recall(), taken.cuts), request.body, ask(terms.table, request), taken)
 
     assert (read["scores"], read["counts"]) == (case.scores, case.counts)
     assert ("complexity" in explanation.not_read, "prompt_tokens" in explanation.not_read) == (not case.scores, not case.counts)

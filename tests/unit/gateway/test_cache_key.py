@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Attempt, Plan
+from app.domain import Attempt, Label, Plan
 from app.gateway.cache_key import PlanIds, cache_key
 from tests.unit.policy.table import deployment
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECRET = b"0123456789abcdef"
+PUBLIC = Label.PUBLIC
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
 
 # Few and easily confused, so that equal and nearly equal values are drawn often.
@@ -160,16 +161,23 @@ def test_a_plan_is_spelled_once_and_plans_of_the_same_deployments_alike() -> Non
     plan, equal = (Plan("rule", "pool", (Attempt(deployment("a"), ""), Attempt(deployment("b"), ""))) for _ in range(2))
     turned = Plan("rule", "pool", plan.attempts[::-1])
 
-    assert ids.of(plan) is ids.of(plan)
-    assert ids.of(plan) == ids.of(equal) != ids.of(turned)
+    assert ids.of(plan, PUBLIC) is ids.of(plan, PUBLIC)
+    assert ids.of(plan, PUBLIC) == ids.of(equal, PUBLIC) != ids.of(turned, PUBLIC)
+
+
+def test_labels_are_kept_apart_whatever_the_plan() -> None:
+    ids = PlanIds()
+    plan = Plan("rule", "pool", (Attempt(deployment("a"), ""),))
+
+    assert [ids.of(plan, label) == ids.of(plan, PUBLIC) for label in (*Label, *Label)] == [True, False, False] * 2
 
 
 def test_whoever_was_drawn_of_a_pool_has_the_same_id_but_not_another_arm() -> None:
     ids = PlanIds()
     plan = Plan("rule", "pool", (Attempt(deployment("a"), ""), Attempt(deployment("b"), "")), choice="weighted")
 
-    assert ids.of(plan) == ids.of(replace(plan, attempts=plan.attempts[::-1]))
-    assert ids.of(plan) != ids.of(replace(plan, arm="x/new"))
+    assert ids.of(plan, PUBLIC) == ids.of(replace(plan, attempts=plan.attempts[::-1]), PUBLIC)
+    assert ids.of(plan, PUBLIC) != ids.of(replace(plan, arm="x/new"), PUBLIC)
 
 
 def test_so_many_plans_are_kept_and_no_more() -> None:
@@ -177,6 +185,6 @@ def test_so_many_plans_are_kept_and_no_more() -> None:
     plans = [Plan("rule", str(number), (Attempt(deployment("a"), ""),)) for number in range(10)]
 
     for plan in plans:
-        ids.of(plan)
+        ids.of(plan, PUBLIC)
 
     assert 0 < len(ids) <= 3

@@ -9,6 +9,8 @@ import pytest
 from app.domain import Cuts, Failure, Hints, Tenant
 from app.domain_routing import Choice, Condition, Hours, Member, Pool, RoutingTable
 from app.errors import UpstreamError
+from app.gateway.cache_control import CacheControl
+from app.gateway.request import ChatRequest
 from app.gateway.snapshot import IDLE, Stays, ask, conversation_of, take_snapshot
 from app.gateway.vitals import Vitals
 from tests.unit.policy.table import deployment, table
@@ -91,16 +93,20 @@ def test_the_oldest_conversations_are_forgotten_first() -> None:
     assert [stays.find(number) for number in (0.1, 0.2, 0.3)] == ["at 0.1", "", "at 0.3"]
 
 
+def request(tenant: Tenant, tags: frozenset[str] = frozenset()) -> ChatRequest:
+    return ChatRequest({"model": "auto"}, 10, tenant, Hints(), CacheControl(), (), tags)
+
+
 def test_of_a_callers_tags_those_are_read_that_a_rule_asks_for() -> None:
     routing = table({"p": [A]}, [(Condition(tags=frozenset({"draft"})), "p"), (Condition(), "p")])
 
-    asked = ask(routing, "auto", ANN, Hints(), frozenset({"draft", "other"}))
+    asked = ask(routing, request(ANN, frozenset({"draft", "other"})))
 
     assert (asked.tags, asked.key, asked.model) == (frozenset({"draft"}), "ann", "auto")
 
 
 def test_who_sends_no_key_has_no_keys_name() -> None:
-    assert ask(table({"p": [A]}), "auto", Tenant("anonymous", "address:127.0.0.1"), Hints(), frozenset()).key == ""
+    assert ask(table({"p": [A]}), request(Tenant("anonymous", "address:127.0.0.1"))).key == ""
 
 
 @pytest.mark.parametrize("routing", [table({"p": [A, B]}), choosing(Choice.WEIGHTED)])
