@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from app.utils.monitoring import DISCONNECTS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from types import TracebackType
 
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.server import ServerState
+
+    from app.shortcut import Known
 
 _HIGH_WATER_BYTES = 64 * 1024  # of a body that waits to be read: no more is taken from the caller meanwhile (uvicorn's number)
 _LARGE_BYTES = 64 * 1024  # copied behind a head, this would cost more than a second write
@@ -31,7 +36,7 @@ class Connection(Protocol):
     transport: asyncio.Transport
     flow: FlowControl
     server_state: ServerState
-    expect_100_continue: bool
+    tasks: set[asyncio.Task[None]]
 
     def known_start(self) -> bytes:
         """Return how an answer with 200 begins."""
@@ -43,16 +48,21 @@ class Connection(Protocol):
 class HeldCycle:
     """Serves one request. The head waits for the first part of the body, which follows at once in everything that the gateway sends.
 
-    `on_gone` is called when the connection is lost before the answer is complete. `send` takes header names in lower case, as ASGI asks.
+    In a `with`, its task is cancelled when the connection is lost before the answer is complete; nothing of the `with` runs on, nothing is raised, and `gone`
+    says so. `send` takes header names in lower case, as ASGI asks.
     """
 
     disconnected = False
+    gone = False
     more_body = True  # of the request
     response_started = False
     response_complete = False
-    on_gone: Callable[[], None] | None = None
-    visit: Any = None  # what shortcut.py knows of the request
+    waiting_for_100_continue = False
+    head_key: bytes | None = None  # what shortcut.py would know its head by
+    known: Known | None = None  # whose request it is, where shortcut.py knows its head
+    decided = False  # whether a body like it was decided over before, of a request that is known
     task: asyncio.Task[None] | None = None  # that serves it
+    _watched = False
     _held_bytes = 0
     _news = False  # something has come, or ended, since `receive` last told
     _event: asyncio.Event | None = None  # made for who has to wait for news
@@ -65,9 +75,30 @@ class HeldCycle:
         self.transport = connection.transport
         self.flow = connection.flow
         self.keep_alive = keep_alive
-        self.waiting_for_100_continue = connection.expect_100_continue
         self._connection = connection
         self._parts: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        if self.task is None:
+            raise RuntimeError("a request is served outside a task")
+        self._watched = True
+        if self.disconnected:
+            self.leave()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> bool:
+        self._watched = False
+        if kind is None or not self.gone or self.task is None or not issubclass(kind, asyncio.CancelledError):
+            return False
+        self.task.uncancel()
+        DISCONNECTS.inc()
+        return True
+
+    def leave(self) -> None:
+        """Cancel what is done for a caller that is gone."""
+        if self._watched and self.task is not None:
+            self.gone = True
+            self.task.cancel()
 
     def feed(self, part: bytes) -> None:
         """Take a part of the request's body."""
@@ -78,6 +109,12 @@ class HeldCycle:
         if self._held_bytes > _HIGH_WATER_BYTES:
             self.flow.pause_reading()
         self.wake()
+
+    def hold_whole(self, body: bytes) -> None:
+        """Take the request's body, which has come with its head; of one that nobody serves yet."""
+        self._parts.append(body)
+        self.more_body = False
+        self._news = True
 
     def end(self) -> None:
         """Say that the request's body is whole."""
@@ -140,23 +177,29 @@ class HeldCycle:
         self.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
         return True
 
-    async def answer(self, lines: bytes, body: bytes) -> None:
-        """Answer 200 with JSON, in one go. `lines` are further ones of the head, each with its end. Raises RuntimeError where an answer has begun."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
+    def answer(self, lines: bytes, body: bytes) -> bool:
+        """Answer 200 with JSON, at once; False where it has to be sent in messages. `lines` are further ones of the head, each with its end.
+
+        Not for HEAD. Raises RuntimeError where an answer has begun.
+        """
+        if self.flow.write_paused or self.disconnected:
+            return False
         if self.response_started:
             raise RuntimeError("An answer came where another had begun.")
         self.response_started = True
-        self.waiting_for_100_continue = False
         last = b"" if self.keep_alive else b"connection: close\r\n"
-        self._left_bytes = len(body)
-        self._head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (self._connection.known_start(), len(body), lines, last)
-        self._send_body(body, more=False)
+        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (self._connection.known_start(), len(body), lines, last)
+        if len(body) > _LARGE_BYTES:
+            self.transport.write(head)
+            self.transport.write(body)
+        else:
+            self.transport.write(head + body)
+        self._complete()
+        return True
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """Close a connection whose request was not answered to its end, once its application is done; where nothing was said, with a 500."""
+        self._connection.tasks.discard(task)
         self._see_to_the_end(asyncio.CancelledError() if task.cancelled() else task.exception())
         self.task, self.scope = None, {}  # which hold the cycle: the garbage collector would have to find each request otherwise
 
@@ -224,7 +267,7 @@ class HeldCycle:
 
     def _complete(self) -> None:
         self.response_complete = True
-        self.on_gone = None
+        self._watched = False
         self.wake()
         if not self.keep_alive:
             self.transport.close()

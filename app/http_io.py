@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from app.errors import GatewayError
-    from app.gateway.admission import Admission, Pass
+    from app.gateway.admission import Admission
 
 Header = tuple[bytes, bytes]
 
@@ -88,13 +88,10 @@ async def read_body(receive: Receive, headers: Mapping[str, str], max_bytes: int
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def read_whole_or_wait(scope: Scope, receive: Receive, headers: Mapping[str, str], max_bytes: int, idle_s: float) -> bytes:
-    """Return the request's body, without waiting where HeldHttpProtocol has it already. Raises what `read_body` raises."""
-    whole = is_whole(scope)
-    body: bytes | None = scope["sluice_cycle"].take_body() if whole and "sluice_cycle" in scope else None
-    if body is None:
-        return await read_body(receive, headers, max_bytes, None if whole else idle_s)
-    if len(body) > max_bytes:
+def take_whole(scope: Scope, max_bytes: int) -> bytes | None:
+    """Return the request's body where HeldHttpProtocol has all of it; None where it has to be waited for. Raises BodyTooLargeError."""
+    body: bytes | None = scope["sluice_cycle"].take_body() if "sluice_cycle" in scope else None
+    if body is not None and len(body) > max_bytes:
         raise too_large(max_bytes)
     return body
 
@@ -139,47 +136,33 @@ def shutting_down() -> UnavailableError:
 
 
 class Presence:
-    """Cancels the body of a `with` when the caller leaves; nothing of it runs on, and nothing is raised.
+    """Cancels the body of a `with` when the caller leaves; nothing of it runs on, nothing is raised, and `gone` says so.
 
-    HeldHttpProtocol tells when a connection is lost. Another server is asked, by a task that is made only for a request that lasts.
+    For a server that has to be asked, by a task that is made only for a request that lasts. HeldCycle is its own.
     """
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._cycle = scope.get("sluice_cycle")
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self.gone = False
 
     def __enter__(self) -> Self:
-        owner = asyncio.current_task() if self._cycle is None else self._cycle.task
+        owner = asyncio.current_task()
         if owner is None:
             raise RuntimeError("a request is served outside a task")
         self._owner = owner
-        if self._cycle is None:
-            self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._begin)
-        elif self._cycle.disconnected:
-            self._leave()
-        else:
-            self._cycle.on_gone = self._leave
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._begin)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> bool:
-        self.end()
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
         if not self.gone or kind is None or not issubclass(kind, asyncio.CancelledError):
             return False
         self._owner.uncancel()
         DISCONNECTS.inc()
         return True
-
-    def end(self) -> None:
-        """Stop watching: what follows is not the caller's to cancel."""
-        if self._cycle is not None:
-            self._cycle.on_gone = None
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
 
     def _begin(self) -> None:
         self._task = asyncio.ensure_future(self._watch())
@@ -187,24 +170,21 @@ class Presence:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             continue
-        self._leave()
-
-    def _leave(self) -> None:
         self.gone = True
         self._owner.cancel()
 
 
-async def enter(scope: Scope, receive: Receive, admission: Admission, tenant: str, headers: Mapping[str, str]) -> Pass:
-    """Return a request's admission. Raises OverloadedError, and CallerGoneError where its caller leaves the line, or left before it."""
-    whole = is_whole(scope)
-    admitted = admission.try_enter(tenant, headers, whole=whole)
-    if admitted is not None:
-        return admitted
-    if "sluice_cycle" not in scope:  # asking `receive` would take the body's messages away
-        return await admission.enter(tenant, headers, whole=whole)
-    if scope["sluice_cycle"].disconnected:  # a line that is full would refuse it before its cancellation is delivered
+async def wait_to_enter(scope: Scope, admission: Admission, tenant: str, weight: int) -> float:
+    """Wait for a request's admission, and return how many seconds that took.
+
+    Raises OverloadedError, and CallerGoneError where its caller leaves the line, or left before it.
+    """
+    cycle = scope.get("sluice_cycle")
+    if cycle is None:  # asking `receive` would take the body's messages away
+        return await admission.enter(tenant, weight)
+    if cycle.disconnected:  # a line that is full would refuse it before its cancellation is delivered
         DISCONNECTS.inc()
         raise CallerGoneError
-    with Presence(scope, receive):
-        return await admission.enter(tenant, headers, whole=whole)
+    with cycle:
+        return await admission.enter(tenant, weight)
     raise CallerGoneError

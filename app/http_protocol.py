@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
     from collections.abc import Callable
 
-    from app.shortcut import Shortcut, Visit
+    from app.shortcut import Known, Shortcut, Visit
 
 MAX_HEAD_BYTES = 64 * 1024  # URL and headers; nginx and Node allow 16 to 32 KiB
 
@@ -42,6 +42,9 @@ _INVALID = InvalidRequestError("This is not valid HTTP/1.1: the request was not 
 # What nearly every request asks for is not taken apart each time.
 _HOT_URL = b"/v1/chat/completions"
 _HOT = (_HOT_URL.decode(), _HOT_URL, b"")
+
+# All that a request is whose head is known: for RequestEdge and what that has stand behind it for such.
+_KNOWN = {"type": "http", "http_version": "1.1", "method": "POST", "path": _HOT[0], "headers": (), "sluice_whole": True}
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -84,7 +87,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._unwritten = 0
         self._shortcut: Shortcut | None = self.app_state.get("shortcut")
         self._visit: Callable[[bytes], Visit | None] | None = None
-        self._visited: Visit | None = None  # what was told of the piece that is being parsed
+        self._head_key: bytes | None = None  # of the piece that is being parsed
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._known_start = b""  # of an answer that the shortcut gives
         self._drain = self.app_state.get("drain")  # says whether the process is about to end (shutdown.Drain)
@@ -115,17 +118,20 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if exc is None:
             self.transport.close()
         self.parser = None
-        if cycle is not None and cycle.on_gone is not None:
-            cycle.on_gone()
+        if cycle is not None:
+            cycle.leave()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, within bounds."""
         if self._refused:
             return
-        visit = self._visit(data) if self._visit is not None and self._is_between() else None
-        if visit is not None and self._answer_known(visit):
-            return
-        self._visited = visit
+        self._head_key = None
+        if self._visit is not None and self._is_between():
+            visit = self._visit(data)
+            if visit is not None:
+                self._head_key, known, body = visit
+                if known is not None and self._serve_known(known, body):
+                    return
         self._fed = len(data)
         self._held += self._fed
         self._idle_since = None
@@ -142,22 +148,29 @@ class HeldHttpProtocol(HttpToolsProtocol):
         """Say whether all that came before is answered, and the caller reads its answers."""
         return not self._held and not self._in_body and (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
-    def _answer_known(self, visit: Visit) -> bool:
-        """Answer a request without reading its head, where that can be (shortcut.py)."""
-        if self._shortcut is None or visit.name is None or self._ending or (self._drain is not None and self._drain.begun):
+    def _serve_known(self, known: Known, body: bytes) -> bool:
+        """Serve a request without reading its head, which is known (shortcut.py); False where it has to be read."""
+        if self._shortcut is None or self._ending or (self._drain is not None and self._drain.begun):
             return False
         try:
-            answer = self._shortcut.answer(visit)
+            decision = self._shortcut.find(known, body)
+            answer = None if decision is None else self._shortcut.answer(known, decision)
         except Exception as exc:  # noqa: BLE001 -- it is a request like any other then, whose edge answers for what fails
             FAULTS.labels("shortcut").inc()
             log.fault("shortcut_failed", exc)
             return False
-        if answer is None:
-            return False
         if self._head_timer is not None:
             self._cancel_head_timer()
-        self.transport.write(self.known_start() + answer)
-        self.on_response_complete()
+        if answer is not None:
+            self.transport.write(self.known_start() + answer)
+            self.on_response_complete()
+            return True
+        self._idle_since = None
+        scope: dict[str, Any] = _KNOWN.copy()
+        self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=True)
+        cycle.known, cycle.decided = known, decision is not None
+        cycle.hold_whole(body)
+        self._serve(cycle)
         return True
 
     def known_start(self) -> bytes:
@@ -277,7 +290,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
         before = self.cycle
         keep_alive = version == "1.1" and parser.should_keep_alive()  # Transfer-Encoding in any other is faulty framing (RFC 9112, section 6.1)
         self.cycle = scope["sluice_cycle"] = cycle = HeldCycle(self, scope, keep_alive=keep_alive)
-        cycle.visit, self._visited = self._visited, None  # one request's alone: another may stand behind it in the same piece
+        cycle.waiting_for_100_continue = self.expect_100_continue
+        cycle.head_key, self._head_key = self._head_key, None  # one request's alone: another may stand behind it in the same piece
         if before is None or before.response_complete:
             self._serve(cycle)
         else:
@@ -289,7 +303,6 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._served = cycle
         task = cycle.task = self.loop.create_task(self.app(cycle.scope, cycle.receive, cycle.send))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
         task.add_done_callback(cycle.ended)
 
     def _head_bytes(self) -> int:

@@ -88,7 +88,7 @@ def build_app(parts: Parts, control: Control | None = None) -> ASGIApp:
         app = CORSMiddleware(app, allow_origins=settings.allowed_origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=["*"])
     if parts.guard.access.open and not settings.allow_anonymous:
         app = LoopbackGuard(app, settings.allowed_origins)
-    return RequestEdge(app, partial(_holds_content, parts.chat), parts.shortcut.ids, api.state.paths)
+    return RequestEdge(app, partial(_holds_content, parts.chat), parts.shortcut.ids, api.state.paths, known=endpoint)
 
 
 def _fastapi(parts: Parts, control: Control | None) -> FastAPI:

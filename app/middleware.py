@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from app.access import check_loopback
 from app.errors import GatewayError
-from app.http_io import CallerGoneError, Presence, enter, internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large
+from app.http_io import CallerGoneError, internal_error, is_whole, read_headers, receive_within, send_error, shutting_down, too_large, wait_to_enter
 from app.utils import logging
 from app.utils.monitoring import FAULTS, REQUEST_SECONDS, REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,14 +46,15 @@ class RequestEdge:
     """Gives each request its id, logs it when it is over, and answers 500 for what nobody else caught.
 
     A caller's own id is taken over when it has the form of one and `holds_content` finds nothing in it: it goes to the log. `paths` are those that are
-    served, by which a request is called that a layer refuses before it is routed.
+    served, by which a request is called that a layer refuses before it is routed. `known` serves what has passed every layer before (shortcut.py).
     """
 
-    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool], ids: RequestIds, paths: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, holds_content: Callable[[str], bool], ids: RequestIds, paths: Collection[str] = (), known: ASGIApp | None = None) -> None:
         self._app = app
         self._holds_content = holds_content
         self._ids = ids
         self._paths = frozenset(paths)
+        self._known = known or app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -61,9 +62,11 @@ class RequestEdge:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = scope["sluice_id"] = self._id(scope)
-        token = logging.request_id.set(request_id.decode())
-        fields: dict[str, Any] = {}  # of the access log; `status` once the head has left
+        is_known = "sluice_cycle" in scope and scope["sluice_cycle"].known is not None
+        request_id = scope["sluice_id"] = self._ids.new() if is_known else self._id(scope)
+        name = request_id.decode()
+        token = logging.request_id.set(name)
+        fields = scope["sluice"] = begin_fields(scope["method"] if scope["method"] in _METHODS else "OTHER", scope["path"])
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -73,24 +76,22 @@ class RequestEdge:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
             await send(message)
 
-        scope["sluice"] = fields
         try:
-            await self._app(scope, receive, send_with_id)
+            await (self._known if is_known else self._app)(scope, receive, send_with_id)
         except asyncio.CancelledError:  # the server's end: a caller that leaves raises nothing
-            if "status" in fields:
+            if fields["status"] != _CALLER_GONE:
                 raise
             await send_error(send_with_id, shutting_down(), scope.get("sluice_headers", ()))
         except Exception as exc:
             FAULTS.labels("edge").inc()
             log.fault("request_failed", exc)
-            if "status" in fields:  # only a broken connection tells the truth now
+            if fields["status"] != _CALLER_GONE:  # only a broken connection tells the truth now
                 raise
             await send_error(send_with_id, internal_error(), scope.get("sluice_headers", ()))
         finally:
-            route = fields.pop("route", None) or self._route(scope)
-            status = fields.pop("status", _CALLER_GONE)
-            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            account(request_id.decode(), method, route, status, fields, seconds=time.perf_counter() - start)
+            if not is_known:
+                fields["route"] = self._route(scope)
+            account(name, fields, seconds=time.perf_counter() - start)
             logging.request_id.reset(token)
 
     def _route(self, scope: Scope) -> str:
@@ -136,7 +137,6 @@ class HotRoute:
         if scope["type"] != "http" or scope["path"] != self._path:
             await self._app(scope, receive, send)
             return
-        scope["sluice"]["route"] = self._path
         await (self._endpoint if scope["method"] == "POST" else self._app)(scope, receive, send)
 
 
@@ -167,18 +167,20 @@ class Gate:
         headers = read_headers(scope)
         try:
             scope["sluice_tenant"] = tenant = await self._guard.admit(scope, headers, limits)
-            admitted = None if scope["method"] in _READING else await enter(scope, receive, self._admission, tenant.key_id, headers)
+            weight = 0 if scope["method"] in _READING else self._admission.weigh(headers, whole=is_whole(scope))
+            if weight and not self._admission.try_enter(tenant.key_id, weight):
+                await wait_to_enter(scope, self._admission, tenant.key_id, weight)
         except GatewayError as error:
             await send_error(send_with_limits, error)
             return
         except CallerGoneError:
             return
         try:
-            with Presence(scope, receive) if "sluice_cycle" in scope else nullcontext():  # asking `receive` would take the body's messages away
+            with scope.get("sluice_cycle") or nullcontext():  # asking `receive` would take the body's messages away
                 await self._app(scope, receive, send_with_limits)
         finally:
-            if admitted is not None:
-                admitted.leave()
+            if weight:
+                self._admission.leave(tenant.key_id, weight)
 
 
 class BodyLimit:
@@ -224,9 +226,15 @@ class BodyLimit:
         await self._app(scope, receive_bounded, send_unless_refused)
 
 
-def account(request_id: str, method: str, route: str, status: int, fields: Mapping[str, Any], *, seconds: float) -> None:
+def begin_fields(method: str, route: str, status: int = _CALLER_GONE) -> dict[str, Any]:
+    """Return what the access log says of every request, in its order; `account` puts in how long it took."""
+    return {"method": method, "route": route, "status": status, "ms": 0.0}
+
+
+def account(request_id: str, fields: dict[str, Any], *, seconds: float) -> None:
     """Count and log a request that is over."""
-    REQUESTS.labels(route, str(status)).inc()
+    route = fields["route"]
+    REQUESTS.labels(route, fields["status"]).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
-    ms = int(seconds * 10_000 + 0.5) / 10  # `round` takes three times as long
-    log.put("request", {"method": method, "route": route, "status": status, "ms": ms, **fields}, request_id)
+    fields["ms"] = int(seconds * 10_000 + 0.5) / 10  # `round` takes three times as long
+    log.put("request", fields, request_id)

@@ -1,8 +1,9 @@
-"""The short way of a chat request that was answered before, from a caller that was met before: its bytes are looked up, and the answer is written.
+"""The short way of a chat request from a caller that was met before: its bytes are looked up, and an answer that was given before is written at once.
 
 A caller sends the same head with every request, but for the length of its body. One that httptools has parsed, and whose request passed every layer to the
-chat endpoint, is known again by its bytes: what it said then it says now. Where its whole body has come with it and the body's answer is stored
-(gateway/decided.py), there is nothing to parse, to wait for or to fail at, and so no scope, task or event. Whatever is in doubt is a request like any other.
+chat endpoint, is known again by its bytes: what it said then it says now. Where its whole body has come with it, the head is not read again, and the request
+goes to the chat endpoint past the layers that it passed then; and where the body's answer is stored (gateway/decided.py), there is nothing to wait for or to
+fail at, and so no task or event. Whatever is in doubt is a request like any other.
 
 What is kept of a head is whose request it was, under a hash with a key of this process alone.
 """
@@ -19,7 +20,7 @@ from app.gateway.decided import DECIDING, is_plain
 from app.gateway.receipt import Receipt
 from app.gateway.stored import read_head
 from app.limits import limit_lines
-from app.middleware import account
+from app.middleware import account, begin_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from app.domain import Tenant
     from app.gateway.admission import Admission
     from app.gateway.chat import ChatGateway
+    from app.gateway.decided import Decision
     from app.http_io import RequestIds
     from app.limits import RateLimit
 
 MAX_KNOWN: Final = 4096  # some 400 bytes each, 2 MB in all
 
 _LONGEST_HEAD: Final = 4096
+_LONGEST_BODY: Final = 64 * 1024  # what is longer costs more to read than its head
 _MAX_DIGITS: Final = 9
 _LENGTH: Final = b"\r\ncontent-length: "
 _LENGTH_END: Final = b"ength: "  # so far no client spells it otherwise
@@ -50,13 +53,8 @@ class Known(NamedTuple):
     client: str
 
 
-class Visit(NamedTuple):
-    """A request of which all has come: what its head is known by and how long its body is; where the head is known, whose it is and the body's name."""
-
-    key: bytes
-    length: int
-    known: Known | None = None
-    name: bytes | None = None
+# Of a request of which all has come: what its head is known by, whose it is where the head is known, and the body then.
+Visit = tuple[bytes, Known | None, bytes]
 
 
 class Shortcut:
@@ -90,9 +88,9 @@ class Shortcut:
         return len(self._known)
 
     def visitor(self, peer: str) -> Callable[[bytes], Visit | None]:
-        """Return what tells of each piece of bytes from a connection with `peer` what request it is, or None where it is not one, whole and with its length."""
+        """Return what tells of each piece of bytes from a connection with `peer` what request it is: None unless a whole, short one with its length."""
         begun = hashlib.blake2b(peer.encode(), key=self._secret, digest_size=16, person=b"sluice/head/1")
-        known, name = self._known, self._gateway.decisions.name
+        known = self._known
 
         def visit(piece: bytes) -> Visit | None:
             body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
@@ -100,7 +98,13 @@ class Shortcut:
             end = piece.find(b"\r", start, body_at)
             digits = piece[start:end]
             length = len(piece) - body_at
-            if not digits.isdigit() or len(digits) > _MAX_DIGITS or int(digits) != length or piece[start - len(_LENGTH) : start].lower() != _LENGTH:
+            if (
+                length > _LONGEST_BODY
+                or not digits.isdigit()
+                or len(digits) > _MAX_DIGITS
+                or int(digits) != length
+                or piece[start - len(_LENGTH) : start].lower() != _LENGTH
+            ):
                 return None
             digest = begun.copy()
             digest.update(piece[:start])
@@ -108,33 +112,31 @@ class Shortcut:
             key = digest.digest()
             found = known.get(key)
             if found is None:
-                return Visit(key, length)
+                return key, None, b""
             known.move_to_end(key)
-            return Visit(key, length, found, name(found.tenant, piece[body_at:]))
+            return key, found, piece[body_at:]
 
         return visit
 
-    def remember(self, visit: Visit, headers: Mapping[str, str], version: str, known: Known) -> None:
+    def remember(self, key: bytes, headers: Mapping[str, str], version: str, known: Known) -> None:
         """Know a head again that made this request, where it says nothing but whose it is. The caller answers for it that it passed every layer."""
-        if visit.known is not None or version != "1.1" or not _TELLING.isdisjoint(headers) or not is_plain(headers):
+        if version != "1.1" or not _TELLING.isdisjoint(headers) or not is_plain(headers) or headers.get("connection", "keep-alive").lower() != "keep-alive":
             return
-        if headers.get("connection", "keep-alive").lower() != "keep-alive":
-            return
-        if len(self._known) >= self._max_known:
+        if len(self._known) >= self._max_known and key not in self._known:
             self._known.popitem(last=False)
-        self._known[visit.key] = known
+        self._known[key] = known
 
-    def answer(self, visit: Visit) -> bytes | None:
+    def find(self, known: Known, body: bytes) -> Decision | None:
+        """Return what was decided over a body of a known caller's before."""
+        return self._gateway.recallable(known.tenant, body)
+
+    def answer(self, known: Known, decision: Decision) -> bytes | None:
         """Return the answer's headers and body, behind its first line; None for a request like any other, of which nothing is counted then.
 
         Raises what a fault of ours raises; the caller's limit has not been touched then, so that the request can be one like any other.
         """
-        look, known, name = self._look, visit.known, visit.name
-        if look is None or known is None or name is None:
-            return None
-        gateway, tenant = self._gateway, known.tenant
-        decision = gateway.recallable(name, tenant)
-        if decision is None or decision.stream or not self._admission.is_open:
+        look, gateway = self._look, self._gateway
+        if look is None or decision.stream or not self._admission.is_open:
             return None
         receipt = Receipt()
         raw = look(decision.key)
@@ -149,8 +151,10 @@ class Shortcut:
             request_id = self.ids.new()
             limits = b"" if window is None else limit_lines(window)
             told = _ANSWER % (len(raw) - stored.body_at, receipt.lines(), limits, request_id, raw[stored.body_at :])
-            fields = {"tenant": tenant.name, **receipt.log_fields()}
-            account(request_id.decode(), "POST", self._path, 200, fields, seconds=time.perf_counter() - receipt.started)
+            fields = begin_fields("POST", self._path, 200)
+            fields["tenant"] = known.tenant.name
+            receipt.note(fields)
+            account(request_id.decode(), fields, seconds=time.perf_counter() - receipt.started)
         except BaseException:
             self._limit.give_back(known.client)
             raise

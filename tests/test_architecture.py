@@ -51,7 +51,7 @@ LAYERS = {
     "shutdown": _layer("utils", ""),
     "listening": _layer("", ""),
     "http_protocol": _layer("http_cycle shortcut errors utils", "uvicorn httptools"),
-    "http_cycle": _layer("", "uvicorn"),
+    "http_cycle": _layer("shortcut utils", "uvicorn"),
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
 # These import everything, and only those before them of one another; no layer imports them.
@@ -63,7 +63,7 @@ MAX_FUNCTION_LINES = 60
 # Where foreign code may fail in ways that nobody can list. A handler that ends in a bare `raise` cleans up and needs no entry.
 BROAD_EXCEPTS = {
     ("app/middleware.py", "__call__"): "the ASGI edge: a fault becomes a 500, or an honest end of the stream",
-    ("app/http_protocol.py", "_answer_known"): "the shortcut: a fault of it leaves the request to the ASGI edge",
+    ("app/http_protocol.py", "_serve_known"): "the shortcut: a fault of it leaves the request to the ASGI edge",
     ("app/policy/assess.py", "assess"): "any fault makes the request confidential",
     ("app/policy/assess.py", "_label"): "any fault of the scanner makes the request confidential",
     ("app/policy/measures.py", "complexity"): "a score that fails makes the request complex",

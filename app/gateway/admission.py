@@ -36,59 +36,38 @@ class Admission:
         """Whether a request with a small body would be admitted at once."""
         return self._slots is None or self._slots.is_free
 
-    def try_enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass | None:
-        """Admit a request that need not wait. `whole`: its body has arrived already."""
-        slots = self._slots
-        if slots is None:
-            return _FREE
-        weight = self._weigh(headers, whole=whole)
-        return Pass(slots, tenant, weight) if slots.try_take(tenant, weight=weight) else None
+    def weigh(self, headers: Mapping[str, str], *, whole: bool) -> int:
+        """Return how much a request counts for; `whole`: its body has arrived already."""
+        announced = headers.get("content-length")
+        if announced is not None and announced.isdigit():
+            return 1 + min(int(announced), self._max_bytes) // _UNIT_BYTES
+        return 1 if whole or "transfer-encoding" not in headers else 1 + self._max_bytes // _UNIT_BYTES
 
-    async def enter(self, tenant: str, headers: Mapping[str, str], *, whole: bool = False) -> Pass:
-        """Wait for admission. Raises OverloadedError; whoever is cancelled leaves the line."""
-        slots = self._slots
-        if slots is None:
-            return _FREE
-        weight = self._weigh(headers, whole=whole)
+    def try_enter(self, tenant: str, weight: int) -> bool:
+        """Admit a request, unless it has to wait. One that was admitted has to `leave`."""
+        return self._slots is None or self._slots.try_take(tenant, weight=weight)
+
+    async def enter(self, tenant: str, weight: int) -> float:
+        """Wait for admission, and return how many seconds that took. Raises OverloadedError; whoever is cancelled leaves the line."""
+        if self._slots is None:
+            return 0.0
         began = self._clock()
         try:
-            await slots.take(tenant, self._wait_s, weight=weight)
+            await self._slots.take(tenant, self._wait_s, weight=weight)
         except FullError:
             OVERLOADED.labels(_QUEUE).inc()
             raise self._refusal() from None
         finally:
             waited_s = self._clock() - began
             QUEUE_SECONDS.labels(_QUEUE).observe(waited_s)
-        return Pass(slots, tenant, weight, waited_s)
+        return waited_s
 
-    def _weigh(self, headers: Mapping[str, str], *, whole: bool) -> int:
-        announced = headers.get("content-length")
-        if announced is not None and announced.isdigit():
-            return 1 + min(int(announced), self._max_bytes) // _UNIT_BYTES
-        return 1 if whole or "transfer-encoding" not in headers else 1 + self._max_bytes // _UNIT_BYTES
+    def leave(self, tenant: str, weight: int) -> None:
+        """Make room for another."""
+        if self._slots is not None:
+            self._slots.give(tenant, weight=weight)
 
     def _refusal(self) -> OverloadedError:
         wait_s = max(1, math.ceil(self._wait_s))
         message = f"The gateway serves as many requests as it may (MAX_IN_FLIGHT): try again in {wait_s} s."
         return OverloadedError(message, headers={"retry-after": str(wait_s), "connection": "close"})
-
-
-class Pass:
-    """A request's admission; `leave` ends it. `waited_s` is how long it took."""
-
-    __slots__ = ("_slots", "_tenant", "_weight", "waited_s")
-
-    def __init__(self, slots: Slots | None, tenant: str = "", weight: int = 0, waited_s: float | None = None) -> None:
-        self._slots = slots
-        self._tenant = tenant
-        self._weight = weight
-        self.waited_s = waited_s
-
-    def leave(self) -> None:
-        """Make room for another. Idempotent."""
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.give(self._tenant, weight=self._weight)
-
-
-_FREE: Final = Pass(None)

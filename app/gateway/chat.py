@@ -95,8 +95,8 @@ class ChatGateway:
         self._note_look_up(receipt, place.state, start)
         if stored is not None:
             by_bytes = snapshot is IDLE and terms.second_opinion is None and (conversation is None or conversation.earlier is NOTHING)
-            if by_bytes and request.name is not None and key is not None:
-                self.decisions.keep(request.name, Decision(terms.table, terms.assessor, facts, plan.rule, key, stream))
+            if by_bytes and request.raw is not None and key is not None:
+                self.decisions.keep(request.tenant, request.raw, Decision(terms.table, terms.assessor, facts, plan.rule, key, stream))
             _note_stored(receipt, stored)
             return Reply(receipt, stream=stream, body=stored.body)
         walk = self._walk(request, facts, plan, receipt, deadline, stream=stream)
@@ -115,23 +115,25 @@ class ChatGateway:
             ARMS.labels(plan.arm).inc()
         return reply
 
-    async def recall(self, name: bytes, tenant: Tenant, receipt: Receipt) -> Reply | None:
+    async def recall(self, tenant: Tenant, raw: bytes, receipt: Receipt) -> Reply | None:
         """Return the stored answer to a body that was decided over before, as `run` would; None where it has to be read and decided over."""
-        decision = self.recallable(name, tenant)
-        if decision is None:
+        decision = self.recallable(tenant, raw)
+        if decision is None or self.cache is None:
             return None
         start = time.perf_counter()
-        raw = None if self.cache is None else await self.cache.get(decision.key)
-        stored = None if raw is None else StoredAnswer.load(raw)
+        found = await self.cache.get(decision.key)
+        stored = None if found is None else StoredAnswer.load(found)
         if stored is None:
             return None
         self.note_replay(decision, stored, receipt, start)
         return Reply(receipt, stream=decision.stream, body=stored.body)
 
-    def recallable(self, name: bytes, tenant: Tenant) -> Decision | None:
+    def recallable(self, tenant: Tenant, raw: bytes) -> Decision | None:
         """Return what was decided over a body, where nothing has happened since that could decide otherwise."""
-        decision = self.decisions.find(name, self.table, self.assessor)
-        if decision is None or self.cache is None or self.second_opinion is not None or self.vitals.resting():
+        if self.cache is None:
+            return None
+        decision = self.decisions.find(tenant, raw, self.table, self.assessor)
+        if decision is None or self.second_opinion is not None or self.vitals.resting():
             return None
         if self.conversations is not None and self.conversations.marks.may_hold(tenant.key_id):
             return None

@@ -47,7 +47,10 @@ class _Known(Measured):
 
 
 class Decision(NamedTuple):
-    """What a body came to: by which configuration, its facts (without texts), the rule, the cache's key, and whether it asks for a stream."""
+    """What a body came to: by which configuration, its facts (without texts), the rule, the cache's key, and whether it asks for a stream.
+
+    `name` is what tenant and body are known by.
+    """
 
     table: RoutingTable
     assessor: Assessor
@@ -55,6 +58,7 @@ class Decision(NamedTuple):
     rule: str
     key: bytes
     stream: bool
+    name: bytes = b""
 
 
 def is_plain(headers: Mapping[str, str]) -> bool:
@@ -68,21 +72,12 @@ class Decisions:
     def __init__(self, limit: int = MAX_KEPT) -> None:
         self._limit = limit
         self._secret = secrets.token_bytes(32)
-        self._kept: OrderedDict[bytes, Decision] = OrderedDict()
+        self._kept: OrderedDict[int, Decision] = OrderedDict()  # by Python's own hash, a quarter of a name's work: most bodies are new
         self._by: tuple[RoutingTable, Assessor] | None = None
         self._begun: dict[str, hashlib.blake2b] = {}  # by tenant
 
     def __len__(self) -> int:
         return len(self._kept)
-
-    def name(self, tenant: Tenant, raw: bytes) -> bytes | None:
-        """Return what a body is known by whose headers say nothing (`is_plain`), or None where it is too long. Takes 1.5 µs for 1 KB."""
-        if len(raw) > _MAX_BYTES:
-            return None
-        begun = self._begun.get(tenant.key_id)
-        digest = self._begin(tenant.key_id) if begun is None else begun.copy()
-        digest.update(raw)
-        return digest.digest()
 
     def _begin(self, key_id: str) -> hashlib.blake2b:
         """Return a hash that holds a tenant, and keep a copy of it: to make one takes as long as to hash 500 bytes."""
@@ -93,25 +88,36 @@ class Decisions:
         self._begun[key_id] = digest.copy()
         return digest
 
-    def find(self, name: bytes, table: RoutingTable, assessor: Assessor) -> Decision | None:
-        """Return what was decided by this very configuration."""
+    def find(self, tenant: Tenant, raw: bytes, table: RoutingTable, assessor: Assessor) -> Decision | None:
+        """Return what was decided over this very body, whose headers said nothing (`is_plain`), by this very configuration."""
         self._hold_to(table, assessor)
-        decision = self._kept.get(name)
-        if decision is not None:
-            self._kept.move_to_end(name)
+        if len(raw) > _MAX_BYTES:
+            return None
+        place = hash((tenant.key_id, raw))
+        decision = self._kept.get(place)
+        if decision is None or decision.name != self._name(tenant, raw):
+            return None
+        self._kept.move_to_end(place)
         return decision
 
-    def keep(self, name: bytes, decision: Decision) -> None:
+    def keep(self, tenant: Tenant, raw: bytes, decision: Decision) -> None:
         """Keep a decision, where nothing but the body and the configuration made it (the caller answers for snapshot, earlier turns and headers)."""
         facts = decision.facts
         least = near(decision.table).least
         counts = least is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) >= least
-        if facts.label >= Label.CONFIDENTIAL or len(facts.findings) > _MAX_FINDINGS or counts:
+        if facts.label >= Label.CONFIDENTIAL or len(facts.findings) > _MAX_FINDINGS or counts or len(raw) > _MAX_BYTES:
             return
         self._hold_to(decision.table, decision.assessor)
-        self._kept[name] = decision._replace(facts=_without_text(facts))
+        self._kept[hash((tenant.key_id, raw))] = decision._replace(facts=_without_text(facts), name=self._name(tenant, raw))
         if len(self._kept) > self._limit:
             self._kept.popitem(last=False)
+
+    def _name(self, tenant: Tenant, raw: bytes) -> bytes:
+        """Return what a body is known by: no two have the same. Takes 1.5 µs for 1 KB."""
+        begun = self._begun.get(tenant.key_id)
+        digest = begun.copy() if begun is not None else self._begin(tenant.key_id)
+        digest.update(raw)
+        return digest.digest()
 
     def _hold_to(self, table: RoutingTable, assessor: Assessor) -> None:
         """Let go of another configuration, and of all that it decided: each would keep a scanner of tens of MB alive."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain import CacheState, ComplexityTier, Label
@@ -28,11 +27,9 @@ _MAX_KEPT = 1024  # names of configuration, kinds, enums and counts: no content,
 _kept: dict[_Decided, _Written] = {}
 
 
-@dataclass(slots=True)
 class Receipt:
     """The account of one turn. Durations are in seconds, `cost_usd` in US dollars."""
 
-    started: float = field(default_factory=time.perf_counter)
     facts: Facts | None = None
     rule: str | None = None
     arm: str | None = None
@@ -48,6 +45,10 @@ class Receipt:
     assess_s: float | None = None
     cache_s: float | None = None
     upstream_s: float | None = None
+    _last: _Written | None = None  # what `lines` told of what was decided
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
 
     def note_wait(self, seconds: float) -> None:
         """Add to the time that was spent waiting for a slot."""
@@ -62,9 +63,10 @@ class Receipt:
         return found
 
     def lines(self) -> bytes:
-        """Return `headers` as lines of an answer's head."""
+        """Return `headers` as lines of an answer's head, of a turn over which everything is decided."""
+        self._last = written = self._written()
         cost = b"" if self.cost_usd is None else b"x-gateway-cost-usd: %.6f\r\n" % self.cost_usd
-        return b"%b%bserver-timing: %b\r\n" % (self._written().lines, cost, self._timings())
+        return b"%b%bserver-timing: %b\r\n" % (written.lines, cost, self._timings())
 
     def _written(self) -> _Written:
         facts = self.facts
@@ -82,9 +84,9 @@ class Receipt:
         )
         return _kept.get(decided) or _keep(decided)
 
-    def log_fields(self) -> dict[str, Any]:
-        """Return what the access log says of the turn: identifiers, enums and counts."""
-        fields = self._written().fields.copy()
+    def note(self, fields: dict[str, Any]) -> None:
+        """Add what the access log says of the turn: identifiers, enums and counts."""
+        fields.update((self._last or self._written()).fields)
         facts = self.facts
         if facts is not None:
             fields["findings"] = len(facts.findings)
@@ -100,7 +102,6 @@ class Receipt:
         if self.usage is not None:
             fields["prompt_tokens"] = self.usage.prompt_tokens
             fields["completion_tokens"] = self.usage.completion_tokens
-        return fields
 
     def _timings(self) -> bytes:
         timings = b""

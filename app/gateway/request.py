@@ -27,7 +27,7 @@ class ChatRequest:
     headers: Final[tuple[tuple[str, str], ...]] = ()
     tags: Final[frozenset[str]] = frozenset()
     bounds: Final[Bounds] = UNBOUND
-    name: Final[bytes | None] = None  # by which it is known again (Decisions), where its bytes alone decide over it
+    raw: Final[bytes | None] = None  # its bytes, where they alone decide over it: they are known again (Decisions)
 
     def __repr__(self) -> str:
         return f"ChatRequest({self.size_bytes} bytes of {self.tenant.name})"

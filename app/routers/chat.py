@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.errors import GatewayError, MediaTypeError
 from app.gateway.body import read_chat_body, take_sensitivity
@@ -17,7 +17,7 @@ from app.gateway.reading import SCAN_INLINE_BYTES
 from app.gateway.receipt import Receipt
 from app.gateway.request import ChatRequest
 from app.gateway.streaming import error_event
-from app.http_io import CallerGoneError, Presence, enter, read_headers, read_whole_or_wait, send_error, send_whole, shutting_down
+from app.http_io import CallerGoneError, Presence, is_whole, read_body, read_headers, send_error, send_whole, shutting_down, take_whole, wait_to_enter
 from app.limits import limit_headers, limit_lines, refusal
 from app.shortcut import Known
 from app.utils.monitoring import ERRORS, IN_FLIGHT
@@ -29,16 +29,18 @@ if TYPE_CHECKING:
 
     from app.dependencies import Guard
     from app.domain import Tenant, Window
-    from app.gateway.admission import Admission, Pass
+    from app.gateway.admission import Admission
     from app.gateway.chat import ChatGateway
     from app.gateway.reply import Reply
     from app.http_io import Header
-    from app.shortcut import Shortcut, Visit
+    from app.shortcut import Shortcut
 
 PATH = "/v1/chat/completions"
 
 # The caller's headers that go upstream; its Authorization never does.
 _FORWARDED = frozenset({"idempotency-key", "openai-beta"})
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 _EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -57,33 +59,34 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and account for it whatever became of it."""
         receipt = Receipt()
+        fields = scope["sluice"]
         window: Window | None = None
         reply: Reply | None = None
-        admitted: Pass | None = None
-        visit: Visit | None = scope["sluice_cycle"].visit if "sluice_cycle" in scope else None
-        known = None if visit is None else visit.known
+        whose, weight = "", 0  # of what was admitted
+        cycle: Any = scope.get("sluice_cycle")
+        known = None if cycle is None else cycle.known
         IN_FLIGHT.inc()
         try:
-            # all else that a known head says is known
-            headers = read_headers(scope) if visit is None or known is None else {"content-length": str(visit.length)}
+            headers = read_headers(scope) if known is None else _NO_HEADERS  # all that a known head says is known
             client = self.guard.client(scope, headers) if known is None else known.client
             limit = self.guard.limit
             window = await limit.hit(client) if limit.shared else limit.hit_local(client)
             _check(window)
-            tenant = self._meet(scope, headers, client, visit) if known is None else known.tenant
-            scope["sluice"]["tenant"] = tenant.name
-            admitted = await enter(scope, receive, self.admission, tenant.key_id, headers)
-            receipt.queue_s = admitted.waited_s
-            raw = await read_whole_or_wait(scope, receive, headers, self.max_body_bytes, self.body_idle_s)
-            with Presence(scope, receive) as presence:
-                reply = await self._reply(raw, headers, tenant, receipt, visit)
+            tenant = self._meet(scope, headers, client) if known is None else known.tenant
+            fields["tenant"] = tenant.name
+            wanted = self.admission.weigh(headers, whole=is_whole(scope))
+            if not self.admission.try_enter(tenant.key_id, wanted):
+                receipt.queue_s = await wait_to_enter(scope, self.admission, tenant.key_id, wanted)
+            whose, weight = tenant.key_id, wanted
+            raw = take_whole(scope, self.max_body_bytes)
+            if raw is None:
+                raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
+            with cycle or Presence(receive) as presence:
+                reply = await self._reply(raw, headers, tenant, receipt, look=cycle is None or known is None or cycle.decided)
                 if reply.stream:
                     await _stream(scope, reply, send, _told(receipt, window), presence)
-                elif known is None:
+                elif known is None or not _answer(scope, reply, window):
                     await send_whole(scope, send, reply.body, _told(receipt, window))
-                else:
-                    await _answer(scope, reply, window)
-                presence.end()
         except GatewayError as error:
             await send_error(send, error, _told(receipt, window))
         except CallerGoneError:
@@ -97,41 +100,41 @@ class ChatEndpoint:
                     await reply.finish()
             finally:
                 IN_FLIGHT.dec()
-                if admitted is not None:
-                    admitted.leave()
-            scope["sluice"].update(receipt.log_fields())
+                if weight:
+                    self.admission.leave(whose, weight)
+            receipt.note(fields)
 
-    def _meet(self, scope: Scope, headers: Mapping[str, str], client: str, visit: Visit | None) -> Tenant:
+    def _meet(self, scope: Scope, headers: Mapping[str, str], client: str) -> Tenant:
         """Return whose request it is, and know its head again where that can be. Raises AuthenticationError."""
         tenant = self.guard.access.tenant(headers.get("authorization"), client)
-        if visit is not None and self.shortcut is not None:
-            self.shortcut.remember(visit, headers, scope["http_version"], Known(tenant, client))
+        key = scope["sluice_cycle"].head_key if "sluice_cycle" in scope else None
+        if key is not None and self.shortcut is not None:
+            self.shortcut.remember(key, headers, scope["http_version"], Known(tenant, client))
         return tenant
 
-    async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, visit: Visit | None) -> Reply:
+    async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, *, look: bool) -> Reply:
+        """Return the reply, its answer begun; `look`: a body like it may have been decided over before."""
         gateway = self.gateway
-        name = None
-        if gateway.cache is not None and is_plain(headers):
-            name = (visit and visit.name) or gateway.decisions.name(tenant, raw)
-        if name is not None:
-            known = await gateway.recall(name, tenant, receipt)
-            if known is not None:
-                return known
+        plain = is_plain(headers)
+        if plain and look:
+            found = await gateway.recall(tenant, raw, receipt)
+            if found is not None:
+                return found
         if len(raw) <= SCAN_INLINE_BYTES:
-            request = read_request(raw, headers, tenant, name)
+            request = read_request(raw, headers, tenant, plain=plain)
         else:
             request = await gateway.scans.run(tenant.key_id, len(raw), read_request, raw, headers, tenant)
         return await gateway.run(request, receipt)
 
 
-def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant, name: bytes | None = None) -> ChatRequest:
-    """Return the request that a body and its headers make; `name` is what the body is known by where they say nothing (`is_plain`).
+def read_request(raw: bytes, headers: Mapping[str, str], tenant: Tenant, *, plain: bool = False) -> ChatRequest:
+    """Return the request that a body and its headers make; `plain`: these say nothing (`is_plain`).
 
     Raises InvalidRequestError and MediaTypeError.
     """
-    if name is not None:  # its headers decide nothing
+    if plain:
         body = read_chat_body(raw)
-        return ChatRequest(body, len(raw), tenant, read_hints({}, take_sensitivity(body)) if "metadata" in body else NO_HINTS, ANY_ANSWER, name=name)
+        return ChatRequest(body, len(raw), tenant, read_hints({}, take_sensitivity(body)) if "metadata" in body else NO_HINTS, ANY_ANSWER, raw=raw)
     check_media_type(headers)
     body = read_chat_body(raw)
     return ChatRequest(
@@ -165,11 +168,13 @@ def _told(receipt: Receipt, window: Window | None) -> list[Header]:
     return receipt.headers() if window is None else [*receipt.headers(), *limit_headers(window)]
 
 
-async def _answer(scope: Scope, reply: Reply, window: Window | None) -> None:
+def _answer(scope: Scope, reply: Reply, window: Window | None) -> bool:
     """Answer a caller that is known, past the layers around the endpoint: what they add to an answer hangs on headers that a known head does not have."""
-    scope["sluice"]["status"] = 200
     limits = b"" if window is None else limit_lines(window)
-    await scope["sluice_cycle"].answer(b"%b%bx-request-id: %b\r\n" % (reply.receipt.lines(), limits, scope["sluice_id"]), reply.body)
+    answered: bool = scope["sluice_cycle"].answer(b"%b%bx-request-id: %b\r\n" % (reply.receipt.lines(), limits, scope["sluice_id"]), reply.body)
+    if answered:
+        scope["sluice"]["status"] = 200
+    return answered
 
 
 async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header], presence: Presence) -> None:

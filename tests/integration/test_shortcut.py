@@ -39,17 +39,22 @@ def gateway(tmp_path: Path, cloud: OpenAISimulator) -> Iterator[GatewayServer]:
 
 @pytest.fixture
 def shortened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each request that was looked at was answered by its bytes."""
+    """Whether each request from a known caller was answered by its bytes."""
     from app.shortcut import Shortcut  # noqa: PLC0415 -- patched here alone
 
     told: list[bool] = []
-    answer = Shortcut.answer
+    find, answer = Shortcut.find, Shortcut.answer
 
-    def noting(self: Shortcut, visit: Any) -> bytes | None:
-        found = answer(self, visit)
-        told.append(found is not None)
+    def finding(self: Shortcut, *given: Any) -> Any:
+        told.append(False)
+        return find(self, *given)
+
+    def noting(self: Shortcut, *given: Any) -> bytes | None:
+        found = answer(self, *given)
+        told[-1] = found is not None
         return found
 
+    monkeypatch.setattr(Shortcut, "find", finding)
     monkeypatch.setattr(Shortcut, "answer", noting)
     return told
 

@@ -33,7 +33,7 @@ def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = Tr
         transport=transport,
         flow=FlowControl(cast("asyncio.Transport", transport)),
         server_state=SimpleNamespace(default_headers=[(b"date", b"today")]),
-        expect_100_continue=False,
+        tasks=set(),
         on_response_complete=lambda: ended.append("ended"),
         known_start=lambda: b"HTTP/1.1 200 OK\r\ndate: today\r\n",
     )
@@ -180,28 +180,94 @@ async def test_an_answer_whose_head_is_written_leaves_in_one_write(*, keep_alive
     transport = Transport()
     cycle, ended = cycle_of(transport, method="POST", keep_alive=keep_alive)
 
-    await cycle.answer(b"x-a: b\r\n", b"{}")
+    assert cycle.answer(b"x-a: b\r\n", b"{}")
 
     assert transport.writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-type: application/json\r\ncontent-length: 2\r\nx-a: b\r\n%b\r\n{}" % last]
     assert (transport.closed, ended) == (not keep_alive, ["ended"])
 
 
-async def test_an_answer_whose_head_is_written_is_not_given_twice_nor_to_a_caller_that_left() -> None:
+async def test_a_large_answer_is_not_copied_behind_its_head() -> None:
+    transport = Transport()
+    cycle, ended = cycle_of(transport, method="POST")
+
+    assert cycle.answer(b"", b"x" * 100_000)
+    assert [len(written) for written in transport.writes][1:] == [100_000]
+    assert ended == ["ended"]
+
+
+@pytest.mark.parametrize("state", ["write_paused", "disconnected"])
+async def test_an_answer_to_a_caller_that_does_not_read_or_left_has_to_be_sent(state: str) -> None:
     transport = Transport()
     cycle, _ = cycle_of(transport)
-    cycle.flow.pause_writing()
-    sending = asyncio.ensure_future(cycle.answer(b"", b"{}"))
-    await asyncio.sleep(0)
-    waited = not sending.done()
-    cycle.disconnected = True
-    cycle.flow.resume_writing()
-    await sending
-    cycle.disconnected = False
-    await cycle.answer(b"", b"{}")
+    setattr(cycle.flow if state == "write_paused" else cycle, state, True)
+
+    assert not cycle.answer(b"", b"{}")
+    assert transport.writes == []
+
+
+async def test_an_answer_is_not_given_twice() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.answer(b"", b"{}")
 
     with pytest.raises(RuntimeError):
-        await cycle.answer(b"", b"{}")
-    assert (waited, len(transport.writes)) == (True, 1)
+        cycle.answer(b"", b"{}")
+
+
+async def test_a_body_that_came_with_its_head_is_there_at_once() -> None:
+    taken, told = cycle_of(Transport())[0], cycle_of(Transport())[0]
+    taken.hold_whole(b"all")
+    told.hold_whole(b"all")
+
+    assert taken.take_body() == b"all"
+    assert await told.receive() == {"type": "http.request", "body": b"all", "more_body": False}
+
+
+async def test_a_caller_that_leaves_ends_the_work_and_nothing_is_raised() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.task = task = asyncio.current_task()
+    with cycle:
+        asyncio.get_running_loop().call_soon(cycle.leave)
+        await asyncio.Event().wait()
+
+    assert task is not None
+    assert (cycle.gone, task.cancelling()) == (True, 0)
+
+
+async def test_a_caller_that_left_before_the_work_began_is_gone() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.task, cycle.disconnected = asyncio.current_task(), True
+    with cycle:
+        await asyncio.Event().wait()
+
+    assert cycle.gone
+
+
+@pytest.mark.parametrize("when", ["after the work", "after the answer"])
+async def test_a_caller_may_leave_when_nothing_is_done_for_it(when: str) -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.task = asyncio.current_task()
+    with cycle:
+        if when == "after the answer":
+            cycle.answer(b"", b"{}")
+            cycle.leave()
+    cycle.leave()
+    await asyncio.sleep(0)
+
+    assert not cycle.gone
+
+
+async def test_another_cancellation_and_other_faults_pass_through() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.task = asyncio.current_task()
+
+    for fault in (asyncio.CancelledError, KeyError):
+        with pytest.raises(fault), cycle:
+            raise fault
+
+
+async def test_work_outside_a_task_is_a_fault() -> None:
+    with pytest.raises(RuntimeError), cycle_of(Transport())[0]:
+        pass
 
 
 async def test_a_whole_body_is_taken_once_without_asking() -> None:
@@ -281,7 +347,7 @@ async def test_an_answer_that_is_whole_stays_as_it_is(*, fault: bool) -> None:
     cycle, ended = cycle_of(transport)
 
     async def application() -> None:
-        await cycle.answer(b"", b"{}")
+        cycle.answer(b"", b"{}")
         if fault:
             raise ValueError
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from prometheus_client import REGISTRY
 
 from app.errors import BodyTimeoutError, BodyTooLargeError, OverloadedError
 from app.gateway.admission import Admission
-from app.http_io import CallerGoneError, Presence, enter, read_body, read_headers, read_whole_or_wait, send_whole
+from app.http_cycle import HeldCycle
+from app.http_io import CallerGoneError, Presence, read_body, read_headers, send_whole, take_whole, wait_to_enter
 
 
 def receiver(*messages: dict[str, Any]) -> Any:
@@ -53,7 +55,7 @@ async def test_a_caller_that_leaves_within_its_body_is_gone() -> None:
 
 async def test_a_caller_that_leaves_ends_the_work_and_nothing_is_raised() -> None:
     ended = False
-    with Presence({}, receiver(part(b""), GONE)) as presence:
+    with Presence(receiver(part(b""), GONE)) as presence:
         try:
             await asyncio.Event().wait()
         finally:
@@ -67,15 +69,7 @@ async def test_a_caller_that_leaves_ends_the_work_and_nothing_is_raised() -> Non
 
 
 async def test_a_caller_that_stays_changes_nothing() -> None:
-    with Presence({}, receiver()) as presence:
-        await asyncio.sleep(0.15)
-
-    assert not presence.gone
-
-
-async def test_after_the_end_the_caller_may_leave() -> None:
-    with Presence({}, receiver(GONE)) as presence:
-        presence.end()
+    with Presence(receiver()) as presence:
         await asyncio.sleep(0.15)
 
     assert not presence.gone
@@ -83,7 +77,7 @@ async def test_after_the_end_the_caller_may_leave() -> None:
 
 async def test_another_cancellation_passes_through() -> None:
     async def work() -> None:
-        with Presence({}, receiver()):
+        with Presence(receiver()):
             await asyncio.Event().wait()
 
     task = asyncio.ensure_future(work())
@@ -94,35 +88,8 @@ async def test_another_cancellation_passes_through() -> None:
         await task
 
 
-class Cycle:
-    """What a request knows of its connection."""
-
-    def __init__(self, *, disconnected: bool = False) -> None:
-        self.disconnected = disconnected
-        self.on_gone: Any = None
-        self.task = asyncio.current_task()
-
-
-async def test_a_connection_that_says_so_itself_is_not_watched_by_a_task() -> None:
-    cycle = Cycle()
-    with Presence({"sluice_cycle": cycle}, receiver(GONE)) as presence:
-        asyncio.get_running_loop().call_soon(cycle.on_gone)
-        await asyncio.Event().wait()
-
-    assert presence.gone
-    assert cycle.on_gone is None
-    assert len(asyncio.all_tasks()) == 1
-
-
-async def test_a_caller_that_left_before_the_watch_began_is_gone() -> None:
-    with Presence({"sluice_cycle": Cycle(disconnected=True)}, receiver()) as presence:
-        await asyncio.Event().wait()
-
-    assert presence.gone
-
-
 async def test_an_error_passes_through() -> None:
-    with pytest.raises(KeyError), Presence({}, receiver()):
+    with pytest.raises(KeyError), Presence(receiver()):
         raise KeyError
 
 
@@ -151,20 +118,18 @@ class Holding:
         return self.body
 
 
-async def test_a_body_that_is_there_is_not_waited_for() -> None:
-    scope = {"sluice_whole": True, "sluice_cycle": Holding(b"abc")}
-
-    assert await read_whole_or_wait(scope, receiver(), {}, 3, 1.0) == b"abc"
+def test_a_body_that_is_there_is_not_waited_for() -> None:
+    assert take_whole({"sluice_cycle": Holding(b"abc")}, 3) == b"abc"
 
 
-@pytest.mark.parametrize("scope", [{}, {"sluice_whole": True}, {"sluice_cycle": Holding(b"x")}, {"sluice_whole": True, "sluice_cycle": Holding(None)}])
-async def test_any_other_body_is_waited_for(scope: dict[str, Any]) -> None:
-    assert await read_whole_or_wait(scope, receiver(part(b"abc")), {}, 3, 1.0) == b"abc"
+@pytest.mark.parametrize("scope", [{}, {"sluice_cycle": Holding(None)}])
+def test_any_other_body_is_waited_for(scope: dict[str, Any]) -> None:
+    assert take_whole(scope, 3) is None
 
 
-async def test_a_body_that_is_there_and_too_large_is_refused() -> None:
+def test_a_body_that_is_there_and_too_large_is_refused() -> None:
     with pytest.raises(BodyTooLargeError):
-        await read_whole_or_wait({"sluice_whole": True, "sluice_cycle": Holding(b"abcd")}, receiver(), {}, 3, 1.0)
+        take_whole({"sluice_cycle": Holding(b"abcd")}, 3)
 
 
 @pytest.mark.parametrize(("scope", "messages"), [({}, 2), ({"sluice_cycle": Holding(None)}, 1)])
@@ -181,34 +146,36 @@ async def test_an_answer_is_one_message_where_the_server_takes_that(scope: dict[
     assert sent[-1].get("sluice_body", sent[-1].get("body")) == b"{}"
 
 
-async def test_under_another_server_a_request_waits_for_admission_without_a_look_at_its_body() -> None:
+async def test_under_another_server_a_request_waits_for_admission_too() -> None:
     admission = Admission(1, places=1, wait_s=5, max_bytes=100)
-    scope: Any = {"type": "http"}
-
-    async def receive() -> Any:
-        raise AssertionError("the body was asked for")
-
-    first = await enter(scope, receive, admission, "a", {})
-    second = asyncio.create_task(enter(scope, receive, admission, "a", {}))
+    admission.try_enter("a", 1)
+    second = asyncio.create_task(wait_to_enter({"type": "http"}, admission, "a", 1))
     await asyncio.sleep(0)
     assert not second.done()
-    first.leave()
+    admission.leave("a", 1)
 
-    assert (await second).waited_s is not None
+    assert await second > 0
 
 
 def counted(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0
 
 
+def cycle_of(*, disconnected: bool = False) -> HeldCycle:
+    connection: Any = SimpleNamespace(transport=None, flow=None)
+    cycle = HeldCycle(connection, {}, keep_alive=True)
+    cycle.disconnected = disconnected
+    cycle.task = asyncio.current_task()
+    return cycle
+
+
 @pytest.mark.parametrize("places", [0, 1], ids=["a full line", "a free place"])
 async def test_a_caller_that_left_before_the_line_is_gone_and_not_turned_away(places: int) -> None:
     admission = Admission(1, places=places, wait_s=5, max_bytes=100)
-    admission.try_enter("a", {})
-    scope = {"sluice_cycle": Cycle(disconnected=True)}
+    admission.try_enter("a", 1)
     before = counted("sluice_overloaded_total", queue="requests"), counted("sluice_client_disconnects_total")
     with pytest.raises(CallerGoneError):
-        await enter(scope, receiver(), admission, "b", {})
+        await wait_to_enter({"sluice_cycle": cycle_of(disconnected=True)}, admission, "b", 1)
     task = asyncio.current_task()
     await asyncio.sleep(0)  # where a cancellation would be delivered
 
@@ -219,20 +186,17 @@ async def test_a_caller_that_left_before_the_line_is_gone_and_not_turned_away(pl
 
 async def test_a_caller_that_leaves_the_line_is_gone() -> None:
     admission = Admission(1, places=1, wait_s=5, max_bytes=100)
-    admission.try_enter("a", {})
-    cycle = Cycle()
+    admission.try_enter("a", 1)
+    cycle = cycle_of()
+    asyncio.get_running_loop().call_soon(cycle.leave)
 
-    def leave() -> None:
-        cycle.on_gone()
-
-    asyncio.get_running_loop().call_soon(leave)
     with pytest.raises(CallerGoneError):
-        await enter({"sluice_cycle": cycle}, receiver(), admission, "b", {})
+        await wait_to_enter({"sluice_cycle": cycle}, admission, "b", 1)
 
 
 async def test_a_caller_that_stays_is_turned_away_from_a_full_line() -> None:
     admission = Admission(1, places=0, wait_s=5, max_bytes=100)
-    admission.try_enter("a", {})
+    admission.try_enter("a", 1)
 
     with pytest.raises(OverloadedError):
-        await enter({"sluice_cycle": Cycle()}, receiver(), admission, "b", {})
+        await wait_to_enter({"sluice_cycle": cycle_of()}, admission, "b", 1)

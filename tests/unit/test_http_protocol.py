@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from app.domain import Tenant
 from app.http_protocol import MAX_HEAD_BYTES, HeldHttpProtocol
-from app.shortcut import Known, Visit
+from app.shortcut import Known
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -273,8 +273,10 @@ async def test_a_caller_that_resets_while_its_next_request_waits_is_gone_for_the
     async def app(scope: Any, receive: Any, _: Any) -> None:
         begun.append(scope["path"])
         await receive()
-        scope["sluice_cycle"].on_gone = lambda: told.append("on_gone")
+        with scope["sluice_cycle"] as cycle:
+            await asyncio.Event().wait()
         told.append((await receive())["type"])
+        told.extend(["gone"] * cycle.gone)
 
     async with serving(app) as (state, connect):
         _, writer = await connect()
@@ -287,7 +289,7 @@ async def test_a_caller_that_resets_while_its_next_request_waits_is_gone_for_the
         writer.transport.abort()
         await until(lambda: len(told) == 2)
 
-    assert sorted(told) == ["http.disconnect", "on_gone"]
+    assert told == ["http.disconnect", "gone"]
     assert begun == ["/two"]
     assert not connection._waiting
 
@@ -438,28 +440,35 @@ async def test_a_process_that_is_about_to_end_keeps_no_connection_alive() -> Non
         writer.close()
 
 
-class Faulty:
-    """A shortcut that knows every head, and has no answer: it fails."""
+KNOWN = Known(Tenant("t", "key:t"), "client")
+KNOWN_POST = b"POST /known HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"
+
+
+class Empty:
+    """A shortcut that knows the heads of `KNOWN_POST`, and nothing that was decided."""
+
+    def __init__(self) -> None:
+        self.answered = 0
 
     def visitor(self, _: str) -> Any:
-        return lambda piece: Visit(b"key", len(piece), Known(Tenant("t", "key:t"), "client"), b"name")
+        return lambda piece: (b"key", KNOWN if piece.startswith(b"POST /known") else None, piece.partition(b"\r\n\r\n")[2])
 
-    def answer(self, *_: Any) -> bytes | None:
-        raise ValueError("canary")
-
-
-class Empty(Faulty):
-    """One that knows every head, and has no answer."""
-
-    def answer(self, *_: Any) -> bytes | None:
+    def find(self, *_: Any) -> Any:
         return None
 
 
-async def test_what_is_known_of_a_piece_is_known_of_the_first_request_in_it_alone(echo: Echo) -> None:
-    visits: list[Any] = []
+class Faulty(Empty):
+    """One that fails."""
+
+    def find(self, *_: Any) -> Any:
+        raise ValueError("canary")
+
+
+async def test_the_key_of_a_piece_is_that_of_the_first_request_in_it_alone(echo: Echo) -> None:
+    keys: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        visits.append(scope["sluice_cycle"].visit)
+        keys.append(scope["sluice_cycle"].head_key)
         await echo(scope, receive, send)
 
     async with serving(app, {"shortcut": Empty()}) as (_, connect):
@@ -470,14 +479,99 @@ async def test_what_is_known_of_a_piece_is_known_of_the_first_request_in_it_alon
                 await answer_of(reader)
         writer.close()
 
-    assert [visit is not None for visit in visits] == [True, False, True]
+    assert keys == [b"key", None, b"key"]
+
+
+async def test_a_request_whose_head_is_known_is_served_without_reading_it() -> None:
+    served: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        cycle = scope["sluice_cycle"]
+        served.append((scope["path"], scope["headers"], message["body"], message["more_body"], cycle.known, cycle.head_key, cycle.decided))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async with serving(app, {"shortcut": Empty()}) as (state, connect):
+        reader, writer = await connect()
+        for piece in (KNOWN_POST, GET, KNOWN_POST):
+            writer.write(piece)
+            await answer_of(reader)
+        writer.close()
+
+    known = ("/v1/chat/completions", (), b"hi", False, KNOWN, None, False)
+    assert served == [known, ("/two", [(b"host", b"a")], b"", False, None, b"key", False), known]
+    assert state.total_requests == 3
+
+
+async def test_what_comes_behind_a_request_whose_head_is_known_waits_for_its_answer(echo: Echo) -> None:
+    echo.held.clear()
+    async with serving(echo, {"shortcut": Empty()}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(KNOWN_POST)
+        await until(lambda: echo.served)
+        writer.write(KNOWN_POST + GET)
+        await asyncio.sleep(0.02)
+        echo.held.set()
+        paths = [(await answer_of(reader))[2][0] for _ in range(3)]
+        writer.close()
+
+    assert paths == ["/v1/chat/completions", "/known", "/two"]
+
+
+async def test_a_known_head_takes_nothing_over_from_the_request_before(echo: Echo) -> None:
+    async with serving(echo, {"shortcut": Empty()}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(b"POST /one HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        await reader.readuntil(b"100 Continue\r\n\r\n")
+        writer.write(b"hi")
+        await answer_of(reader)
+        writer.write(KNOWN_POST)
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_head_that_is_known_ends_the_time_for_one(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeldHttpProtocol, "head_s", 0.05)
+    async with serving(echo, {"shortcut": Empty()}) as (_, connect):
+        reader, writer = await connect()
+        writer.write(KNOWN_POST)
+        await answer_of(reader)
+        await asyncio.sleep(0.1)
+        writer.write(KNOWN_POST)
+        status, _, _ = await answer_of(reader)
+        writer.close()
+
+    assert status == 200
+
+
+async def test_a_caller_of_a_known_head_that_leaves_is_gone() -> None:
+    begun: list[Any] = []
+    left: list[bool] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        with scope["sluice_cycle"] as cycle:
+            begun.append(cycle)
+            await asyncio.Event().wait()
+        left.append(cycle.gone)
+
+    async with serving(app, {"shortcut": Empty()}) as (_, connect):
+        _, writer = await connect()
+        writer.write(KNOWN_POST)
+        await until(lambda: begun)
+        writer.transport.abort()
+        await until(lambda: left)
+
+    assert left == [True]
 
 
 async def test_a_fault_of_the_shortcut_leaves_a_request_to_its_application(echo: Echo) -> None:
     before = REGISTRY.get_sample_value("sluice_faults_total", {"part": "shortcut"}) or 0
     async with serving(echo, {"shortcut": Faulty()}) as (_, connect):
         reader, writer = await connect()
-        writer.write(GET)
+        writer.write(KNOWN_POST)
         status, _, _ = await answer_of(reader)
         writer.close()
 
@@ -485,29 +579,22 @@ async def test_a_fault_of_the_shortcut_leaves_a_request_to_its_application(echo:
     assert REGISTRY.get_sample_value("sluice_faults_total", {"part": "shortcut"}) == before + 1
 
 
-class Answering(Faulty):
-    """One that has an answer to what asks for /known."""
+class Answering(Empty):
+    """One that has an answer to what is known."""
 
-    def __init__(self) -> None:
-        self.answered = 0
-
-    def visitor(self, peer: str) -> Any:
-        visit = super().visitor(peer)
-        return lambda piece: visit(piece) if piece.startswith(b"GET /known") else None
+    def find(self, *_: Any) -> Any:
+        return "a decision"
 
     def answer(self, *_: Any) -> bytes:
         self.answered += 1
         return b"content-length: 2\r\n\r\n{}"
 
 
-KNOWN_GET = GET.replace(b"/two", b"/known")
-
-
 async def test_an_answer_of_the_shortcut_needs_no_application(echo: Echo) -> None:
     shortcut = Answering()
     async with serving(echo, {"shortcut": shortcut}) as (_, connect):
         reader, writer = await connect()
-        writer.write(KNOWN_GET)
+        writer.write(KNOWN_POST)
         status, _, body = await answer_of(reader)
         writer.close()
 
@@ -518,7 +605,7 @@ async def test_a_process_that_is_about_to_end_says_so_to_callers_that_are_known(
     shortcut = Answering()
     async with serving(echo, {"shortcut": shortcut, "drain": SimpleNamespace(begun=True)}) as (_, connect):
         reader, writer = await connect()
-        writer.write(KNOWN_GET)
+        writer.write(KNOWN_POST)
         _, headers, body = await answer_of(reader)
         writer.close()
 
@@ -532,7 +619,7 @@ async def test_a_caller_that_does_not_read_gets_no_more_from_the_shortcut(echo: 
         _, writer = await connect()
         writer.write(GET)
         await until(lambda: echo.served == 1)
-        writer.write(KNOWN_GET)
+        writer.write(KNOWN_POST)
         await until(lambda: echo.served == 2 or shortcut.answered)
         writer.close()
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PATH = "/v1/chat/completions"
 KNOWN = Known(Tenant("t", "key:t"), "192.0.2.1")
-NAMED = Visit(b"key", 2, KNOWN, b"name")
 HEADERS = {"host": "a", "authorization": "Bearer one", "content-length": "2"}
 DECISION = Decision(cast("Any", None), cast("Any", None), Facts(Label.PUBLIC, "default", ()), "r", b"stored under", stream=False)
 STORED = StoredAnswer("d", 1.0, b'{"answer": 1}').dump()
@@ -43,18 +42,11 @@ def stored(key: bytes) -> bytes | None:
 class Chat:
     """A gateway that has decided over one body, `{}`, of one tenant."""
 
-    def __init__(self, decision: Decision | None = DECISION) -> None:
-        self.decision = decision
-        self.decisions = self
+    def __init__(self) -> None:
         self.replayed: list[tuple[Decision, str]] = []
-        self.named: list[bytes] = []
 
-    def name(self, tenant: Tenant, body: bytes) -> bytes | None:
-        self.named.append(body)
-        return b"name" if (tenant, body) == (KNOWN.tenant, b"{}") else None
-
-    def recallable(self, name: bytes, tenant: Tenant) -> Decision | None:
-        return self.decision if (name, tenant) == (b"name", KNOWN.tenant) else None
+    def recallable(self, tenant: Tenant, body: bytes) -> Decision | None:
+        return DECISION if (tenant, body) == (KNOWN.tenant, b"{}") else None
 
     def note_replay(self, decision: Decision, stored: Head, _: Receipt, __: float) -> None:
         self.replayed.append((decision, stored.deployment))
@@ -74,21 +66,19 @@ def learned(shortcut: Shortcut, sent: bytes, headers: dict[str, str] | None = No
     """Say whether a head is known again once its request was let in."""
     visit = visit_of(shortcut, sent)
     if visit is not None:
-        shortcut.remember(visit, HEADERS if headers is None else headers, version, KNOWN)
+        shortcut.remember(visit[0], HEADERS if headers is None else headers, version, KNOWN)
     again = visit_of(shortcut, sent)
-    return again is not None and again.known == KNOWN
+    return again is not None and again[1] == KNOWN
 
 
 def test_a_head_is_known_again_however_long_its_body_is() -> None:
-    chat = Chat()
-    shortcut = shortcut_of(chat)
+    shortcut = shortcut_of()
     assert learned(shortcut, piece())
 
     again = visit_of(shortcut, piece(b"x" * 1000))
 
     assert again is not None
-    assert (again.known, again.length) == (KNOWN, 1000)
-    assert chat.named[-1] == b"x" * 1000
+    assert again[1:] == (KNOWN, b"x" * 1000)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +97,7 @@ def test_another_head_is_not_known(other: bytes) -> None:
     visit = visit_of(shortcut, other)
 
     assert visit is not None
-    assert visit.known is None
+    assert visit[1] is None
 
 
 def test_another_peer_is_not_known() -> None:
@@ -117,7 +107,7 @@ def test_another_peer_is_not_known() -> None:
     visit = visit_of(shortcut, piece(), "192.0.2.2")
 
     assert visit is not None
-    assert visit.known is None
+    assert visit[1] is None
 
 
 @pytest.mark.parametrize(
@@ -137,6 +127,7 @@ def test_another_peer_is_not_known() -> None:
         piece(length="content-length: 0000000002"),
         piece(length="content-length: "),
         piece(b"{}", "long: " + "x" * 5000),
+        piece(b"x" * 65_537),
     ],
 )
 def test_what_is_not_one_whole_request_with_its_length_is_read_like_any_other(sent: bytes) -> None:
@@ -151,13 +142,15 @@ def test_what_is_taken_for_a_length_is_what_the_parser_takes_for_it(lines: list[
     shortcut = shortcut_of()
     sent = [piece(b"x" * size, *(line.format(size) for line in lines), length="a: c" if lines else None) for size in (one, other)]
     visits = [visit_of(shortcut, each) for each in sent]
-    if visits[0] is None or visits[1] is None or visits[0].key != visits[1].key:
+    if visits[0] is None or visits[1] is None or visits[0][0] != visits[1][0]:
         return
+    shortcut.remember(visits[0][0], HEADERS, "1.1", KNOWN)
 
+    told = [cast("Any", visit_of(shortcut, each))[2] for each in sent]
     first, second = (parsed(each) for each in sent)
 
-    assert first in {None, (sent[0][-visits[0].length or len(sent[0]) :], 1)}  # what is no HTTP never makes a request, and so is never remembered
-    assert second == (None if first is None else (sent[1][-visits[1].length or len(sent[1]) :], 1))
+    assert first in {None, (told[0], 1)}  # what is no HTTP never makes a request, and so is never remembered
+    assert second == (None if first is None else (told[1], 1))
 
 
 def parsed(sent: bytes) -> tuple[bytes, int] | None:
@@ -210,13 +203,13 @@ def test_a_head_that_is_met_again_and_again_stays_known() -> None:
         visit_of(shortcut, heads[0])
     visits = [visit_of(shortcut, head) for head in heads]
 
-    assert [number for number, visit in enumerate(visits) if visit is not None and visit.known] == [0, 7, 8]
+    assert [number for number, visit in enumerate(visits) if visit is not None and visit[1]] == [0, 7, 8]
 
 
 def test_an_answer_that_is_stored_is_told_with_what_decided_and_what_is_left() -> None:
     chat = Chat()
 
-    answer = shortcut_of(chat, per_minute=5).answer(NAMED)
+    answer = shortcut_of(chat, per_minute=5).answer(KNOWN, DECISION)
 
     assert answer is not None
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -230,37 +223,42 @@ def test_an_answer_that_is_stored_is_told_with_what_decided_and_what_is_left() -
 
 
 @pytest.mark.parametrize(
-    ("chat", "given", "visit"),
+    ("given", "decision"),
     [
-        (Chat(None), {}, NAMED),
-        (Chat(DECISION._replace(stream=True)), {}, NAMED),
-        (Chat(), {"look": None}, NAMED),
-        (Chat(), {"look": lambda _: None}, NAMED),
-        (Chat(), {"look": lambda _: b"nonsense"}, NAMED),
-        (Chat(), {"is_open": False}, NAMED),
-        (Chat(), {}, NAMED._replace(name=None)),
-        (Chat(), {}, NAMED._replace(name=b"another")),
-        (Chat(), {}, NAMED._replace(known=KNOWN._replace(tenant=Tenant("u", "key:u")))),
-        (Chat(), {}, Visit(b"key", 2)),
+        ({}, DECISION._replace(stream=True)),
+        ({"look": None}, DECISION),
+        ({"look": lambda _: None}, DECISION),
+        ({"look": lambda _: b"nonsense"}, DECISION),
+        ({"is_open": False}, DECISION),
     ],
-    ids=["not decided", "a stream", "no cache in process", "not stored", "not ours", "full", "long", "another body", "another tenant", "not known"],
+    ids=["a stream", "no cache in process", "not stored", "not ours", "full"],
 )
-def test_whatever_is_in_doubt_is_a_request_like_any_other(chat: Chat, given: dict[str, Any], visit: Visit) -> None:
-    assert shortcut_of(chat, **given).answer(visit) is None
+def test_whatever_is_in_doubt_is_a_request_like_any_other(given: dict[str, Any], decision: Decision) -> None:
+    chat = Chat()
+
+    assert shortcut_of(chat, **given).answer(KNOWN, decision) is None
     assert chat.replayed == []
+
+
+def test_a_decision_is_found_by_its_tenant_and_body() -> None:
+    shortcut = shortcut_of()
+
+    found = [shortcut.find(known, body) for known, body in ((KNOWN, b"{}"), (KNOWN, b"[]"), (KNOWN._replace(tenant=Tenant("u", "key:u")), b"{}"))]
+
+    assert found == [DECISION, None, None]
 
 
 def test_a_caller_over_its_limit_is_refused_elsewhere() -> None:
     shortcut = shortcut_of(per_minute=1)
 
-    assert [shortcut.answer(NAMED) is None for _ in range(2)] == [False, True]
+    assert [shortcut.answer(KNOWN, DECISION) is None for _ in range(2)] == [False, True]
 
 
 def test_each_caller_is_limited_by_the_address_that_it_was_known_by() -> None:
     shortcut = shortcut_of(per_minute=1)
-    other = NAMED._replace(known=KNOWN._replace(client="192.0.2.2"))
+    other = KNOWN._replace(client="192.0.2.2")
 
-    assert [shortcut.answer(visit) is None for visit in (NAMED, other, NAMED, other)] == [False, False, True, True]
+    assert [shortcut.answer(known, DECISION) is None for known in (KNOWN, other, KNOWN, other)] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("fails", ["note_replay", "account"])
@@ -278,7 +276,7 @@ def test_a_fault_takes_nothing_of_the_callers_limit(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(*((chat, fails, fail) if fails == "note_replay" else (f"app.shortcut.{fails}", fail)))
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            shortcut.answer(NAMED._replace(known=KNOWN._replace(client=client)))
+            shortcut.answer(KNOWN._replace(client=client), DECISION)
 
     assert [window and (window.allowed, window.remaining) for window in (limit.take(client), limit.take(client))] == (
         [(True, 0), (False, 0)] if per_minute else [None, None]
@@ -286,7 +284,7 @@ def test_a_fault_takes_nothing_of_the_callers_limit(monkeypatch: pytest.MonkeyPa
 
 
 async def test_the_shortcut_needs_no_loop_of_its_own() -> None:
-    answer = await asyncio.to_thread(shortcut_of().answer, NAMED)
+    answer = await asyncio.to_thread(shortcut_of().answer, KNOWN, DECISION)
 
     assert answer is not None
     assert b"x-ratelimit" not in answer

@@ -189,7 +189,8 @@ async def test_a_second_opinion_has_what_is_left_of_the_requests_time() -> None:
 
 async def test_a_wait_for_admission_is_a_part_of_the_requests_time() -> None:
     lane = Counting({"a": whole()})
-    receipt = Receipt(queue_s=1.5)
+    receipt = Receipt()
+    receipt.queue_s = 1.5
 
     await gateway(lane).run(replace(request(), bounds=Bounds(timeout_s=2.0, no_fallback=True)), receipt)
 

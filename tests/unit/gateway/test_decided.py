@@ -58,15 +58,16 @@ class Asking:
 
     async def __call__(self, raw: bytes, headers: dict[str, str], tenant: Tenant) -> tuple[Any, ...]:
         chat, receipt = self.chat, Receipt()
-        name = chat.decisions.name(tenant, raw) if is_plain(headers) else None
-        reply = None if name is None else await chat.recall(name, tenant, receipt)
+        reply = await chat.recall(tenant, raw, receipt) if is_plain(headers) else None
         self.recalled += reply is not None
         if reply is None:
-            reply = await chat.run(read_request(raw, headers, tenant, name), receipt)
+            reply = await chat.run(read_request(raw, headers, tenant, plain=is_plain(headers)), receipt)
         body = b"".join([data async for data in reply.chunks()]) if reply.stream else reply.body
         await reply.finish()
         told = [(key, value) for key, value in receipt.headers() if key != b"server-timing"]
-        return told, body, receipt.log_fields(), chat.scores.share
+        noted: dict[str, Any] = {}
+        receipt.note(noted)
+        return told, body, noted, chat.scores.share
 
 
 def raw_body(text: str = "hi", **more: Any) -> bytes:
@@ -141,10 +142,8 @@ async def test_what_could_change_a_decision_makes_it_anew(change: str) -> None:
         chat.second_opinion = object()
     elif change == "expired":
         chat.cache = FakeCache()
-    name = chat.decisions.name(Tenant("u", "key:u") if change == "tenant" else TENANT, raw_body())
 
-    assert name is not None
-    assert await chat.recall(name, TENANT, Receipt()) is None
+    assert await chat.recall(Tenant("u", "key:u") if change == "tenant" else TENANT, raw_body(), Receipt()) is None
 
 
 @pytest.mark.parametrize("asked", [raw_body("Charge 4111 1111 1111 1111."), raw_body(store=True)])
@@ -175,21 +174,21 @@ def test_the_oldest_go_first() -> None:
     decisions = Decisions(limit=2)
     kept = decision(facts(Label.PUBLIC))
     for name in (b"1", b"2"):
-        decisions.keep(name, kept)
-    assert decisions.find(b"1", kept.table, kept.assessor) is not None
+        decisions.keep(TENANT, name, kept)
+    assert decisions.find(TENANT, b"1", kept.table, kept.assessor) is not None
 
-    decisions.keep(b"3", kept)
+    decisions.keep(TENANT, b"3", kept)
 
-    assert [decisions.find(name, kept.table, kept.assessor) is None for name in (b"1", b"2", b"3")] == [False, True, False]
+    assert [decisions.find(TENANT, name, kept.table, kept.assessor) is None for name in (b"1", b"2", b"3")] == [False, True, False]
 
 
 def test_no_configuration_outlives_the_next_one() -> None:
     decisions = Decisions()
     for number in range(3):
-        decisions.keep(b"%d" % number, decision(facts(Label.PUBLIC)))
+        decisions.keep(TENANT, b"%d" % number, decision(facts(Label.PUBLIC)))
     new = decision(facts(Label.PUBLIC))
 
-    decisions.keep(b"new", new)
+    decisions.keep(TENANT, b"new", new)
 
     assert [kept.table for kept in decisions._kept.values()] == [new.table]
 
@@ -197,9 +196,9 @@ def test_no_configuration_outlives_the_next_one() -> None:
 def test_asking_by_a_new_configuration_lets_go_of_the_old_one() -> None:
     decisions = Decisions()
     old, new = decision(facts(Label.PUBLIC)), decision(facts(Label.PUBLIC))
-    decisions.keep(b"old", old)
+    decisions.keep(TENANT, b"old", old)
 
-    decisions.find(b"another", new.table, new.assessor)
+    decisions.find(TENANT, b"another", new.table, new.assessor)
 
     assert len(decisions) == 0
 
@@ -209,9 +208,10 @@ def test_nothing_confidential_long_or_counted_is_kept() -> None:
     many = tuple(Finding("email", Tier.WEAK, f"messages[{number}].content", 0, 1) for number in range(17))
     counting = table({"cheap": [A]}, [(Condition(min_tokens=10), "cheap"), (Condition(), "cheap")])
 
-    decisions.keep(b"1", decision(facts(Label.CONFIDENTIAL)))
-    decisions.keep(b"2", decision(Facts(Label.PUBLIC, "default", many)))
-    decisions.keep(b"3", decision(Facts(Label.PUBLIC, "default", (), Complexity(0.1, ComplexityTier.SIMPLE), 50), counting))
+    decisions.keep(TENANT, b"1", decision(facts(Label.CONFIDENTIAL)))
+    decisions.keep(TENANT, b"2", decision(Facts(Label.PUBLIC, "default", many)))
+    decisions.keep(TENANT, b"3", decision(Facts(Label.PUBLIC, "default", (), Complexity(0.1, ComplexityTier.SIMPLE), 50), counting))
+    decisions.keep(TENANT, b"x" * 65_537, decision(facts(Label.PUBLIC)))
 
     assert len(decisions) == 0
 
@@ -222,7 +222,7 @@ async def test_what_is_kept_holds_no_text(*, reads: bool) -> None:
     found = ASSESSOR.assess(orjson.loads(raw_body("What is an aardvark?")), Hints())
     known = found.complexity if reads else None
 
-    decisions.keep(b"1", decision(found))
+    decisions.keep(TENANT, b"1", decision(found))
     kept = next(iter(decisions._kept.values()))
 
     assert kept.facts.known_complexity == known
@@ -231,21 +231,38 @@ async def test_what_is_kept_holds_no_text(*, reads: bool) -> None:
     assert not hasattr(kept.facts.measures, "_collected")
 
 
-def test_a_long_body_or_one_of_another_type_has_no_name() -> None:
-    decisions = Decisions()
-
-    assert decisions.name(TENANT, b"x" * 65_537) is None
+def test_only_headers_that_say_nothing_are_plain() -> None:
     assert not is_plain({"content-type": "text/plain"})
     assert is_plain({"content-type": "application/json"})
     assert not any(is_plain({name: "internal"}) for name in DECIDING)
 
 
-def test_names_tell_tenants_and_processes_apart() -> None:
-    one = Decisions()
+def test_a_long_body_is_not_looked_for() -> None:
+    kept = decision(facts(Label.PUBLIC))
 
-    names = {one.name(Tenant("n", "a"), b"bc"), one.name(Tenant("n", "ab"), b"c"), Decisions().name(Tenant("n", "a"), b"bc")}
+    assert Decisions().find(TENANT, b"x" * 65_537, kept.table, kept.assessor) is None
 
-    assert len(names) == 3
+
+def test_decisions_tell_tenants_and_processes_apart() -> None:
+    one, kept = Decisions(), decision(facts(Label.PUBLIC))
+    asked = [(Tenant("n", "a"), b"bc"), (Tenant("n", "ab"), b"c")]
+    for tenant, raw in asked:
+        one.keep(tenant, raw, kept)
+
+    names = {found.name for tenant, raw in asked if (found := one.find(tenant, raw, kept.table, kept.assessor)) is not None}
+
+    assert len(names) == 2
+    assert one._name(*asked[0]) != Decisions()._name(*asked[0])
+
+
+def test_what_has_the_same_place_as_another_body_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.gateway.decided.hash", lambda _: 1, raising=False)
+    decisions, kept = Decisions(), decision(facts(Label.PUBLIC))
+
+    decisions.keep(TENANT, b"one", kept)
+    found = [decisions.find(TENANT, raw, kept.table, kept.assessor) is not None for raw in (b"one", b"other")]
+
+    assert found == [True, False]
 
 
 class Asked(dict[str, str]):

@@ -11,13 +11,26 @@ from app.gateway.receipt import Receipt, cost_usd
 from tests.unit.policy.table import facts
 
 
+def receipt_of(**known: Any) -> Receipt:
+    receipt = Receipt()
+    for name, value in known.items():
+        setattr(receipt, name, value)
+    return receipt
+
+
+def noted(receipt: Receipt) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    receipt.note(fields)
+    return fields
+
+
 def test_an_empty_receipt_tells_the_time_only() -> None:
     assert [name for name, _ in Receipt().headers()] == [b"server-timing"]
 
 
 def test_a_full_receipt_names_everything_and_no_value() -> None:
     findings = (Finding("email", Tier.HARD, "messages[0].content", 0, 9), Finding("card", Tier.HARD, "messages[0].content", 10, 26))
-    receipt = Receipt(facts=facts(Label.CONFIDENTIAL, findings=findings), rule="r", cache=CacheState.MISS, deployment="d", attempts=2)
+    receipt = receipt_of(facts=facts(Label.CONFIDENTIAL, findings=findings), rule="r", cache=CacheState.MISS, deployment="d", attempts=2)
     receipt.dropped, receipt.cost_usd, receipt.assess_s, receipt.cache_s, receipt.upstream_s = ("seed", "store"), 0.00012, 0.001, 0.0, 0.2
 
     headers = {name.decode(): value.decode() for name, value in receipt.headers()}
@@ -38,9 +51,9 @@ def test_a_full_receipt_names_everything_and_no_value() -> None:
 
 
 def test_the_log_has_identifiers_and_counts() -> None:
-    receipt = Receipt(facts=facts(), deployment="d", usage=Usage(3, 4))
+    receipt = receipt_of(facts=facts(), deployment="d", usage=Usage(3, 4))
 
-    assert receipt.log_fields() == {
+    assert noted(receipt) == {
         "label": "public",
         "findings": 0,
         "complexity": "simple",
@@ -49,15 +62,15 @@ def test_the_log_has_identifiers_and_counts() -> None:
         "prompt_tokens": 3,
         "completion_tokens": 4,
     }
-    assert Receipt().log_fields() == {}
+    assert noted(Receipt()) == {}
 
 
 def test_what_nothing_read_of_the_request_is_not_told() -> None:
     unread: Any = SimpleNamespace(tokens_at_most=0, known_complexity=None)
-    receipt = Receipt(facts=Facts(Label.PUBLIC, "default", (), measures=unread))
+    receipt = receipt_of(facts=Facts(Label.PUBLIC, "default", (), measures=unread))
 
     assert b"x-gateway-complexity" not in dict(receipt.headers())
-    assert receipt.log_fields() == {"label": "public", "findings": 0}
+    assert noted(receipt) == {"label": "public", "findings": 0}
 
 
 def priced(price: Price | None) -> Deployment:
@@ -79,14 +92,14 @@ def test_cost_is_tokens_at_their_prices(price: Price | None, usage: Usage, cost:
 
 
 def test_headers_of_other_decisions_are_never_told() -> None:
-    told = [dict(Receipt(deployment="d", rule=rule, attempts=attempts).headers()) for rule in ("a", "b") for attempts in (1, 2)]
+    told = [dict(receipt_of(deployment="d", rule=rule, attempts=attempts).headers()) for rule in ("a", "b") for attempts in (1, 2)]
 
     assert [(headers[b"x-gateway-rule"], headers[b"x-gateway-attempts"]) for headers in told] == [(b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"b", b"2")]
 
 
 def test_what_is_kept_of_headers_is_bounded() -> None:
     for number in range(3000):
-        assert dict(Receipt(rule=f"rule {number}").headers())[b"x-gateway-rule"] == f"rule {number}".encode()
+        assert dict(receipt_of(rule=f"rule {number}").headers())[b"x-gateway-rule"] == f"rule {number}".encode()
 
     assert len(receipts._kept) <= receipts._MAX_KEPT
 
@@ -94,4 +107,14 @@ def test_what_is_kept_of_headers_is_bounded() -> None:
 @pytest.mark.parametrize("rule", ["a\r\nx-other: b", "a\nb", "a\0"])
 def test_no_header_breaks_out_of_its_line(rule: str) -> None:
     with pytest.raises(RuntimeError, match="line"):
-        Receipt(rule=rule).lines()
+        receipt_of(rule=rule).lines()
+
+
+def test_the_lines_of_a_head_are_its_headers_and_the_log_says_the_same() -> None:
+    receipt = receipt_of(deployment="d", rule="r", attempts=1, cost_usd=0.5)
+
+    lines = receipt.lines().decode().split("\r\n")
+
+    assert lines[:4] == ["x-gateway-deployment: d", "x-gateway-rule: r", "x-gateway-attempts: 1", "x-gateway-cost-usd: 0.500000"]
+    assert lines[4].startswith("server-timing: total;dur=")
+    assert noted(receipt) == {"rule": "r", "deployment": "d", "attempts": 1, "cost_usd": 0.5}
