@@ -185,6 +185,7 @@ class StreamWatch:
         choices = chunk.get("choices")
         usage = chunk.get("usage")
         self._last = chunk
+        is_first = not self._seen  # which names a role besides: none that follows has its shape
         if choices:
             if not isinstance(choices, list):
                 raise UpstreamError(Failure.BROKEN)
@@ -193,7 +194,7 @@ class StreamWatch:
         if usage:
             self._hear_usage(usage, b"" if choices else event)
             return b"data: " + dump_json({**chunk, "usage": None}) if choices else b""
-        if choices and self._shapes_left and not self._finished and event.startswith(b"data: "):
+        if choices and self._shapes_left and not (is_first or self._finished) and event.startswith(b"data: "):
             self._learn_shape(event, chunk)
         if self._finished and choices:
             self._hear_usage_elsewhere(chunk, choices[0])

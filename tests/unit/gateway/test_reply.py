@@ -351,8 +351,8 @@ async def test_plain_chunks_are_passed_on_without_being_yielded() -> None:
 
     yielded = [data async for data in reply.chunks(pass_on)]
 
-    assert passed == [TOKEN] * 3
-    assert yielded == [TOKEN, FINISH, DONE]
+    assert passed == [TOKEN] * 2  # the first one names the role in most streams, and the second is what the others are like
+    assert yielded == [TOKEN, TOKEN, FINISH, DONE]
     assert reply.receipt.usage is None
     await reply.finish()
     assert reply.receipt.usage == Usage(3, 1, estimated=True)
