@@ -68,6 +68,15 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it hang until the block ends."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
     def command(self, *words: str) -> bytes:
         """Send one command on a connection of its own, and return the answer's bytes as they come."""
         return _ask(self.port, " ".join(words).encode())
