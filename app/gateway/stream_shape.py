@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PROBE = "sluice"
+_BACKSLASH = ord("\\")  # a number is found in bytes without asking first whether it is one
 _SPOKEN = frozenset({"role", "content", "refusal"})
 
 
 class Shape:
     """The literals of a chunk: before its text, behind it, and where it has `obfuscation` (OpenAI's padding against eavesdroppers) behind that too."""
 
-    __slots__ = ("_literals", "_start", "index")
+    __slots__ = ("_literals", "_start", "_start_bytes", "index")
 
     def __init__(self, index: int, start: bytes, literals: tuple[bytes, ...]) -> None:
         self.index = index  # of the choice that speaks
         self._start = start
-        self._literals = literals
+        self._start_bytes = len(start)
+        self._literals = [(literal, len(literal)) for literal in literals]
 
     @classmethod
     def of(cls, event: bytes, chunk: Mapping[str, Any]) -> Self | None:
@@ -48,26 +50,30 @@ class Shape:
         literals.append(event[at:] + b"\n\n")
         return cls(index, literals[0], tuple(literals[1:])) if _is_proven(literals, chunk) else None
 
-    def read(self, data: bytes, at: int) -> tuple[int, str] | None:
-        """Return where the chunk at `at` ends and the text that it brings, or None for anything else."""
-        if not data.startswith(self._start, at):
-            return None
-        at += len(self._start)
-        said: str | None = None
-        for literal in self._literals:
-            end = data.find(b'"', at)
-            if end < 0 or not data.startswith(literal, end):
+    def read(self, data: bytes) -> str | None:
+        """Return the text that chunks of this shape bring, where `data` is such chunks, whole, and nothing else."""
+        said, at, size = "", 0, len(data)
+        while at < size:
+            if data[at : at + self._start_bytes] != self._start:
                 return None
-            raw = data[at:end]
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError:
-                return None
-            if b"\\" in raw or not text.isprintable():
-                return None
-            said = text if said is None else said
-            at = end + len(literal)
-        return at, said or ""
+            at += self._start_bytes
+            is_text = True  # in the first hole
+            for literal, length in self._literals:
+                end = data.find(b'"', at)
+                if end < 0 or data[end : end + length] != literal:
+                    return None
+                raw = data[at:end]
+                try:
+                    text = raw.decode()
+                except UnicodeDecodeError:
+                    return None
+                if _BACKSLASH in raw or not text.isprintable():
+                    return None
+                if is_text:
+                    said += text
+                    is_text = False
+                at = end + length
+        return said
 
 
 def _piece(chunk: Mapping[str, Any]) -> tuple[int, str | None]:

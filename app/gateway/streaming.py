@@ -87,13 +87,7 @@ class StreamWatch:
         shape = self._shape
         if shape is None or self._waiting or self._after_cr or self.ended:
             return None
-        read, said = 0, ""
-        while (found := shape.read(data, read)) is not None:
-            read, text = found
-            said = said + text if said else text
-            if read == len(data):
-                return said
-        return None
+        return shape.read(data)
 
     def hear(self, text: str) -> None:
         """Count what plain chunks said, and let the transcript hear it."""

@@ -34,17 +34,16 @@ async def ask(
     """Return the deployment's 2xx response, unread. Raises UpstreamError, also for every other status."""
     if deployment.address is None:
         raise UpstreamError(Failure.BROKEN, sent=False)
-    start = time.monotonic()
     try:
         response = await wire.request(label, deployment.address, path=path, headers=headers, body=body, connect_s=connect_s, timeout_s=timeout_s, idle_s=idle_s)
     except UpstreamError as error:
         raise unreachable(error, provider=deployment.provider) from error
     if not 200 <= response.status < 300:
-        raise await refusal(response, deployment, start + timeout_s)
+        raise await refusal(response, deployment)
     return response
 
 
-async def refusal(response: WireResponse, deployment: Deployment, deadline: float) -> UpstreamError:
-    """Return what a response that is not 2xx means; its body is read until `deadline` (time.monotonic). Raises UpstreamError where it cannot be."""
-    said = await response.read_start(max(0.001, deadline - time.monotonic()), _ERROR_BYTES)
+async def refusal(response: WireResponse, deployment: Deployment) -> UpstreamError:
+    """Return what a response that is not 2xx means; its body has as long as its head had. Raises UpstreamError where it cannot be read in that time."""
+    said = await response.read_start(max(0.001, response.head_by - time.monotonic()), _ERROR_BYTES)
     return failure_of(response.status, response.headers, said, provider=deployment.provider, deployment=deployment)

@@ -6,8 +6,8 @@ the provider.
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from app.domain import Failure, Label
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _USAGE_UNASKED = frozenset({"mistral"})
 
 _USER_AGENT = ("user-agent", "sluice")
+_CONFIDENTIAL = Label.CONFIDENTIAL
 
 
 class RelayAnswer:
@@ -75,12 +76,11 @@ class RelayLane:
         deployment, address = call.deployment, call.deployment.address
         if address is None:
             raise UpstreamError(Failure.BROKEN, sent=False)
-        if call.label >= Label.CONFIDENTIAL:
+        if call.label >= _CONFIDENTIAL:
             await self._residence.check(call)
         fixed = self._fixed.get((deployment.name, call.stream))
         if fixed is None or fixed.deployment is not deployment:  # a reload has made another of that name
             fixed = self._fixed[deployment.name, call.stream] = _fixed(deployment, stream=call.stream)
-        start = time.monotonic()
         try:
             response = await self._wire.request(
                 call.label,
@@ -95,11 +95,12 @@ class RelayLane:
         except UpstreamError as error:
             raise unreachable(error, provider=deployment.provider) from error
         if not 200 <= response.status < 300:
-            raise await refusal(response, deployment, start + call.timeout_s)
+            raise await refusal(response, deployment)
         return RelayAnswer(response, call)
 
 
-class _Fixed(NamedTuple):
+@dataclass(slots=True)
+class _Fixed:
     """What every call of a deployment has in common."""
 
     deployment: Deployment

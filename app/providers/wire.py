@@ -111,7 +111,7 @@ class Wire:
         head = _encode_head(route, method, path, headers, len(body))
         now = time.monotonic()  # the event loop's clock
         connection = route.pool.take(now) or await self._connect(label, route, min(connect_s, timeout_s))
-        response = WireResponse(connection, idle_s=idle_s, max_body_bytes=self._max_body_bytes)
+        response = WireResponse(connection, idle_s, self._max_body_bytes)
         connection.send(response, head, body, head_only=method == "HEAD")
         await response.wait_for_head(now + timeout_s)
         return response

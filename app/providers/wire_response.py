@@ -56,7 +56,6 @@ class WireResponse:
     __slots__ = (
         "_encoded",
         "_failure",
-        "_first_by",
         "_head",
         "_held_back",
         "_idle_s",
@@ -68,16 +67,17 @@ class WireResponse:
         "_waiter",
         "_wants",
         "deadline",
+        "head_by",
         "status",
     )
 
-    def __init__(self, line: Line, *, idle_s: float, max_body_bytes: int) -> None:
+    def __init__(self, line: Line, idle_s: float, max_body_bytes: int) -> None:
         self.status = 0  # until the head is there
         self._head = b""
         self._encoded = False
         self._line: Line | None = line  # None once the message is whole, has failed or was given up
         self._idle_s = idle_s
-        self._first_by = 0.0  # of the loop's clock
+        self.head_by = 0.0  # when the head has to be there, by the loop's clock
         self._max_body_bytes = max_body_bytes
         self._parts: list[bytes] = []
         self._size = 0
@@ -138,7 +138,7 @@ class WireResponse:
         a compressed one is bounded (by `max_body_bytes`).
         """
         self._wants = _CHUNK
-        by = self._first_by
+        by = self.head_by
         try:
             decoder = self._decoder() if self._encoded else None
             while self._parts or self._line is not None:
@@ -179,7 +179,7 @@ class WireResponse:
 
     async def wait_for_head(self, deadline: float) -> None:
         """Return when `status` and `headers` are there. Raises UpstreamError."""
-        self._first_by = deadline
+        self.head_by = deadline
         if self._line is not None:
             try:
                 await self._arrival(self._line, deadline)
@@ -196,13 +196,14 @@ class WireResponse:
         self.status = status
         self._head = head
         self._encoded = encoded
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the body: wake the reader that wants them, and hold the connection back when it is behind."""
-        waiter = self._waiter
-        if self._take_at_once is not None and self._line is not None and waiter is not None and not waiter.done() and self._take_at_once(data):
-            self.deadline = self._line.loop.time() + self._idle_s
+        take, line = self._take_at_once, self._line
+        if take is not None and line is not None and self._waiter is not None and take(data):
+            self.deadline = line.loop.time() + self._idle_s
             return
         self._parts.append(data)
         self._size += len(data)
@@ -210,16 +211,17 @@ class WireResponse:
             if self._size > self._max_body_bytes:
                 self._give_up(Failure.BROKEN)
             return
-        if self._size > HIGH_WATER_BYTES and self._line is not None:
+        if self._size > HIGH_WATER_BYTES and line is not None:
             self._held_back = True
-            self._line.pause()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            line.pause()
+        if self._waiter is not None:
+            self._wake()
 
     def finish(self) -> None:
         """Note that the message is whole; the connection goes its own way."""
         self._line = self._take_at_once = None
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, failure: Failure) -> None:
         """Note that the connection is gone before the message was whole."""
@@ -234,7 +236,8 @@ class WireResponse:
             self._failure = failure
         self._parts.clear()
         self._size = 0
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     async def _wait_for_end(self, timeout_s: float) -> None:
         self._wants = _WHOLE
@@ -260,7 +263,7 @@ class WireResponse:
         return waiter
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

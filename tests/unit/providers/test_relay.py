@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 class FakeResponse:
+    head_by = 0.0
+
     def __init__(self, status: int = 200, body: bytes = b"{}") -> None:
         self.status = status
         self.headers: dict[str, str] = {}

@@ -264,6 +264,13 @@ async def test_an_error_after_a_large_body_closes_because_buffers_below_cannot_b
     assert served.is_reusable
 
 
+async def test_a_request_on_a_connection_that_was_lost_fails() -> None:
+    exchange = Exchange()
+    exchange.end()
+
+    assert await outcome(exchange.send()) is Failure.UNREACHABLE
+
+
 async def test_head_and_body_are_written_as_they_are() -> None:
     small, large = Exchange(body=b"abc"), Exchange(body=b"a" * 100_000)
 

@@ -113,6 +113,8 @@ def calls_of(chunks: list[dict[str, Any]]) -> list[tuple[str, str]]:
 class FakeResponse:
     """An answer of the wire's, cut as it is given."""
 
+    head_by = 0.0
+
     def __init__(self, parts: list[bytes], status: int, headers: dict[str, str]) -> None:
         self.status = status
         self.headers = headers
