@@ -279,13 +279,14 @@ class Call:
     on_wait: Callable[[float], None] | None = field(default=None, repr=False)
 
 
-class Usage(NamedTuple):
+@dataclass(slots=True)
+class Usage:
     """Tokens that a provider counted, or that the gateway did (`estimated`)."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
-    estimated: bool = False
+    prompt_tokens: Final[int]
+    completion_tokens: Final[int]
+    cached_tokens: Final[int] = 0
+    estimated: Final[bool] = False
 
 
 class Window(NamedTuple):

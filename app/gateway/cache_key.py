@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -31,15 +30,14 @@ def cache_key(secret: bytes, *, tenant: str, plan_id: str, body: Mapping[str, An
     `body` is parsed JSON and counts whole; `plan_id` says which deployments may answer, in order; `headers` are those that go upstream, in order. The order
     of an object's keys does not count. `1`, `1.0`, `true` and `"1"` differ. Raises ValueError for an empty secret.
 
-    orjson takes 0.4 µs for a body of 1 KB and 4 µs for 120 KB, where the standard library takes 6 and 420. It refuses integers over 64 bits and lone surrogates
-    and writes NaN and infinities as null, so these go to the standard library, whose text is as unambiguous. Which writer is used depends on the value alone.
+    orjson takes 0.4 µs for a body of 1 KB and 4 µs for 120 KB, where the standard library takes 6 and 420. It refuses integers over 64 bits and lone
+    surrogates, so these go to the standard library, whose text is as unambiguous. Which writer is used depends on the value alone. NaN and infinities, which
+    orjson would write as null, are in no body: `read_chat_body` refuses them.
     """
     parts = [tenant, plan_id, headers, body if type(body) is dict else dict(body)]
     try:
         text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
-        return _exact(secret, parts)
-    if text.find(b"null") >= 0 and not _finite(parts):
         return _exact(secret, parts)
     digest = _begun(secret, _FAST).copy()
     digest.update(text)
@@ -84,11 +82,3 @@ def _exact(secret: bytes, parts: list[Any]) -> bytes:
     digest = _begun(secret, _EXACT).copy()
     digest.update(_EXACT_ENCODER.encode(parts).encode("utf-8", "surrogatepass"))
     return digest.digest()
-
-
-def _finite(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_finite, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)

@@ -149,6 +149,6 @@ def cost_usd(deployment: Deployment, usage: Usage) -> float | None:
     price = deployment.price
     if price is None:
         return None
-    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    cached = min(usage.cached_tokens, usage.prompt_tokens) if usage.cached_tokens else 0
     cached_price = price.cached_input_usd if price.cached_input_usd is not None else price.input_usd
     return (usage.prompt_tokens - cached) * price.input_usd + cached * cached_price + usage.completion_tokens * price.output_usd

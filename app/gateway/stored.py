@@ -36,7 +36,7 @@ class StoredAnswer:
 
     def dump(self) -> bytes:
         """Return one JSON line of what is known of the answer, then its bytes."""
-        return orjson.dumps({"deployment": self.deployment, "stored_at": self.stored_at, "dropped": self.dropped}) + b"\n" + self.body
+        return b"%b\n%b" % (orjson.dumps({"deployment": self.deployment, "stored_at": self.stored_at, "dropped": self.dropped}), self.body)
 
     @classmethod
     def load(cls, raw: bytes) -> StoredAnswer | None:

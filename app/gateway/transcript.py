@@ -90,8 +90,8 @@ def may_hold_blobs(choices: Sequence[Any]) -> bool:
 
 
 def _is_plain(said: Mapping[str, Any]) -> bool:
-    for name, value in said.items():  # noqa: SIM110 -- twice as quick as `all`, for each piece of a stream
-        if value and name not in _PLAIN:
+    for name in said:  # noqa: SIM110 -- twice as quick as `all`, for each piece of a stream
+        if name not in _PLAIN and said[name]:
             return False
     return True
 

@@ -44,12 +44,12 @@ class Lease:
 
     __slots__ = ("_ended", "_ended_row", "_reserved", "_vital", "probe", "started", "waited_s")
 
-    def __init__(self, vital: Vital, reserved: int, started: float, *, probe: bool) -> None:
+    def __init__(self, vital: Vital, reserved: int, started: float) -> None:
         self._vital = vital
         self._reserved = reserved
         self._ended = False
         self._ended_row: Ended = (0, 0)  # the failures in a row that this answer ended
-        self.probe = probe
+        self.probe = False
         self.started = started
         self.waited_s = 0.0  # of the time since, in a line of the gateway's own
 
@@ -150,7 +150,6 @@ class Vital:
     def take(self, tokens: int) -> Lease:
         """Begin a call of about so many tokens. Raises UpstreamError: RESTING or LIMITED, with the seconds after which to ask again."""
         now = self.clock()
-        probe = False
         if not self.breaker.is_closed:
             rests_s = self.breaker.rests_s(now)
             if rests_s > 0:
@@ -161,10 +160,11 @@ class Vital:
             if wait_s > 0:
                 raise UpstreamError(Failure.LIMITED, retry_after_s=wait_s, sent=False)
             self._allowance.reserve(tokens, now)
-        if not self.breaker.is_closed:
-            probe = self.breaker.probe(now)
         self.in_flight[self.name] += 1
-        return Lease(self, tokens, now, probe=probe)
+        lease = Lease(self, tokens, now)
+        if not self.breaker.is_closed:
+            lease.probe = self.breaker.probe(now)
+        return lease
 
     def settle(self, unused: int) -> None:
         """Return what was reserved and not used."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ PUBLIC = Label.PUBLIC
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
 
 # Few and easily confused, so that equal and nearly equal values are drawn often.
-NUMBERS = [None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, 1e300, math.inf, -math.inf, math.nan, 2**63, 2**64, 2**70, 2**70 + 1, float(2**70)]
+NUMBERS = [None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, 1e300, 2**63, 2**64, 2**70, 2**70 + 1, float(2**70)]
 TEXTS = [
     "",
     "0",
@@ -87,7 +86,7 @@ def test_the_order_of_an_objects_keys_does_not_count(body: dict[str, Any]) -> No
     assert key(body=turned(body)) == key(body=body)
 
 
-@given(st.dictionaries(st.text(), st.none() | st.integers() | st.floats(allow_nan=False) | st.text(), min_size=1), st.data())
+@given(st.dictionaries(st.text(), st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), min_size=1), st.data())
 def test_changing_adding_or_removing_any_field_changes_the_key(body: dict[str, Any], data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(body)))
     changed = body | {name: [body[name]]}
