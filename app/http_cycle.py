@@ -200,13 +200,14 @@ class HeldCycle:
     def ended(self, task: asyncio.Task[None]) -> None:
         """Close a connection whose request was not answered to its end, once its application is done; where nothing was said, with a 500."""
         self._connection.tasks.discard(task)
-        self._see_to_the_end(asyncio.CancelledError() if task.cancelled() else task.exception())
+        fault = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if fault is not None or not (self.response_complete or self.disconnected):
+            self._see_to_the_end(fault)
         self.task, self.scope = None, {}  # which hold the cycle: the garbage collector would have to find each request otherwise
 
     def _see_to_the_end(self, fault: BaseException | None) -> None:
         if self.response_complete or self.disconnected:
-            if fault is not None:
-                _log.error("The application failed.", exc_info=fault)
+            _log.error("The application failed.", exc_info=fault)
             return
         _log.error("The application did not complete its answer.", exc_info=fault)
         if self.response_started:
@@ -217,7 +218,8 @@ class HeldCycle:
         self._send_body(said, more=False)
 
     def _take(self) -> bytes:
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         parts, self._parts, self._held_bytes = self._parts, [], 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -268,7 +270,8 @@ class HeldCycle:
     def _complete(self) -> None:
         self.response_complete = True
         self._watched = False
-        self.wake()
+        if self._event is not None:
+            self._event.set()
         if not self.keep_alive:
             self.transport.close()
         self._connection.on_response_complete()

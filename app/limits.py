@@ -69,12 +69,16 @@ class RateLimit:
         window = await self._remote.hit(_bucket(key))
         if window is None:
             return self.hit_local(key)
-        return _counted(window)
+        if not window.allowed:
+            RATE_LIMITED.inc()
+        return window
 
     def hit_local(self, key: str) -> Window | None:
         """Count one hit of `key` in this process, unless it is over the limit."""
         window = self.take(key)
-        return None if window is None else _counted(window)
+        if window is not None and not window.allowed:
+            RATE_LIMITED.inc()
+        return window
 
     def take(self, key: str) -> Window | None:
         """Do what `hit_local` does, but tell no metric of a refusal: whoever calls asks again."""
@@ -280,12 +284,6 @@ def _bucket(key: str) -> str:
     except ValueError:
         return key
     return str(address.ipv4_mapped or f"{int(address) >> 64:x}/64")
-
-
-def _counted(window: Window) -> Window:
-    if not window.allowed:
-        RATE_LIMITED.inc()
-    return window
 
 
 def _duration(seconds: float) -> bytes:

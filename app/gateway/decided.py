@@ -73,7 +73,8 @@ class Decisions:
         self._limit = limit
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[int, Decision] = OrderedDict()  # by Python's own hash, a quarter of a name's work: most bodies are new
-        self._by: tuple[RoutingTable, Assessor] | None = None
+        self._table: RoutingTable | None = None
+        self._assessor: Assessor | None = None
         self._begun: dict[str, hashlib.blake2b] = {}  # by tenant
 
     def __len__(self) -> int:
@@ -90,8 +91,9 @@ class Decisions:
 
     def find(self, tenant: Tenant, raw: bytes, table: RoutingTable, assessor: Assessor) -> Decision | None:
         """Return what was decided over this very body, whose headers said nothing (`is_plain`), by this very configuration."""
-        self._hold_to(table, assessor)
-        if len(raw) > _MAX_BYTES:
+        if table is not self._table or assessor is not self._assessor:
+            self._hold_to(table, assessor)
+        if not self._kept or len(raw) > _MAX_BYTES:
             return None
         place = hash((tenant.key_id, raw))
         decision = self._kept.get(place)
@@ -107,7 +109,8 @@ class Decisions:
         counts = least is not None and facts.tokens_at_most + (facts.max_output_tokens or 0) >= least
         if facts.label >= Label.CONFIDENTIAL or len(facts.findings) > _MAX_FINDINGS or counts or len(raw) > _MAX_BYTES:
             return
-        self._hold_to(decision.table, decision.assessor)
+        if decision.table is not self._table or decision.assessor is not self._assessor:
+            self._hold_to(decision.table, decision.assessor)
         self._kept[hash((tenant.key_id, raw))] = decision._replace(facts=_without_text(facts), name=self._name(tenant, raw))
         if len(self._kept) > self._limit:
             self._kept.popitem(last=False)
@@ -121,9 +124,8 @@ class Decisions:
 
     def _hold_to(self, table: RoutingTable, assessor: Assessor) -> None:
         """Let go of another configuration, and of all that it decided: each would keep a scanner of tens of MB alive."""
-        if self._by is None or self._by[0] is not table or self._by[1] is not assessor:
-            self._kept.clear()
-            self._by = table, assessor
+        self._kept.clear()
+        self._table, self._assessor = table, assessor
 
 
 def _without_text(facts: Facts) -> Facts:

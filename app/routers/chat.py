@@ -23,7 +23,7 @@ from app.shortcut import Known
 from app.utils.monitoring import ERRORS, IN_FLIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -74,7 +74,7 @@ class ChatEndpoint:
             _check(window)
             tenant = self._meet(scope, headers, client) if known is None else known.tenant
             fields["tenant"] = tenant.name
-            wanted = self.admission.weigh(headers, whole=is_whole(scope))
+            wanted = self.admission.weigh(headers, whole=is_whole(scope)) if known is None else 1  # it is there, and short
             if not self.admission.try_enter(tenant.key_id, wanted):
                 receipt.queue_s = await wait_to_enter(scope, self.admission, tenant.key_id, wanted)
             whose, weight = tenant.key_id, wanted
@@ -82,7 +82,7 @@ class ChatEndpoint:
             if raw is None:
                 raw = await read_body(receive, headers, self.max_body_bytes, None if is_whole(scope) else self.body_idle_s)
             with cycle or Presence(receive) as presence:
-                reply = await self._reply(raw, headers, tenant, receipt, look=cycle is None or known is None or cycle.decided)
+                reply = await self._reply(raw, headers, tenant, receipt, look=known is None or cycle.decided)
                 if reply.stream:
                     await _stream(scope, reply, send, _told(receipt, window), presence)
                 elif known is None or not _answer(scope, reply, window):
@@ -112,14 +112,18 @@ class ChatEndpoint:
             self.shortcut.remember(key, headers, scope["http_version"], Known(tenant, client))
         return tenant
 
-    async def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, *, look: bool) -> Reply:
-        """Return the reply, its answer begun; `look`: a body like it may have been decided over before."""
-        gateway = self.gateway
+    def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, *, look: bool) -> Awaitable[Reply]:
+        """Return what waits for the reply, its answer begun; `look`: a body like it may have been decided over before."""
         plain = is_plain(headers)
-        if plain and look:
-            found = await gateway.recall(tenant, raw, receipt)
-            if found is not None:
-                return found
+        if len(raw) > SCAN_INLINE_BYTES or (plain and look):
+            return self._look_or_read(raw, headers, tenant, receipt, plain=plain)
+        return self.gateway.run(read_request(raw, headers, tenant, plain=plain), receipt)
+
+    async def _look_or_read(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, *, plain: bool) -> Reply:
+        gateway = self.gateway
+        found = await gateway.recall(tenant, raw, receipt) if plain else None
+        if found is not None:
+            return found
         if len(raw) <= SCAN_INLINE_BYTES:
             request = read_request(raw, headers, tenant, plain=plain)
         else:

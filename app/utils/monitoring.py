@@ -112,7 +112,10 @@ class Gauge(_Sum, prometheus.Gauge):
 
     def dec(self, amount: float = 1) -> None:
         """Go down."""
-        self.inc(-amount)
+        if _hold.on:
+            self._held -= amount
+        else:
+            self._value.inc(-amount)
 
 
 class Histogram(prometheus.Histogram):
