@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PROBE = "sluice"
-_BACKSLASH = ord("\\")  # a number is found in bytes without asking first whether it is one
 _SPOKEN = frozenset({"role", "content", "refusal"})
 
 
 class Shape:
-    """The literals of a chunk: before its text, behind it, and where it has `obfuscation` (OpenAI's padding against eavesdroppers) behind that too."""
+    """The literals of a chunk: before its text, behind it, and where it has `obfuscation` (OpenAI's padding against eavesdroppers) between the two."""
 
-    __slots__ = ("_literals", "_start", "_start_bytes", "index")
+    __slots__ = ("_between", "_end", "_end_bytes", "_start", "_start_bytes", "index")
 
-    def __init__(self, index: int, start: bytes, literals: tuple[bytes, ...]) -> None:
+    def __init__(self, index: int, start: bytes, between: bytes, end: bytes) -> None:
         self.index = index  # of the choice that speaks
         self._start = start
         self._start_bytes = len(start)
-        self._literals = [(literal, len(literal)) for literal in literals]
+        self._between = between.decode()
+        self._end = end
+        self._end_bytes = len(end)
 
     @classmethod
     def of(cls, event: bytes, chunk: Mapping[str, Any]) -> Self | None:
@@ -48,31 +49,32 @@ class Shape:
             literals.append(event[at:start])
             at = start + len(value.encode())
         literals.append(event[at:] + b"\n\n")
-        return cls(index, literals[0], tuple(literals[1:])) if _is_proven(literals, chunk) else None
+        return cls(index, literals[0], b"".join(literals[1:-1]), literals[-1]) if _is_proven(literals, chunk) else None
 
     def read(self, data: bytes) -> str | None:
         """Return the text that chunks of this shape bring, where `data` is such chunks, whole, and nothing else."""
-        said, at, size = "", 0, len(data)
-        while at < size:
-            if data[at : at + self._start_bytes] != self._start:
+        at, end = self._start_bytes, len(data) - self._end_bytes
+        if end < at or data[:at] != self._start or data[end:] != self._end:
+            return None
+        try:
+            text = data[at:end].decode()
+        except UnicodeDecodeError:
+            return None
+        if not text.isprintable():
+            return self._read_each(data) if "\n\n" in text else None
+        if self._between:
+            text, found, padding = text.partition(self._between)
+            if not found or '"' in padding or "\\" in padding:
                 return None
-            at += self._start_bytes
-            is_text = True  # in the first hole
-            for literal, length in self._literals:
-                end = data.find(b'"', at)
-                if end < 0 or data[end : end + length] != literal:
-                    return None
-                raw = data[at:end]
-                try:
-                    text = raw.decode()
-                except UnicodeDecodeError:
-                    return None
-                if _BACKSLASH in raw or not text.isprintable():
-                    return None
-                if is_text:
-                    said += text
-                    is_text = False
-                at = end + length
+        return None if '"' in text or "\\" in text else text
+
+    def _read_each(self, data: bytes) -> str | None:
+        said = ""
+        for chunk in data[:-2].split(b"\n\n"):
+            text = self.read(chunk + b"\n\n")
+            if text is None:
+                return None
+            said += text
         return said
 
 

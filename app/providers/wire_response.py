@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain import Failure
@@ -201,9 +202,9 @@ class WireResponse:
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the body: wake the reader that wants them, and hold the connection back when it is behind."""
-        take, line = self._take_at_once, self._line
-        if take is not None and line is not None and self._waiter is not None and take(data):
-            self.deadline = line.loop.time() + self._idle_s
+        take = self._take_at_once
+        if take is not None and self._waiter is not None and take(data):
+            self.deadline = time.monotonic() + self._idle_s  # the event loop's clock
             return
         self._parts.append(data)
         self._size += len(data)
@@ -211,9 +212,9 @@ class WireResponse:
             if self._size > self._max_body_bytes:
                 self._give_up(Failure.BROKEN)
             return
-        if self._size > HIGH_WATER_BYTES and line is not None:
+        if self._size > HIGH_WATER_BYTES and self._line is not None:
             self._held_back = True
-            line.pause()
+            self._line.pause()
         if self._waiter is not None:
             self._wake()
 
