@@ -28,7 +28,19 @@ class LazyMeasures:
     Tokens are counted by the vocabularies that are loaded, and estimated where the one in question is not: `loading` lets reading load it.
     """
 
-    __slots__ = ("_body", "_collected", "_complexity", "_counts", "_cuts", "_hint", "_loads", "_on_fault", "_scale", "_vocabularies", "tokens_at_most")
+    __slots__ = (
+        "_body",
+        "_collected",
+        "_counts",
+        "_cuts",
+        "_hint",
+        "_loads",
+        "_on_fault",
+        "_scale",
+        "_vocabularies",
+        "known_complexity",
+        "tokens_at_most",
+    )
 
     def __init__(  # noqa: PLR0917 -- one a request, and keywords cost as much again
         self,
@@ -49,25 +61,20 @@ class LazyMeasures:
         self._vocabularies = vocabularies
         self._on_fault = on_fault
         self._loads = False
-        self._complexity: Complexity | None = None
+        self.known_complexity: Complexity | None = None  # where anything has read it
         self._counts: dict[Vocabulary | None, TokenCount] = {}
         self.tokens_at_most = most_tokens(collected, size_bytes)
 
     @property
     def complexity(self) -> Complexity:
         """How complex the newest human turn is."""
-        if self._complexity is None:
+        if self.known_complexity is None:
             try:
-                self._complexity = score(self._collected.human_turns, scale=self._scale, hint=self._hint, cuts=self._cuts)
+                self.known_complexity = score(self._collected.human_turns, scale=self._scale, hint=self._hint, cuts=self._cuts)
             except Exception as exc:  # noqa: BLE001 a fault of the score must not fail a request
                 self._on_fault(exc)
-                self._complexity = Complexity(1.0, self._hint or ComplexityTier.COMPLEX)
-        return self._complexity
-
-    @property
-    def known_complexity(self) -> Complexity | None:
-        """The complexity, where anything has read it."""
-        return self._complexity
+                self.known_complexity = Complexity(1.0, self._hint or ComplexityTier.COMPLEX)
+        return self.known_complexity
 
     @property
     def prompt_tokens(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from app.domain import CONFIDENTIAL, Attempt, Deployment, Excluded, LaneName, OnConflict, Plan
 from app.domain_routing import LOCAL, LONG, Choice, Pool
@@ -29,7 +29,8 @@ AUTO: Final = "auto"
 _MAX_KEPT: Final = 4096  # plans: rules by labels by the capabilities that requests need
 
 
-class _Kept(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Kept:
     """A plan that holds for every request of its kind whose prompt and answer have at most `room` tokens."""
 
     plan: Plan

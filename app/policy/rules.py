@@ -6,9 +6,10 @@ so complexity and tokens are computed only where a rule depends on them alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     Words = Callable[[Any, Facts, Asked, Snapshot], str]
 
 
-class Clause(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Clause:
     """One clause of a condition: whether it holds, and in words why not."""
 
     wanted: Any
@@ -28,7 +30,8 @@ class Clause(NamedTuple):
     why_not: Words
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Target:
     """Where a request goes: the rule that says so, the pool, and what its attempts are called."""
 
     rule: str
@@ -38,7 +41,8 @@ class Target(NamedTuple):
     is_named: bool = False  # a deployment that the caller named
 
 
-class ReadyRule(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ReadyRule:
     """A rule whose clauses stand in the order in which they are read, and where it sends requests."""
 
     rule: Rule
@@ -118,14 +122,14 @@ def for_label(rules: Iterable[ReadyRule], label: Label) -> tuple[ReadyRule, ...]
     """Return what is left to read of some rules once the label is known."""
     known = _CLAUSES["labels"][0]
     kept = (ready for ready in rules if ready.rule.when.labels is None or label in ready.rule.when.labels)
-    return tuple(ready._replace(clauses=tuple(clause for clause in ready.clauses if clause.holds is not known)) for ready in kept)
+    return tuple(replace(ready, clauses=tuple(clause for clause in ready.clauses if clause.holds is not known)) for ready in kept)
 
 
 def first_match(rules: Iterable[ReadyRule], facts: Facts, asked: Asked, snapshot: Snapshot) -> ReadyRule | None:
     """Return the first rule whose condition holds."""
     for ready in rules:
-        for wanted, holds, _ in ready.clauses:
-            if not holds(wanted, facts, asked, snapshot):
+        for clause in ready.clauses:
+            if not clause.holds(clause.wanted, facts, asked, snapshot):
                 break
         else:
             return ready
@@ -134,7 +138,7 @@ def first_match(rules: Iterable[ReadyRule], facts: Facts, asked: Asked, snapshot
 
 def mismatch(rule: ReadyRule, facts: Facts, asked: Asked, snapshot: Snapshot) -> str | None:
     """Return the first clause that does not hold, in words, or None when all hold."""
-    for wanted, holds, why_not in rule.clauses:
-        if not holds(wanted, facts, asked, snapshot):
-            return why_not(wanted, facts, asked, snapshot)
+    for clause in rule.clauses:
+        if not clause.holds(clause.wanted, facts, asked, snapshot):
+            return clause.why_not(clause.wanted, facts, asked, snapshot)
     return None
