@@ -22,6 +22,7 @@ HEAD_LIMIT_BYTES: Final = 64 * 1024
 _LARGE_BODY_BYTES: Final = 64 * 1024  # a request over this may still be on its way out, in buffers we cannot see, when an early refusal is read
 _PEEK_AFTER_S: Final = 1.0  # servers close what was idle for seconds: only then is it worth a system call to look
 _H: Final = ord("H")
+_FRAMING: Final = frozenset(("content-length", "transfer-encoding"))  # a body ends with the connection where there is neither, and anywhere where both are
 _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")  # llhttp takes RTSP/1.0 too
 _TIMER_SLACK_S: Final = 0.001  # uvloop's timers have whole milliseconds
 
@@ -66,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._response: WireResponse | None = None  # None while idle
         self._head = b""  # what has arrived before the body
         self._quiet = 0  # bytes since the last one of a body
-        self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
+        self._started = self._in_body = self._ended = self._keep = self._interim = False
         self._head_only = self._large_body = self._paused = False
         self._timer: asyncio.TimerHandle | None = None
         self.timer_at = math.inf  # by the loop's clock; infinity: there is none
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._response = response
         self._head = b""
         self._quiet = 0
-        self._started = self._in_body = self._ended = self._until_close = self._keep = self._interim = False
+        self._started = self._in_body = self._ended = self._keep = self._interim = False
         self._head_only = head_only
         self._large_body = len(body) > _LARGE_BODY_BYTES
         transport = self._transport
@@ -174,7 +175,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """End what is framed by the connection's end; anything else is cut."""
-        if self._until_close and self._in_body and self._is_end_announced():
+        response = self._response
+        if self._in_body and response is not None and _FRAMING.isdisjoint(response.headers) and self._is_end_announced():
             self._release()
         else:
             self.fail(Failure.BROKEN if self._started else Failure.UNREACHABLE)
@@ -208,17 +210,14 @@ class Connection(asyncio.Protocol):
             return
         head = head[:end]
         lower = head.lower()
-        by_length = lower.find(b"\ncontent-length:") >= 0  # `in` takes twice as long: it asks for a number first
-        encodings = read_headers(lower) if lower.find(b"-encoding:") >= 0 else {}
-        if "transfer-encoding" not in encodings:
-            self._until_close = not by_length
-        elif by_length or encodings["transfer-encoding"] != "chunked":
+        headers = read_headers(lower) if lower.find(b"-encoding:") >= 0 else {}  # most have none; `in` takes twice as long as `find`
+        if headers.get("transfer-encoding", "chunked") != "chunked" or headers.keys() >= _FRAMING:
             raise _MalformedError
         self._in_body = True
         self._quiet = 0
         self._head = b""
         if self._response is not None:
-            self._response.begin(status, head, encoded="content-encoding" in encodings)
+            self._response.begin(status, head, encoded="content-encoding" in headers)
         if self._head_only:
             self._ended = True
             raise _MalformedError  # httptools cannot be told that what is announced will not come
