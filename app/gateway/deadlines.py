@@ -66,13 +66,15 @@ class Within:
         self.at = 0.0  # of the event loop's clock, which is time.monotonic
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        deadlines = self._deadlines
+        # By the loop that it was the last time: which one runs is a system call (Python 3.11).
+        task = asyncio.current_task(deadlines.loop) or asyncio.current_task()
         if task is None:
             raise RuntimeError("a limit is entered outside a task")
         self._task = task
         self._cancelling = task.cancelling()
         self.at = at = time.monotonic() + self._seconds
-        deadlines, loop = self._deadlines, task.get_loop()
+        loop = task.get_loop()
         deadlines.running[self] = None
         if at < deadlines.timer_at or deadlines.loop is not loop:
             deadlines.set_timer(at, loop)

@@ -79,7 +79,7 @@ class _Walked(Reply):
         self.receipt.usage = usage
         if served.lease is not None:
             served.lease.end(usage)
-            self.receipt.cost_usd = served.lease.spend(served.deployment, usage)
+            self.receipt.cost_usd = served.lease.vital.spend(served.deployment, usage)
         if self._walk.abandoned:
             self._add_abandoned()
 
@@ -187,7 +187,7 @@ class StreamReply(_Walked):
     async def chunks(self, pass_on: PassOn | None = None) -> AsyncIterator[bytes]:
         """Yield the stream for the caller, or what `pass_on` does not take of it. It ends in `[DONE]`, or in an error event."""
         assert self._pending is not None  # noqa: S101 -- `begin` came first
-        timer = asyncio.get_running_loop().call_at(self._walk.deadline, self._expire)
+        timer = self._pending.get_loop().call_at(self._walk.deadline, self._expire)
         try:
             while not self._pending.done():
                 yield KEEP_ALIVE

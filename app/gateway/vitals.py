@@ -42,10 +42,10 @@ _NOBODY: dict[str, float] = {}
 class Lease:
     """One call to a deployment, from before it is made until its answer is read or given up: `end` in every case."""
 
-    __slots__ = ("_ended", "_ended_row", "_reserved", "_vital", "probe", "started", "waited_s")
+    __slots__ = ("_ended", "_ended_row", "_reserved", "probe", "started", "vital", "waited_s")
 
     def __init__(self, vital: Vital, reserved: int, started: float) -> None:
-        self._vital = vital
+        self.vital = vital
         self._reserved = reserved
         self._ended = False
         self._ended_row: Ended = (0, 0)  # the failures in a row that this answer ended
@@ -55,7 +55,7 @@ class Lease:
 
     def answered(self, *, stream: bool) -> float:
         """Note the first token of a stream, or a whole answer; return how long it took."""
-        vital = self._vital
+        vital = self.vital
         now = vital.clock()
         took = now - self.started
         self._ended_row = vital.answered(now, took, stream=stream, probe=self.probe)
@@ -64,29 +64,25 @@ class Lease:
 
     def failed(self, error: UpstreamError, *, fair: bool = True) -> None:
         """Note how the call failed. `fair` is False for a time-out that a caller chose, or that waiting for a slot left: it says nothing of the deployment."""
-        self._vital.failed(error, probe=self.probe, fair=fair)
+        self.vital.failed(error, probe=self.probe, fair=fair)
         self.probe = False
 
     def cut(self) -> None:
         """Note that a stream broke off after its first token."""
-        self._vital.cut(self._ended_row)
+        self.vital.cut(self._ended_row)
 
     def end(self, usage: Usage | None = None, *, served: bool = True) -> None:
         """Settle what was reserved against what was used; without a count the reservation stands if anything was `served`. Idempotent."""
         if self._ended:
             return
         self._ended = True
-        vital = self._vital
+        vital = self.vital
         vital.in_flight[vital.name] -= 1
         if self.probe:
             vital.breaker.released(probe=True)
         if self._reserved:
             used = usage.prompt_tokens + usage.completion_tokens if usage is not None else self._reserved if served else 0
             vital.settle(self._reserved - used)
-
-    def spend(self, deployment: Deployment, usage: Usage) -> float | None:
-        """Count what an answer used; return what it cost in US dollars, or None where no price is known."""
-        return self._vital.spend(deployment, usage)
 
 
 class Vital:

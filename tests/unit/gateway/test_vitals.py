@@ -270,7 +270,7 @@ def counted(name: str, **labels: str) -> float | None:
 
 def test_what_answers_used_is_counted_and_costs_what_its_deployment_asks(vitals: Vitals) -> None:
     dear, free = (replace(deployment(name), price=price) for name, price in (("dear", Price(1.0, 10.0)), ("free", None)))
-    costs = [vitals.of(each).take(0).spend(each, Usage(3, 2)) for each in (dear, free, dear)]
+    costs = [vitals.of(each).spend(each, Usage(3, 2)) for each in (dear, free, dear)]
 
     assert costs == [23.0, None, 23.0]
     for name, factor, cost in (("dear", 2, 46.0), ("free", 1, None)):
