@@ -137,6 +137,7 @@ class WholeReply(_Walked):
             transcript = conversation.transcript()
             transcript.hear_whole(served.choices)
             await self._remember(transcript)
+        served.choices = ()  # several times the answer's size: not for as long as a slow caller takes
         if self._place.may_be_given:
             self._stored = stored = _stored(served, body)
             self._place.land(stored)

@@ -81,6 +81,15 @@ async def test_a_whole_answer_is_sent_accounted_and_stored() -> None:
     assert answer.closed
 
 
+async def test_while_an_answer_is_sent_its_bytes_alone_are_held() -> None:
+    reply = waiting(FakeLane({"a": whole()}))
+
+    await reply.begin()
+
+    assert reply._served is not None
+    assert (reply.body, reply._served.choices) == (ANSWER, ())
+
+
 async def test_a_whole_stream_is_sent_accounted_and_stored() -> None:
     cache = FakeCache()
     reply = streaming(FakeLane({"a": streamed(ROLE, TOKEN, FINISH, DONE)}), cache)
