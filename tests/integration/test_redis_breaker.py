@@ -1,4 +1,4 @@
-"""Two gateway processes with one Redis: a deployment that one of them found failing rests at the other too, until its rest is over."""
+"""Two gateways, this process and another, with one Redis: a deployment that one of them found failing rests at the other too, until its rest is over."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
+from tests.integration.gateway_server import serve
 from tests.integration.redis_server import running_redis
 from tests.integration.test_chat_relay import chat
 from tests.integration.test_command_line import serving
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.simulators import OpenAISimulator
 
-DEADLINE_S = 60
+DEADLINE_S = 30
 COOLDOWN_S = 3  # each process looks once a second what the others told
 CONFIG = """\
 deployments:
@@ -44,29 +45,26 @@ async def rests(http: aiohttp.ClientSession, url: str) -> bool:
 async def test_what_failed_three_times_at_one_process_the_other_asks_only_when_its_rest_is_over(
     http: aiohttp.ClientSession, tmp_path: Path, cloud: OpenAISimulator, other: OpenAISimulator
 ) -> None:
-    (tmp_path / "gateway.yaml").write_text(CONFIG.format(cloud=cloud, other=other, cooldown_s=COOLDOWN_S))
-    settings = {"GATEWAY_CONFIG": str(tmp_path / "gateway.yaml"), "GATEWAY_SECRET": "a-secret-of-both-processes"}
-    settings |= {"CACHE_TTL": "0", "RATE_LIMIT_PER_MINUTE": "0"}
-    homes = [tmp_path / "one", tmp_path / "two"]
-    for home in homes:
-        home.mkdir()
+    config, path, secret = CONFIG.format(cloud=cloud, other=other, cooldown_s=COOLDOWN_S), tmp_path / "gateway.yaml", "a-secret-of-both-processes"
+    (tmp_path / "two").mkdir()
+    environment = {"GATEWAY_CONFIG": str(path), "GATEWAY_SECRET": secret, "CACHE_TTL": "0", "RATE_LIMIT_PER_MINUTE": "0"}
     with (
         running_redis() as redis,
-        serving(homes[0], REDIS_URL=redis.url, **settings) as (one, _, _),
-        serving(homes[1], REDIS_URL=redis.url, **settings) as (two, _, _),
+        serve(tmp_path, config, redis_url=redis.url, gateway_secret=secret, cache_ttl=0) as here,
+        serving(tmp_path / "two", REDIS_URL=redis.url, **environment) as (there, _, _),
     ):
         async with asyncio.timeout(DEADLINE_S):
             cloud.fault = "status-500"
-            failed = [await ask(http, one, "ill") for _ in range(4)]
-            while not await rests(http, two):  # noqa: ASYNC110 -- another process sets no event
+            failed = [await ask(http, here.url, "ill") for _ in range(4)]
+            while not await rests(http, there):  # noqa: ASYNC110 -- another process sets no event
                 await asyncio.sleep(0.02)
             cloud.fault = None
             heard = (len(cloud.requests), cloud.connections)
-            named, fallen = await ask(http, two, "ill"), await ask(http, two)
+            named, fallen = await ask(http, there, "ill"), await ask(http, there)
             heard_then = (len(cloud.requests), cloud.connections)
-            while (again := await ask(http, two)).headers["x-gateway-deployment"] != "ill":  # noqa: ASYNC110 -- likewise
+            while (again := await ask(http, there)).headers["x-gateway-deployment"] != "ill":  # noqa: ASYNC110 -- likewise
                 await asyncio.sleep(0.02)
-            healed = await ask(http, one, "ill")
+            healed = await ask(http, here.url, "ill")
 
     assert [answer.status for answer in failed] == [502, 502, 502, 503]
     assert heard_then == heard == (3, heard[1])
