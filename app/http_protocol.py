@@ -79,7 +79,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self.write_idle_s = write_idle_s
         self._held = 0  # bytes received since the parser last passed anything on: no more is ever buffered unseen
         self._fed = 0  # bytes of the piece that is being parsed
-        self._in_body = False
+        self._in_head = self._in_body = False
         self._refusal: GatewayError = _INVALID
         self._refused = False
         self._head_timer: TimerHandle | None = None
@@ -146,7 +146,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
 
     def _is_between(self) -> bool:
         """Say whether all that came before is answered, and the caller reads its answers."""
-        return not self._held and not self._in_body and (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+        return not (self._held or self._in_head or self._in_body) and (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     def _serve_known(self, known: Known, body: bytes) -> bool:
         """Serve a request without reading its head, which is known (shortcut.py); False where it has to be read."""
@@ -183,6 +183,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        self._in_head = True
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -193,7 +194,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._refusal = _too_large()
             raise self._refusal
         self._held = 0
-        self._in_body = True
+        self._in_head, self._in_body = False, True
         if self._head_timer is not None:
             self._cancel_head_timer()
         self._begin_request()

@@ -79,6 +79,7 @@ class Shortcut:
         self._look = look
         self.ids = ids
         self._path = path
+        self._line = b"POST %b HTTP/1.1\r\n" % path.encode()
         self._max_known = max_known
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, Known] = OrderedDict()  # the head met longest ago first
@@ -88,10 +89,13 @@ class Shortcut:
 
     def visitor(self, peer: str) -> Callable[[bytes], Visit | None]:
         """Return what tells of each piece of bytes from a connection with `peer` what request it is: None unless a whole, short one with its length."""
-        begun = hashlib.blake2b(peer.encode(), key=self._secret, digest_size=16, person=b"sluice/head/1")
-        known = self._known
+        whose = peer.encode()
+        begun = hashlib.blake2b(b"%d:%b" % (len(whose), whose), key=self._secret, digest_size=16, person=b"sluice/head/1")
+        known, line = self._known, self._line
 
         def visit(piece: bytes) -> Visit | None:
+            if not piece.startswith(line):
+                return None
             body_at = piece.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
             start = piece.rfind(_LENGTH_END, 0, body_at) + len(_LENGTH_END)
             end = piece.find(b"\r", start, body_at)

@@ -174,6 +174,37 @@ async def test_what_one_caller_is_known_by_is_nothing_for_another(gateway: Gatew
     assert shortened == []
 
 
+async def test_what_is_left_of_an_address_is_no_part_of_a_head(gateway: GatewayServer, shortened: list[bool]) -> None:
+    """As in `127.0.0.11` and `POST`, and in `127.0.0.1` and `1POST`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, local_addr=("127.0.0.11", 0))
+    for _ in range(3):
+        writer.write(request_of())
+        assert (await answer_of(reader))[0] == 200
+    writer.close()
+    shortened.clear()
+
+    reader, writer = await send(gateway.port, b"1" + request_of())
+    status, _, _ = await answer_of(reader)
+    writer.close()
+
+    assert (status, shortened) == (400, [])
+
+
+async def test_a_head_within_another_is_not_known(gateway: GatewayServer, shortened: list[bool]) -> None:
+    outer = b"POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer key-one\r\nx-a: "
+    inner = request_of().replace(b"authorization: Bearer key-one\r\n", b"")
+    reader, writer = await send(gateway.port, request_of() + outer)
+    first, _, _ = await answer_of(reader)
+    writer.write(inner)
+    second, _, _ = await answer_of(reader)
+    writer.close()
+    shortened.clear()
+
+    [(alone, _, _)] = await ask(gateway, inner)
+
+    assert (first, second, alone, shortened) == (200, 200, 401, [])
+
+
 async def test_a_callers_own_id_and_wishes_are_read_each_time(gateway: GatewayServer, shortened: list[bool]) -> None:
     await ask(gateway, *[request_of()] * 2)
 

@@ -86,8 +86,6 @@ def test_a_head_is_known_again_however_long_its_body_is() -> None:
     [
         piece(b"{}", "authorization: Bearer two"),
         piece(b"{}", "authorization: Bearer one", "x-more: 1"),
-        piece(b"{}", method="PUT"),
-        piece(b"{}").replace(b"HTTP/1.1", b"HTTP/1.0"),
     ],
 )
 def test_another_head_is_not_known(other: bytes) -> None:
@@ -98,6 +96,19 @@ def test_another_head_is_not_known(other: bytes) -> None:
 
     assert visit is not None
     assert visit[1] is None
+
+
+@pytest.mark.parametrize("other", [piece(method="PUT"), piece().replace(b"HTTP/1.1", b"HTTP/1.0"), b"1" + piece(), piece()[1:], b"\r\n" + piece()])
+def test_nothing_but_a_chat_request_is_looked_at(other: bytes) -> None:
+    assert visit_of(shortcut_of(), other) is None
+
+
+def test_a_peer_does_not_go_on_into_the_head() -> None:
+    shortcut = shortcut_of()
+    shortcut._line = b""
+    visits = [visit_of(shortcut, b"1" + piece(), peer="127.0.0.1"), visit_of(shortcut, piece(), peer="127.0.0.11")]
+
+    assert len({visit[0] for visit in visits if visit is not None}) == 2
 
 
 def test_another_peer_is_not_known() -> None:
