@@ -87,7 +87,8 @@ class RateLimit:
         limit = self._limit
         allowed = self._store.take(_bucket(key) if ":" in key else key, limit, _MINUTE_S)  # all that the strategy does, through a wrapper of the library's
         oldest, count, now = self._store.last  # what `get_window_stats` would look up anew, for three times the cost of the hit
-        return Window(allowed, limit, limit - count, max(0.0, oldest + _MINUTE_S - now))
+        left_s = oldest + _MINUTE_S - now
+        return Window(allowed, limit, limit - count, left_s if left_s > 0 else 0.0)
 
     def give_back(self, key: str) -> None:
         """Undo the hit of `key` that `take` has just allowed."""
@@ -163,8 +164,10 @@ class BoundedWindows(Storage, MovingWindowSupport):
         count = hits.count(horizon)
         allowed = count + amount <= limit
         if allowed:
-            for _ in range(amount):
+            if amount == 1:
                 hits.times.append(now)
+            else:
+                hits.times.extend([now] * amount)
             count += amount
         self.last = (hits.times[hits.start] if count else now, count, now)
         return allowed

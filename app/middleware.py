@@ -66,7 +66,7 @@ class RequestEdge:
         request_id = scope["sluice_id"] = self._ids.new() if is_known else self._id(scope)
         name = request_id.decode()
         logging.request_id.set(name)  # in the context of the request's own task
-        fields = scope["sluice"] = begin_fields(scope["method"] if scope["method"] in _METHODS else "OTHER", scope["path"])
+        fields = scope["sluice"] = begin_fields(name, scope["method"] if scope["method"] in _METHODS else "OTHER", scope["path"])
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -91,7 +91,7 @@ class RequestEdge:
         finally:
             if not is_known:
                 fields["route"] = self._route(scope)
-            account(name, fields, seconds=time.perf_counter() - start)
+            account(fields, seconds=time.perf_counter() - start)
 
     def _route(self, scope: Scope) -> str:
         template: str | None = getattr(scope.get("route"), "path", None)
@@ -225,9 +225,19 @@ class BodyLimit:
         await self._app(scope, receive_bounded, send_unless_refused)
 
 
-def begin_fields(method: str, route: str, status: int = _CALLER_GONE) -> dict[str, Any]:
-    """Return what the access log says of every request, in its order; `account` puts in how long it took."""
-    return {"method": method, "route": route, "status": status, "ms": 0.0}
+def begin_fields(request_id: str, method: str, route: str, status: int = _CALLER_GONE) -> dict[str, Any]:
+    """Begin the access log's event of a request: what is said of every one, in its order. `account` knows `time` and `ms`."""
+    return {
+        "time": 0.0,
+        "level": "info",
+        "logger": "access",
+        "event": "request",
+        "request_id": request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "ms": 0.0,
+    }
 
 
 _counters: dict[tuple[str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}  # by route and status, as bounded as the labels are
@@ -238,11 +248,11 @@ def _count_as(route: str, status: int) -> tuple[Callable[[], None], Callable[[fl
     return found
 
 
-def account(request_id: str, fields: dict[str, Any], *, seconds: float) -> None:
+def account(fields: dict[str, Any], *, seconds: float) -> None:
     """Count and log a request that is over."""
     what = fields["route"], fields["status"]
     count, observe = _counters.get(what) or _count_as(*what)
     count()
     observe(seconds)
     fields["ms"] = int(seconds * 10_000 + 0.5) / 10  # `round` takes three times as long
-    log.put("request", fields, request_id)
+    logging.put(fields)

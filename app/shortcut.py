@@ -148,10 +148,10 @@ class Shortcut:
             request_id = self.ids.new()
             limits = b"" if window is None else limit_lines(window)
             told = _ANSWER % (len(raw) - stored.body_at, receipt.lines(), limits, request_id, raw[stored.body_at :])
-            fields = begin_fields("POST", self._path, 200)
+            fields = begin_fields(request_id.decode(), "POST", self._path, 200)
             fields["tenant"] = known.tenant.name
             receipt.note(fields)
-            account(request_id.decode(), fields, seconds=time.perf_counter() - receipt.started)
+            account(fields, seconds=time.perf_counter() - receipt.started)
         except BaseException:
             self._limit.give_back(known.client)
             raise

@@ -114,7 +114,7 @@ class ChatEndpoint:
 
     def _reply(self, raw: bytes, headers: Mapping[str, str], tenant: Tenant, receipt: Receipt, *, look: bool) -> Awaitable[Reply]:
         """Return what waits for the reply, its answer begun; `look`: a body like it may have been decided over before."""
-        plain = is_plain(headers)
+        plain = not headers or is_plain(headers)
         if len(raw) > SCAN_INLINE_BYTES or (plain and look):
             return self._look_or_read(raw, headers, tenant, receipt, plain=plain)
         return self.gateway.run(read_request(raw, headers, tenant, plain=plain), receipt)

@@ -23,21 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    _Event = tuple[float, str, str, str, str | None, Mapping[str, Any]]  # when, level, logger, name, the request's id, fields
-
 HOLD_S = 0.1
 _HOLD_LINES = 256
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_SAID = ("time", "level", "logger", "event")  # by every event, before its fields
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 
 
-def _dumped(fields: Mapping[str, Any]) -> bytes:
-    """Return JSON: by orjson, which takes a quarter of the time, unless an integer is too large for it."""
+def _line(event: Mapping[str, Any]) -> bytes:
+    """Return one line of JSON: by orjson, which takes a quarter of the time, unless an integer is too large for it."""
     try:
-        return orjson.dumps(fields, default=_type_name)
+        return orjson.dumps(event, default=_type_name, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
-        return json.dumps(fields, default=_type_name).encode()
+        return json.dumps(event, default=_type_name).encode() + b"\n"
 
 
 def _type_name(value: object) -> str:
@@ -47,15 +46,6 @@ def _type_name(value: object) -> str:
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being served; every event written meanwhile carries it."""
-
-
-def _line(held: _Event) -> bytes:
-    """Return one line of JSON: what every event says, and its fields behind it, which costs half of what one dict of both does."""
-    now, level, name, event, serving, fields = held
-    said = {"time": int(now * 1000) / 1000, "level": level, "logger": name, "event": event}
-    if serving is not None:
-        said["request_id"] = serving
-    return _dumped(said)[:-1] + (b"," + _dumped(fields)[1:] if fields else b"}") + b"\n"
 
 
 class _Sink:
@@ -72,7 +62,7 @@ class _Sink:
         self.readable = False
         self.colour = False
         self.may_hold = False
-        self._waiting: list[_Event] = []
+        self._waiting: list[Mapping[str, Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
 
@@ -81,23 +71,27 @@ class _Sink:
         self._loop, self._thread = loop, threading.get_ident()
         self.flush()
 
-    def emit(self, level: str, name: str, event: str, fields: Mapping[str, Any], serving: str | None) -> None:
-        now = time.time()
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Write an event, which begins with what `_SAID` names."""
         if self.readable:
-            fields = fields if serving is None else {"request_id": serving, **fields}
-            clock = time.strftime("%H:%M:%S", time.localtime(now))
-            pairs = " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=_type_name)}" for key, value in fields.items())
-            dim, tint, plain = ("\x1b[2m", _COLOURS[level], "\x1b[0m") if self.colour else ("", "", "")
-            self._write(f"{dim}{clock}{plain} {tint}{level:7}{plain} {event} {pairs}".rstrip() + "\n")
+            self._write(self._readable(event))
             return
         if self._loop is None or threading.get_ident() != self._thread:
-            self._write(_line((now, level, name, event, serving, fields)).decode())
+            self._write(_line(event).decode())
             return
         if not self._waiting:
             self._loop.call_later(HOLD_S, self.flush)
-        self._waiting.append((now, level, name, event, serving, fields))
-        if len(self._waiting) >= _HOLD_LINES or _LEVELS[level] > _LEVELS["info"]:
+        self._waiting.append(event)
+        if len(self._waiting) >= _HOLD_LINES or _LEVELS[event["level"]] > _LEVELS["info"]:
             self.flush()
+
+    def _readable(self, event: Mapping[str, Any]) -> str:
+        level = event["level"]
+        clock = time.strftime("%H:%M:%S", time.localtime(event["time"]))
+        fields = [(key, value if isinstance(value, str) else json.dumps(value, default=_type_name)) for key, value in event.items() if key not in _SAID]
+        pairs = " ".join([f"{key}={text}" for key, text in fields])
+        dim, tint, plain = ("\x1b[2m", _COLOURS[level], "\x1b[0m") if self.colour else ("", "", "")
+        return f"{dim}{clock}{plain} {tint}{level:7}{plain} {event['event']} {pairs}".rstrip() + "\n"
 
     def flush(self) -> None:
         """Write what waits."""
@@ -124,11 +118,6 @@ class Logger:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def put(self, event: str, fields: Mapping[str, Any], serving: str) -> None:
-        """Do what `info` does, with fields that are not copied, of the request `serving`."""
-        if _LEVELS["info"] >= _sink.threshold:
-            _sink.emit("info", self._name, event, fields, serving)
-
     def debug(self, event: str, **fields: Any) -> None:
         """Write an event that only a developer wants."""
         self._emit("debug", event, fields)
@@ -151,7 +140,26 @@ class Logger:
 
     def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
         if _LEVELS[level] >= _sink.threshold:
-            _sink.emit(level, self._name, event, fields, request_id.get())
+            _sink.emit(_event(level, self._name, event, fields))
+
+
+def _event(level: str, name: str, event: str, fields: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {"time": _now(), "level": level, "logger": name, "event": event}
+    serving = request_id.get()
+    if serving is not None:
+        said["request_id"] = serving
+    return said | fields
+
+
+def _now() -> float:
+    return int(time.time() * 1000) / 1000
+
+
+def put(event: dict[str, Any]) -> None:
+    """Write an event of ordinary service that says all of `_SAID` itself but the time, and is not copied."""
+    if _LEVELS["info"] >= _sink.threshold:
+        event["time"] = _now()
+        _sink.emit(event)
 
 
 def get_logger(name: str) -> Logger:
@@ -185,7 +193,7 @@ def _muzzled(_: logging.Logger, record: logging.LogRecord) -> None:
     if record.exc_info and record.exc_info[1] is not None:
         fields["exception"] = describe(record.exc_info[1])
     if _LEVELS[level] >= _sink.threshold:
-        _sink.emit(level, "third_party", "library_log", fields, request_id.get())
+        _sink.emit(_event(level, "third_party", "library_log", fields))
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
