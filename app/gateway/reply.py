@@ -224,11 +224,10 @@ class StreamReply(_Walked):
 
     def _forward(self, watch: StreamWatch, pass_on: PassOn, data: bytes) -> bool:
         """Pass plain chunks on as they come. What else comes, and what the caller is too slow for, waits for `chunks`."""
-        text = watch.plain_text(data)
-        if text is None or not pass_on(data):
+        if not watch.forward(data, pass_on):
             return False
-        watch.hear(text)
-        self._keep(data)
+        if self._keeps:
+            self._keep(data)
         return True
 
     def _expire(self) -> None:

@@ -66,9 +66,7 @@ class StreamWatch:
 
         Raises UpstreamError for an error event, and for what is not the format; `broken` holds it instead where a token that came before it may still go on.
         """
-        text = self.plain_text(data)
-        if text is not None:
-            self.hear(text)
+        if self.forward(data, _taken):
             return data
         if b"\r" in data or self._after_cr:
             data = self._unify_newlines(data)
@@ -82,19 +80,19 @@ class StreamWatch:
             self.broken = error
         return b"\n\n".join([*passed, b""]) if passed else b""
 
-    def plain_text(self, data: bytes) -> str | None:
-        """Return what whole chunks of the last shape say, where `data` is nothing else and may go on as it is. It has not been heard yet."""
+    def forward(self, data: bytes, take: Callable[[bytes], bool]) -> bool:
+        """Give `data` to `take` where it is whole chunks of the last shape, which may go on as they are, and read them where they were taken."""
         shape = self._shape
         if shape is None or self._waiting or self._after_cr or self.ended:
-            return None
-        return shape.read(data)
-
-    def hear(self, text: str) -> None:
-        """Count what plain chunks said, and let the transcript hear it."""
+            return False
+        text = shape.read(data)
+        if text is None or not take(data):
+            return False
         self.content_chars += len(text)
-        transcript, shape = self.transcript, self._shape
-        if transcript is not None and shape is not None and transcript.wants_texts:  # a text alone is no blob
+        transcript = self.transcript
+        if transcript is not None and transcript.wants_texts:  # a text alone is no blob
             transcript.hear(shape.index, {"content": text})
+        return True
 
     def _whole_events(self, data: bytes) -> bytes:
         """Return the events that `data` completes, and keep what follows. Each byte is looked at once, however small the pieces are."""
@@ -233,6 +231,10 @@ class StreamWatch:
         if choice.get("finish_reason"):
             self._finished.add(index)
             self.started = True
+
+
+def _taken(_: bytes) -> bool:
+    return True
 
 
 def read_usage(usage: Any) -> Usage | None:
