@@ -118,3 +118,29 @@ def test_the_lines_of_a_head_are_its_headers_and_the_log_says_the_same() -> None
     assert lines[:4] == ["x-gateway-deployment: d", "x-gateway-rule: r", "x-gateway-attempts: 1", "x-gateway-cost-usd: 0.500000"]
     assert lines[4].startswith("server-timing: total;dur=")
     assert noted(receipt) == {"rule": "r", "deployment": "d", "attempts": 1, "cost_usd": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("known", "timed"),
+    [
+        ({}, "total"),
+        ({"cache_s": 0.001}, "cache;dur=1.00, total"),
+        ({"queue_s": 0.002, "assess_s": 0.001, "upstream_s": 0.003}, "queue;dur=2.00, assess;dur=1.00, upstream;dur=3.00, total"),
+        (
+            {"queue_s": 0.002, "assess_s": 0.001, "cache_s": 0.0, "upstream_s": 0.003},
+            "queue;dur=2.00, assess;dur=1.00, cache;dur=0.00, upstream;dur=3.00, total",
+        ),
+    ],
+)
+def test_times_are_told_where_they_are_known(known: dict[str, float], timed: str) -> None:
+    told = dict(receipt_of(**known).headers())[b"server-timing"].decode()
+
+    assert told.rpartition(";dur=")[0] == timed
+
+
+def test_waits_add_up() -> None:
+    receipt = Receipt()
+    receipt.note_wait(1.0)
+    receipt.note_wait(0.5)
+
+    assert receipt.queue_s == 1.5
