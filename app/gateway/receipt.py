@@ -39,7 +39,7 @@ class Receipt:
     deployment: str | None = None
     attempts: int | None = None
     dropped: tuple[str, ...] = ()
-    ended: str | None = None  # `cut` or `failed`, for a stream that did not end well
+    ended: str | None = None  # `cut`, `failed` or, by its caller, `left`, for a stream that did not end well
     error: str | None = None  # and what its last event says
     usage: Usage | None = None
     cost_usd: float | None = None

@@ -190,6 +190,7 @@ async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header],
                 await send({"type": "http.response.body", "body": data, "more_body": True})
     except asyncio.CancelledError:
         if presence.gone:
+            reply.receipt.ended = "left"
             raise
         error = shutting_down()  # only the server's end cancels otherwise
         ERRORS.labels(error.count_label).inc()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from app.utils import logging
 from tests.integration.gateway_server import GatewayServer, serve
 
 if TYPE_CHECKING:
@@ -113,3 +115,19 @@ async def test_a_call_to_an_embedder_ends_with_its_caller(tmp_path: Path, cloud:
         await until(lambda: cloud.disconnects)
 
     assert cloud.disconnects[0].at - left < NOTICED_WITHIN_S
+
+
+async def test_a_stream_that_its_caller_leaves_is_logged_as_left(gateway: GatewayServer, cloud: OpenAISimulator) -> None:
+    cloud.fault = "slow-stream-20"
+    output = io.StringIO()
+    logging.configure("info", readable=False, stream=output)
+    try:
+        reader, writer = await open_request(gateway, stream=True)
+        await reader.readuntil(b"data: ")
+        writer.close()
+        await until(lambda: '"event":"request"' in output.getvalue())
+    finally:
+        logging.configure("info", readable=False)
+    line = next(event for event in map(json.loads, output.getvalue().splitlines()) if event["event"] == "request")
+
+    assert (line["status"], line["ended"]) == (200, "left")
