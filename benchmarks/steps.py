@@ -20,10 +20,11 @@ from app.domain import CacheState, Hints, Usage
 from app.gateway.beginning import take_whole
 from app.gateway.cache_key import cache_key
 from app.gateway.deadlines import Deadlines, Within
-from app.gateway.receipt import Receipt, cost_usd
+from app.gateway.receipt import Receipt
 from app.gateway.snapshot import ask
 from app.http_io import read_headers
 from app.limits import limit_headers
+from app.middleware import account, begin_fields
 from app.parts import compose
 from app.policy.collect import collect
 from app.policy.complexity import score
@@ -87,21 +88,24 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     window = parts.guard.limit.hit_local("10.0.0.1")
     deployment = plan.attempts[0].deployment
     usage = Usage(210, 80)
-    receipt = Receipt(facts=facts, rule=plan.rule, cache=CacheState.MISS, deployment=deployment.name, attempts=1, usage=usage, cost_usd=0.0001)
+    receipt = Receipt()
+    receipt.facts, receipt.rule, receipt.cache, receipt.deployment, receipt.attempts = facts, plan.rule, CacheState.MISS, deployment.name, 1
+    receipt.usage, receipt.cost_usd = usage, 0.0001
     receipt.assess_s = receipt.cache_s = receipt.upstream_s = 0.001
-    loop, log = asyncio.new_event_loop(), logging.get_logger("access")
+    loop, vital = asyncio.new_event_loop(), chat.vitals.of(deployment)
 
     def metrics() -> None:
-        monitoring.ROUTED.labels(str(facts.label), facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
+        monitoring.ROUTED.labels(facts.label, facts.known_complexity.tier if facts.known_complexity is not None else "unread", plan.rule).inc()
         monitoring.CACHE.labels(CacheState.MISS).inc()
         monitoring.ATTEMPTS.labels(deployment.name, "ok").inc()
-        monitoring.TOKENS.labels(deployment.name, "prompt").inc(210)
-        monitoring.TOKENS.labels(deployment.name, "completion").inc(80)
-        monitoring.COST_USD.labels(deployment.name).inc(0.0001)
-        monitoring.REQUESTS.labels("/v1/chat/completions", "200").inc()
-        monitoring.REQUEST_SECONDS.labels("/v1/chat/completions").observe(0.002)
         monitoring.IN_FLIGHT.inc()
         monitoring.IN_FLIGHT.dec()
+        vital.spend(deployment, usage)
+
+    def tell() -> None:
+        fields = begin_fields("req_benchmark", "POST", "/v1/chat/completions", 200)
+        receipt.note(fields)
+        account(fields, seconds=0.002)
 
     deadlines = Deadlines()
 
@@ -125,11 +129,9 @@ def steps(parts: Any, raw: bytes) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "plan", lambda: decide(terms.table, facts, request.body, ask(terms.table, request), chat.snapshot(terms, request))
     yield "cache key", lambda: cache_key(b"k" * 32, tenant=tenant.key_id, plan_id="small\x1egpt", body=request.body, headers=())
     yield "limit of an attempt, with the run of a loop", limits
-    yield "a name for what was decided", lambda: chat.decisions.name(tenant, raw)
     yield "metrics", metrics
-    yield "cost", lambda: cost_usd(deployment, usage)
-    yield "receipt headers", receipt.headers
-    yield "log line", lambda: log.info("request", method="POST", route="/v1/chat/completions", status=200, ms=2.1, **receipt.log_fields())
+    yield "receipt headers", receipt.lines
+    yield "log line, count and time of a request", tell
     yield "read the answer's usage", lambda: take_whole(deployment, _NOT_READ, ANSWER, moves_on=False)
 
 
