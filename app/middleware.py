@@ -66,7 +66,7 @@ class RequestEdge:
         request_id = scope["sluice_id"] = self._ids.new() if is_known else self._id(scope)
         name = request_id.decode()
         logging.request_id.set(name)  # in the context of the request's own task
-        fields = scope["sluice"] = begin_fields(name, scope["method"] if scope["method"] in _METHODS else "OTHER", scope["path"])
+        fields = scope["sluice"] = begin_fields(name, scope["method"] if scope["method"] in _METHODS else "OTHER", scope["path"] if is_known else _UNROUTED)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

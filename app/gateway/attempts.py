@@ -20,10 +20,9 @@ from app.gateway.backoff import is_worth_another_call, wait_before_retry
 from app.gateway.beginning import Served, begin_stream, take_whole
 from app.gateway.deadlines import Deadlines, Within
 from app.gateway.hedging import race
-from app.gateway.receipt import cost_usd
 from app.gateway.vitals import Vitals
 from app.utils.logging import get_logger
-from app.utils.monitoring import ATTEMPTS, COST_USD, FALLBACKS, HEDGES, SKIPPED, TOKENS
+from app.utils.monitoring import ATTEMPTS, FALLBACKS, HEDGES, SKIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -312,8 +311,7 @@ class Walk:
         usage = Usage(self.facts.tokens_about, 0, estimated=True)
         self.abandoned.append((deployment, usage))
         ATTEMPTS.labels(deployment.name, "cancelled").inc()
-        TOKENS.labels(deployment.name, "prompt").inc(usage.prompt_tokens)
-        COST_USD.labels(deployment.name).inc(cost_usd(deployment, usage) or 0.0)
+        lease.vital.spend(deployment, usage)
         lease.end(usage)
 
     def _longer(self) -> list[Attempt]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,9 @@ from app.domain import Call, Deployment, Failure, Label, LaneName
 from app.errors import UpstreamError
 from app.gateway.room import Room, RoomLane
 from tests.unit.gateway.test_attempts import ANSWER, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOME = Deployment(name="home", provider="openai", model="m", lane=LaneName.RELAY, clearance=Label.CONFIDENTIAL, slots=2)
 
@@ -169,3 +172,16 @@ def test_errors_inside_a_stream_mean_what_the_lane_says() -> None:
         return answer.error_inside({"means": "timeout"})
 
     assert asyncio.run(meaning()).failure is Failure.TIMEOUT
+
+
+async def test_a_stream_is_offered_as_by_its_lane() -> None:
+    class Offering(FakeAnswer):
+        def offer(self, take: Callable[[bytes], bool]) -> None:
+            take(TOKEN)
+
+    taken: list[bytes] = []
+    answer = await lane(Offering(b"", ())).open(call())
+
+    answer.offer(lambda data: not taken.append(data))  # type: ignore[func-returns-value] # True
+
+    assert taken == [TOKEN]

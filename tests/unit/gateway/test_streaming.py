@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
 from app.gateway.streaming import StreamWatch, error_event, read_usage
+from app.gateway.transcript import Transcript
+from app.policy.taint import passage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -297,3 +299,15 @@ def test_an_error_event_is_openais_body() -> None:
     assert json.loads(error_event(GatewayError("Broken off.", code="upstream_error")).removeprefix(b"data: ")) == {
         "error": {"message": "Broken off.", "type": "server_error", "param": None, "code": "upstream_error"},
     }
+
+
+def test_every_piece_of_a_stream_is_heard_and_counted() -> None:
+    pieces = [f"piece {number} of what is said in confidence, " for number in range(8)]
+    transcript = Transcript(texts=True)
+    watch = StreamWatch(include_usage=False, transcript=transcript)
+
+    for piece in pieces:
+        watch.feed(delta(content=piece))
+
+    assert transcript.passages() == (passage("".join(pieces)),)
+    assert watch.content_chars == sum(map(len, pieces))

@@ -10,7 +10,7 @@ from app.errors import UpstreamError
 from app.providers.relay import RelayLane, post_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class FakeResponse:
@@ -21,6 +21,7 @@ class FakeResponse:
         self.headers: dict[str, str] = {}
         self._body = body
         self.closed = False
+        self.taker: Callable[[bytes], bool] | None = None
 
     async def read(self, timeout_s: float) -> bytes:  # noqa: ARG002 - the wire's
         return self._body
@@ -31,6 +32,9 @@ class FakeResponse:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body
+
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        self.taker = take
 
     def close(self) -> None:
         self.closed = True
@@ -85,6 +89,15 @@ async def test_usage_is_asked_for_on_streams_where_the_provider_takes_it(provide
     assert json.loads(wire.asked["body"]).get("stream_options") == expected
     assert asked.body["stream_options"] == {"x": 1}
     assert [chunk async for chunk in answer.events()] == [b"{}"]
+
+
+async def test_a_streams_bytes_are_offered_as_they_arrive() -> None:
+    response = FakeResponse()
+    answer = await lane(FakeWire(response)).open(call(deployment(), stream=True))
+
+    answer.offer(bool)
+
+    assert response.taker is bool
 
 
 async def test_azure_has_its_own_path_and_header() -> None:
