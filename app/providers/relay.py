@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from app.domain import Failure, Label
+from app.domain import CONFIDENTIAL, Failure
 from app.errors import UpstreamError
 from app.providers.ask import ask, refusal
 from app.providers.faults import failure_in_stream, unreachable
@@ -21,7 +21,7 @@ from app.utils.json import dump_json
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
-    from app.domain import Call, Deployment
+    from app.domain import Call, Deployment, Label
     from app.providers.wire import Wire
     from app.providers.wire_response import WireResponse
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _USAGE_UNASKED = frozenset({"mistral"})
 
 _USER_AGENT = ("user-agent", "sluice")
-_CONFIDENTIAL = Label.CONFIDENTIAL
 
 
 class RelayAnswer:
@@ -76,7 +75,7 @@ class RelayLane:
         deployment, address = call.deployment, call.deployment.address
         if address is None:
             raise UpstreamError(Failure.BROKEN, sent=False)
-        if call.label >= _CONFIDENTIAL:
+        if call.label >= CONFIDENTIAL:
             await self._residence.check(call)
         fixed = self._fixed.get((deployment.name, call.stream))
         if fixed is None or fixed.deployment is not deployment:  # a reload has made another of that name
