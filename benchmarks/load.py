@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 from dataclasses import dataclass, field
+from time import monotonic  # and not the loop's time, which uvloop keeps in whole milliseconds
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -73,7 +74,7 @@ class Caller(asyncio.Protocol):
         outcome = self._outcome
         if outcome is None:
             return
-        now = self._generator.loop.time()
+        now = monotonic()
         if outcome.reads == 0:
             outcome.first = now
             self._left = _length(data)
@@ -130,12 +131,12 @@ class Generator:
         small: list[Outcome] = []
         large: list[Outcome] = []
         tasks: set[asyncio.Task[None]] = set()
-        start = self.loop.time() + 0.1
+        start = monotonic() + 0.1
         dues = [(start + index / load.rate, small) for index in range(int(load.rate * load.seconds))]
         if load.large_every_s:
             dues += [(start + load.large_every_s * (index + 0.5), large) for index in range(int(load.seconds / load.large_every_s))]
         for due, outcomes in sorted(dues, key=lambda item: item[0]):
-            if (wait := due - self.loop.time()) > 0:
+            if (wait := due - monotonic()) > 0:
                 await asyncio.sleep(wait)
             outcome = Outcome(due)
             outcomes.append(outcome)
@@ -145,8 +146,8 @@ class Generator:
             task = asyncio.ensure_future(self._connect(outcome, large=outcomes is large))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-        deadline = self.loop.time() + _GRACE_S
-        while self.finished < len(dues) and self.loop.time() < deadline:  # noqa: ASYNC110 -- a look now and then costs the load less than an event
+        deadline = monotonic() + _GRACE_S
+        while self.finished < len(dues) and monotonic() < deadline:  # noqa: ASYNC110 -- a look now and then costs the load less than an event
             await asyncio.sleep(0.02)
         for caller in self.idle[:]:
             caller.transport.abort()
