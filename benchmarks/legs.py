@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchmarks.payloads import json_body, nonce
+from benchmarks.payloads import json_body, nonce, stream_body
 from benchmarks.servers import ROOT, Server
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _PROMPTS = ("direct", "bare", "fastapi", "sluice", "sluice-unscanned", "litellm"
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A load. With `chunks` it is one of streams, at `rate` a second; else wrk keeps `concurrency` requests of `size_bytes` going.
+    """A load. wrk keeps `concurrency` requests of `size_bytes` going, of streams where there are `chunks`; else streams begin at `rate` a second.
 
     `key` legs are repeated: ratios are taken from them. With `steps` it is made with ever more streams at once, until they stall.
     """
@@ -55,6 +55,7 @@ LEGS = (
     Leg("prompt-100k", "100 KB prompts, 8 connections", _PROMPTS, concurrency=8, size_bytes=100 * 1024),
     Leg("prompt-1m", "1 MB prompts, 4 connections", _PROMPTS, concurrency=4, size_bytes=1024 * 1024),
     Leg("hit", "cache hits, 32 connections", ("echo", "sluice"), concurrency=32, same=True, key=True),
+    Leg("stream-1", "2-chunk streams without a pause, 1 connection", concurrency=1, chunks=2),
     Leg("stream-5ms", "100-chunk streams 5 ms apart, about 50 at once", rate=100, chunks=100, pace_ms=5, key=True),
     Leg("stream-100", "64-chunk streams at 20 ms, about 100 at once", _MANY, rate=78, chunks=64, pace_ms=20),
     Leg("stream-500", "64-chunk streams at 20 ms, about 500 at once", _MANY, rate=390, chunks=64, pace_ms=20),
@@ -88,11 +89,11 @@ class Bench:
             return self._most(leg, server, seconds)
         port = (server or self._upstream).port
         headers = server.target.headers if server is not None else {}
-        if not leg.chunks:
-            self._wrk(leg, port, headers, 1.0, same=leg.same)
+        if leg.concurrency:
+            self._wrk(leg, port, headers, 1.0)
         cpu = server.cpu_s() if server is not None else 0.0
         upstream_cpu = self._upstream.cpu_s()
-        figures = self._streams(leg, port, headers, seconds) if leg.chunks else self._wrk(leg, port, headers, seconds, same=leg.same)
+        figures = (self._wrk if leg.concurrency else self._streams)(leg, port, headers, seconds)
         answered = figures["requests"]
         if not answered:
             raise RuntimeError(f"{leg.name}: {server.target.name if server else 'direct'} answered nothing")
@@ -126,13 +127,13 @@ class Bench:
                 return figures, True
         return figures, False
 
-    def _wrk(self, leg: Leg, port: int, headers: Mapping[str, str], seconds: float, *, same: bool) -> Figures:
-        body = self._folder / f"{leg.size_bytes}.json"
+    def _wrk(self, leg: Leg, port: int, headers: Mapping[str, str], seconds: float) -> Figures:
+        body = self._folder / f"{leg.size_bytes}-{leg.chunks}.json"
         if not body.exists():
-            body.write_bytes(json_body(leg.size_bytes))
-        number = 1 if same else nonce()
+            body.write_bytes(stream_body(leg.chunks, leg.pace_ms, leg.size_bytes) if leg.chunks else json_body(leg.size_bytes))
+        number = 1 if leg.same else nonce()
         script = ["-s", str(ROOT / "benchmarks/body.lua"), f"http://127.0.0.1:{port}/v1/chat/completions"]
-        arguments = [str(body), str(number), "same" if same else "other", *(f"{name}: {value}" for name, value in headers.items())]
+        arguments = [str(body), str(number), "same" if leg.same else "other", *(f"{name}: {value}" for name, value in headers.items())]
         command = ["wrk", "-t1", f"-c{leg.concurrency}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", *script, "--", *arguments]
         return self._run(command, seconds)
 

@@ -47,7 +47,7 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "sluice"  # the same figures give the same file
     report = json.loads((RESULTS / "latest.json").read_text())
     report["legs"]["idle"] = report.get("idle", {})
-    wrk = ("json-1", "json-32", "json-256", "prompt-100k", "prompt-1m", "hit")
+    wrk = ("json-1", "json-32", "json-256", "prompt-100k", "prompt-1m", "hit", "stream-1")
     streams = ("stream-5ms", "stream-100", "stream-500", "head-of-line")
     bars(report, wrk, name="cpu", title="CPU time of the serving process", unit="µs a request", key="cpu_us")
     bars(report, streams, name="cpu-streams", title="CPU time of the serving process", unit="µs a stream", key="cpu_us")

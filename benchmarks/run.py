@@ -37,6 +37,7 @@ _COLUMNS = (
     ("cpu_us", "CPU µs"),
     ("p50_ms", "p50 ms"),
     ("p99_ms", "p99 ms"),
+    ("added_ms", "+ ms"),
     ("first_added_ms", "+ first ms"),
     ("gap_p99_ms", "gap ms"),
     ("stalled", "stalls"),
@@ -199,9 +200,12 @@ def _add_ratios(row: dict[str, Figures]) -> None:
             for figures in row.values():
                 if "cpu_us" in figures:
                     figures[f"to_{base}"] = round(figures["cpu_us"] / row[base]["cpu_us"], 3)
-    if "first_p50_ms" in row.get("direct", {}):
-        for figures in row.values():
-            figures["first_added_ms"] = round(figures["first_p50_ms"] - row["direct"]["first_p50_ms"], 3)
+    direct = row.get("direct")
+    if direct is None:
+        return
+    time_to, added = ("first_p50_ms", "first_added_ms") if "first_p50_ms" in direct else ("p50_ms", "added_ms")
+    for figures in row.values():
+        figures[added] = round(figures[time_to] - direct[time_to], 3)
 
 
 def soak(running: Bench, server: Server, minutes: float) -> dict[str, float | list[float]]:
