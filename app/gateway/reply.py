@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
+from app.gateway.deadlines import Within
 from app.gateway.receipt import cost_usd
 from app.gateway.stored import MAX_STORED_BYTES, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE, StreamWatch, error_event
@@ -37,8 +38,11 @@ _CHARS_PER_TOKEN = 4  # OpenAI's rule of thumb for English
 class Reply:
     """What the router sends: `body`, or `chunks()` where `stream`. The router calls `finish` once, whatever became of the sending.
 
-    This one is there already: it comes from the cache, and a stored stream is replayed as a stream.
+    `over` says, with what `chunks()` yields last, that this is the last. This one is there already: it comes from the cache, and a stored stream is replayed
+    as a stream.
     """
+
+    over = False
 
     def __init__(self, receipt: Receipt, *, stream: bool, body: bytes = b"") -> None:
         self.receipt = receipt
@@ -47,6 +51,7 @@ class Reply:
 
     async def chunks(self, pass_on: PassOn | None = None) -> AsyncIterator[bytes]:  # noqa: ARG002 -- what is there already is passed on in one piece
         """Yield the stream for the caller. Parts of it may go to `pass_on` instead, while somebody waits for the next one to be yielded."""
+        self.over = True
         yield self.body
 
     def drop(self) -> None:
@@ -189,6 +194,7 @@ class StreamReply(_Walked):
         """Yield the stream for the caller, or what `pass_on` does not take of it. It ends in `[DONE]`, or in an error event."""
         assert self._pending is not None  # noqa: S101 -- `begin` came first
         timer = self._pending.get_loop().call_at(self._walk.deadline, self._expire)
+        data = b""  # what came last and has not gone on: it goes with the end, where the stream ends in it
         try:
             while not self._pending.done():
                 yield KEEP_ALIVE
@@ -197,30 +203,33 @@ class StreamReply(_Walked):
             watch, chunks = served.watch, served.chunks
             assert watch is not None  # noqa: S101 -- a stream has its watch
             assert chunks is not None  # noqa: S101 -- and its bytes
-            self._keep(served.head)
-            yield served.head
+            data = served.head
             if not watch.ended and watch.broken is None:
+                self._keep(data)
+                yield data
+                data = b""
                 if pass_on is not None:
                     served.answer.offer(partial(self._forward, watch, pass_on))
-                async for data in chunks:
-                    passed = watch.feed(data)
-                    if passed:
-                        self._keep(passed)
-                        yield passed
+                async for arrived in chunks:
+                    data = watch.feed(arrived)
                     if watch.ended or watch.broken is not None:
                         break
-            last = await self._end(watch)
+                    if data:
+                        self._keep(data)
+                        yield data
+                        data = b""
+            last = data + await self._end(watch)
             self._keep(last)
-            yield last
-            await _drain(chunks)
         except UpstreamError as error:
-            yield self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else error)
+            last = data + self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else error)
         except GatewayError as error:  # after the headers had left: nothing can be answered but this event
             ERRORS.labels(error.count_label).inc()
             self.receipt.ended, self.receipt.error = "failed", error.count_label
-            yield error_event(error)
+            last = error_event(error)
         finally:
             timer.cancel()
+        self.over = True
+        yield last
 
     def _forward(self, watch: StreamWatch, pass_on: PassOn, data: bytes) -> bool:
         """Pass plain chunks on as they come. What else comes, and what the caller is too slow for, waits for `chunks`."""
@@ -264,7 +273,11 @@ class StreamReply(_Walked):
         served = self._served
         if served is not None and served.watch is not None:
             self._settle(served, served.watch.usage or self._guess(served.watch.content_chars))
-        self.drop()
+        try:
+            if served is not None and served.chunks is not None and self._whole:
+                await self._drain(served.chunks)
+        finally:
+            self.drop()
         if served is None or served.watch is None:
             return
         await self._remember(served.watch.transcript)
@@ -280,6 +293,15 @@ class StreamReply(_Walked):
             pending.exception()  # it may be that nobody waited for it
         super().drop()
 
+    async def _drain(self, chunks: AsyncIterator[bytes]) -> None:
+        """Read what is left after `[DONE]`, so that the connection can be used again."""
+        try:
+            with Within(self._walk.deadlines, _DRAIN_S):
+                async for _ in chunks:
+                    continue
+        except (TimeoutError, UpstreamError):
+            return
+
     def _keep(self, data: bytes) -> None:
         if not self._keeps:
             return
@@ -292,13 +314,3 @@ class StreamReply(_Walked):
 
 def _stored(served: Served, body: bytes) -> StoredAnswer:
     return StoredAnswer(served.deployment.name, time.time(), body, served.answer.dropped_params)
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read what is left after `[DONE]`, so that the connection can be used again."""
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            async for _ in chunks:
-                continue
-    except (TimeoutError, UpstreamError):
-        return

@@ -186,8 +186,8 @@ async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header],
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
     try:
         async for data in reply.chunks(pass_on):
-            if pass_on is None or not pass_on(data):
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+            if reply.over or pass_on is None or not pass_on(data):
+                await send({"type": "http.response.body", "body": data, "more_body": not reply.over})
     except asyncio.CancelledError:
         if presence.gone:
             reply.receipt.ended = "left"
@@ -195,5 +195,4 @@ async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header],
         error = shutting_down()  # only the server's end cancels otherwise
         ERRORS.labels(error.count_label).inc()
         reply.receipt.ended, reply.receipt.error = "failed", error.count_label
-        await send({"type": "http.response.body", "body": error_event(error), "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": error_event(error)})

@@ -236,15 +236,53 @@ async def test_an_answer_too_large_for_the_cache_is_served_all_the_same() -> Non
 
 
 async def test_the_end_of_a_stream_is_drained_for_the_connections_sake() -> None:
+    drained: list[str] = []
+
+    class Framed(FakeAnswer):
+        async def events(self) -> Any:
+            yield TOKEN + FINISH + DONE
+            drained.append("whole")
+
+    reply = streaming(FakeLane({"a": Framed(b"", ())}))
+    await reply.begin(5)
+    await sent(reply)
+
+    assert drained == []  # the caller has its end first
+    await reply.finish()
+    assert drained == ["whole"]
+
+
+async def test_an_upstream_that_leaves_its_stream_open_behind_the_end_is_not_waited_for() -> None:
     class Late(FakeAnswer):
         async def events(self) -> Any:
             yield TOKEN + FINISH + DONE
             await asyncio.Event().wait()
 
-    reply = streaming(FakeLane({"a": Late(b"", ())}))
+    answer = Late(b"", ())
+    reply = streaming(FakeLane({"a": answer}))
     await reply.begin(5)
 
     assert (await sent(reply)).endswith(DONE)
+    await reply.finish()
+    assert answer.closed
+
+
+@pytest.mark.parametrize(
+    ("events", "pieces"),
+    [
+        ([TOKEN, FINISH + DONE], [TOKEN, FINISH + DONE]),
+        ([TOKEN, FINISH, DONE], [TOKEN, FINISH, DONE]),
+        ([TOKEN + FINISH + DONE], [TOKEN + FINISH + DONE]),
+    ],
+)
+async def test_the_end_goes_with_what_came_with_it_and_is_said_to_be_the_end(events: list[bytes], pieces: list[bytes]) -> None:
+    reply = streaming(FakeLane({"a": streamed(*events)}))
+    await reply.begin(5)
+
+    yielded = [(data, reply.over) async for data in reply.chunks()]
+
+    assert yielded == [(piece, place == len(pieces)) for place, piece in enumerate(pieces, 1)]
+    await reply.finish()
 
 
 async def test_what_a_fallback_says_is_served_and_not_kept() -> None:
