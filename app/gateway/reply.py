@@ -173,19 +173,26 @@ class StreamReply(_Walked):
     async def begin(self, commit_s: float) -> None:
         """Wait until the first token, or `commit_s` seconds: from then on no other deployment is tried. Raises GatewayError."""
         start = time.perf_counter()
-        self._pending = asyncio.ensure_future(self._run(start))
-        await asyncio.wait((self._pending,), timeout=commit_s)
-        if self._pending.done():
-            self._pending.result()
+        loop = asyncio.get_running_loop()
+        begun = loop.create_future()  # waited for in place of the task, it saves asyncio.wait and a turn of the loop
+        self._pending = pending = loop.create_task(self._run(start, begun))
+        timer = loop.call_later(commit_s, _tell, begun)
+        try:
+            await begun
+        finally:
+            timer.cancel()
+        if pending.done():
+            pending.result()
         else:
             self._walk.committed = True
             self._note_walk(start)
 
-    async def _run(self, start: float) -> Served:
+    async def _run(self, start: float, begun: asyncio.Future[None]) -> Served:
         try:
             self._served = served = await self._walk.run()
         finally:
             self._note_walk(start)
+            _tell(begun)
         self.receipt.dropped = served.answer.dropped_params
         FIRST_TOKEN_SECONDS.labels(served.deployment.name).observe(time.perf_counter() - self.receipt.started)
         return served
@@ -310,6 +317,11 @@ class StreamReply(_Walked):
         if self._kept_bytes > MAX_STORED_BYTES:
             self._keeps = False
             self._kept.clear()
+
+
+def _tell(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _stored(served: Served, body: bytes) -> StoredAnswer:
