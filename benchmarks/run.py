@@ -1,8 +1,8 @@
 """Measure the gateway beside what it is compared with, in one run.
 
-    python -m benchmarks.run [--legs json-32,stream-5ms] [--targets sluice,fastapi] [--quick] [--repeats 3] [--soak MINUTES] [--check] [--output FILE]
+    python -m benchmarks.run [--legs json-32,stream-5ms] [--targets sluice,fastapi] [--quick] [--repeats 5] [--soak MINUTES] [--check] [--output FILE]
 
-Prints a table. A run of everything, which takes about 26 minutes, is written to benchmarks/results/latest.json, any other to FILE alone. README.md beside this
+Prints a table. A run of everything, which takes about 30 minutes, is written to benchmarks/results/latest.json, any other to FILE alone. README.md beside this
 file says what the figures mean.
 """
 
@@ -46,6 +46,7 @@ _COLUMNS = (
     ("to_echo", "/ echo"),
     ("to_bare", "/ bare"),
     ("to_fastapi", "/ fastapi"),
+    ("to_sluice", "/ sluice"),
 )
 _CHECKED = "json-32"
 _TOLERANCE = 1.15
@@ -64,7 +65,7 @@ def main() -> int:
     parser.add_argument("--targets", default="", help="names, comma-separated [all that are found]")
     parser.add_argument("--quick", action="store_true", help="two seconds a measurement, once: for a first look")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a measurement lasts [3]")
-    parser.add_argument("--repeats", type=int, default=3, help="how often those are made that ratios are taken from, the others once; medians are reported [3]")
+    parser.add_argument("--repeats", type=int, default=5, help="how often those are made that ratios are taken from, the others once; medians are reported [5]")
     parser.add_argument(
         "--soak",
         type=float,
@@ -173,7 +174,7 @@ def _expect_everything_on(name: str, headers: Mapping[str, str]) -> None:
 
 
 def measure(running: Bench, legs: Sequence[Leg], servers: Mapping[str, Server | None], seconds: float, repeats: int) -> Results:
-    """Return the median of each figure. The targets take turns, so that a slow minute of the machine slows them all."""
+    """Return the median of each figure. The targets take turns, so that a slow minute of the machine slows them all; ratios are of one turn."""
     for name, server in servers.items():
         if server is not None:
             _expect_everything_on(name, server.ask(json_body(1024).replace(MARK.encode(), letters(nonce()).encode())))
@@ -184,10 +185,10 @@ def measure(running: Bench, legs: Sequence[Leg], servers: Mapping[str, Server | 
         _say(f"{number} of {len(planned)}, {(time.monotonic() - began) / 60:.1f} min: {leg.name}, {name} ")
         runs[leg.name].setdefault(name, []).append(running.measure(leg, servers[name], seconds))
     _say("")
-    results = {leg: {name: _medians(found) for name, found in row.items()} for leg, row in runs.items()}
-    for row in results.values():
-        _add_ratios(row)
-    return results
+    for row in runs.values():
+        for turn in zip(*row.values(), strict=True):
+            _add_ratios(dict(zip(row, turn, strict=True)))
+    return {leg: {name: _medians(found) for name, found in row.items()} for leg, row in runs.items()}
 
 
 def _medians(runs: list[Figures]) -> Figures:
@@ -195,7 +196,8 @@ def _medians(runs: list[Figures]) -> Figures:
 
 
 def _add_ratios(row: dict[str, Figures]) -> None:
-    for base in ("echo", "bare", "fastapi"):
+    """Add to each target's figures what they are beside those of the others."""
+    for base in ("echo", "bare", "fastapi", "sluice"):
         if base in row:
             for figures in row.values():
                 if "cpu_us" in figures:

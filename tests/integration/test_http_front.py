@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -254,3 +255,14 @@ async def test_at_the_servers_end_streams_end_in_an_error_event_and_what_waits_i
     assert [event["requests"] for event in events if event["event"] == "shutdown_grace_over"] == [2]
     assert "library_log" not in {event["event"] for event in events}
     assert "Traceback" not in log.read_text()
+
+
+def test_a_server_lets_the_garbage_collector_walk_what_is_under_way_seldom(tmp_path: Path, cloud: OpenAISimulator) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(700, *before[1:])
+    try:
+        with serve(tmp_path, config_of(cloud)):
+            assert gc.get_threshold() == (10_000, *before[1:])
+            assert gc.get_freeze_count() > 10_000  # what start-up made is not walked at all
+    finally:
+        gc.set_threshold(*before)
