@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _HIGH_WATER_BYTES = 64 * 1024  # of a body that waits to be read: no more is taken from the caller meanwhile (uvicorn's number)
 _LARGE_BYTES = 64 * 1024  # copied behind a head, this would cost more than a second write
 _BODILESS = frozenset({204, 304})
+_UNCHUNKED = frozenset({"0.9", "1.0"})  # versions that know no Transfer-Encoding (RFC 9112, section 6.1); their requests are their connection's last
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -68,7 +69,7 @@ class HeldCycle:
     _event: asyncio.Event | None = None  # made for who has to wait for news
     _head = b""  # until it is written
     _chunked = False
-    _left_bytes = 0  # of the body that Content-Length announced
+    _left_bytes: int | None = 0  # of the body that Content-Length announced; None where the connection's end is the body's
 
     def __init__(self, connection: Connection, scope: Any, *, keep_alive: bool) -> None:
         self.scope = scope
@@ -234,8 +235,11 @@ class HeldCycle:
         elif known.get(b"transfer-encoding") == b"chunked":
             self._chunked = True
         elif status not in _BODILESS and self.scope["method"] != "HEAD":
-            self._chunked = True
-            fields.append((b"transfer-encoding", b"chunked"))
+            if self.scope["http_version"] in _UNCHUNKED:
+                self._left_bytes = None
+            else:
+                self._chunked = True
+                fields.append((b"transfer-encoding", b"chunked"))
         if b"close" in known.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
@@ -252,7 +256,7 @@ class HeldCycle:
         elif self._chunked:
             end = b"" if more else b"0\r\n\r\n"
             body = b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
-        else:
+        elif self._left_bytes is not None:
             self._left_bytes -= len(body)
             if self._left_bytes < 0 or (self._left_bytes and not more):
                 raise RuntimeError("An answer's body is not as long as its Content-Length says.")

@@ -27,7 +27,7 @@ class Transport:
         self.closed = True
 
 
-def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = True) -> tuple[HeldCycle, list[str]]:
+def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = True, version: str = "1.1") -> tuple[HeldCycle, list[str]]:
     ended: list[str] = []
     protocol = SimpleNamespace(
         transport=transport,
@@ -37,7 +37,7 @@ def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = Tr
         on_response_complete=lambda: ended.append("ended"),
         known_start=lambda: b"HTTP/1.1 200 OK\r\ndate: today\r\n",
     )
-    return HeldCycle(cast("Any", protocol), {"type": "http", "method": method}, keep_alive=keep_alive), ended
+    return HeldCycle(cast("Any", protocol), {"type": "http", "method": method, "http_version": version}, keep_alive=keep_alive), ended
 
 
 def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
@@ -106,6 +106,21 @@ async def test_an_answer_that_is_chunked_already_says_so_once() -> None:
     writes, _, _ = await written(start((b"transfer-encoding", b"chunked")), part(b"one"))
 
     assert writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "0.9"])
+async def test_what_has_no_length_ends_with_the_connection_for_a_caller_that_knows_no_chunks(version: str) -> None:
+    transport = Transport()
+    cycle, ended = cycle_of(transport, keep_alive=False, version=version)
+
+    await cycle.send(start())
+    await cycle.send(part(b"one", more=True))
+    passed = cycle.pass_on(b"two")
+    await cycle.send(part(b"two", more=True))
+    await cycle.send(part())
+
+    assert transport.writes == [b"HTTP/1.1 200 OK\r\ndate: today\r\nconnection: close\r\n\r\none", b"two"]
+    assert (passed, transport.closed, ended) == (False, True, ["ended"])
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
