@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import yaml
 
 _QUOTE: Final = "while scanning a quoted scalar"  # PyYAML's context; a mark of where the quote opens goes with it
+_UNQUOTED: Final = '; within brackets "${NAME}" stands in quotes'
 _TAG: Final = "tags such as !x are not read; put a value that starts with `!` in quotes"
 
 # How PyYAML's problem begins (scanner.py, parser.py, composer.py) and what to say of it.
@@ -57,4 +58,5 @@ def in_words(error: yaml.MarkedYAMLError) -> tuple[int, str]:
         line = opened.line + 1
     elif problem.startswith("expected ',' or") and opened is not None:
         sentence += f", for the bracket of line {opened.line + 1} is still open"
+        sentence += _UNQUOTED if problem.endswith("got '{'") else ""
     return line, sentence

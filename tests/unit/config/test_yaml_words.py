@@ -24,6 +24,7 @@ def _said(text: str) -> tuple[int, str]:
     [
         ("a: {b: 1\nc: 2\n", 2, "expected `,` or `}`, for the bracket of line 1 is still open"),
         ("a: [1\nb: 2\n", 2, "expected `,` or `]`, for the bracket of line 1 is still open"),
+        ("a: {b: ${NAME}}\n", 1, 'expected `,` or `}`, for the bracket of line 1 is still open; within brackets "${NAME}" stands in quotes'),
         ('x: 1\na: "b\nc: 2\n', 2, "a quote is opened here and never closed"),
         ("a:\n\tb: 2\n", 2, "found a tab, where spaces must stand"),
         ("a: b: c", 1, "a `:` stands where none can; put a value that holds `: ` in quotes, and indent keys alike"),
