@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ LOCAL_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
 _OPEN_PARAMS: Final = ("api_version", "aws_region_name")
 _SECRET_PARAMS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _PARAMS: Final = _OPEN_PARAMS + _SECRET_PARAMS
+_FOREIGN_VARIABLE: Final = re.compile(r"(?:\$|env:|os\.environ/)[A-Za-z_]\w*|%[A-Za-z_]\w*%")  # of shells, Windows, other tools and LiteLLM's proxy
 _PER_MILLION: Final = 1_000_000
 _DEFAULT_CLEARANCE: Final = Label.INTERNAL  # never confidential unless the file says so
 
@@ -116,7 +118,7 @@ def _read_deployment(reader: Reader, name: str, line: int, node: Node) -> Deploy
         params={key: value for key, value in params.items() if value is not None},
         allow_fields=values.pop("allow_fields", frozenset()),
         missing=missing,
-        literal_secrets=tuple(key for key in ("api_key", *_SECRET_PARAMS) if key in entries and _is_literal(entries[key][1])),
+        literal_secrets=_literal_secrets(reader, entries),
         variables={key: value.named for key, (_, value) in entries.items() if isinstance(value, Scalar) and value.named},
         lines={key: at for key, (at, _) in entries.items()},
         **values,
@@ -127,8 +129,16 @@ def _keys_missing(entries: Mapping[str, tuple[int, Node]]) -> set[str]:
     return {key for key, (_, value) in entries.items() if missing_variables(value)}
 
 
-def _is_literal(node: Node) -> bool:
-    return isinstance(node, Scalar) and bool(node.text.strip()) and not node.named
+def _literal_secrets(reader: Reader, entries: Mapping[str, tuple[int, Node]]) -> tuple[str, ...]:
+    """Return the keys whose secret stands in the file itself. A variable in another tool's notation is refused, or it would go to the provider as a key."""
+    literal = []
+    for key in ("api_key", *_SECRET_PARAMS):
+        at, node = entries.get(key, (0, None))
+        if isinstance(node, Scalar) and node.text.strip() and not node.named:
+            literal.append(key)
+            if _FOREIGN_VARIABLE.fullmatch(node.text.strip()):
+                reader.fault(at, f'{key} would be sent as it stands, for variables are named otherwise here; write "${{NAME}}", in quotes')
+    return tuple(literal)
 
 
 def refuse_reserved(reader: Reader, name: str, line: int) -> None:

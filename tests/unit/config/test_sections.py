@@ -83,6 +83,18 @@ def test_a_key_in_the_file_itself_is_noted_and_not_shown(spec: Callable[..., Dep
     assert "hush" not in repr(a)
 
 
+@pytest.mark.parametrize("value", ["$OPENAI_API_KEY", "os.environ/OPENAI_API_KEY", "env:OPENAI_API_KEY", "'%OPENAI_API_KEY%'"])
+def test_a_variable_in_the_notation_of_another_tool_is_refused_as_a_key(value: str, faults: Callable[..., list[str]]) -> None:
+    sentence = 'api_key would be sent as it stands, for variables are named otherwise here; write "${NAME}", in quotes'
+
+    assert _sentences(faults(f"deployments:\n  a: {{model: openai/a, api_key: {value}}}{TAIL}", OPENAI_API_KEY="hush")) == [sentence]
+
+
+@pytest.mark.parametrize("value", ["sk-proj-$a", "$1x", "environ", "p%a%b"])
+def test_a_key_that_holds_such_a_sign_is_a_key(value: str, spec: Callable[..., DeploymentSpec]) -> None:
+    assert spec(f"{{model: openai/a, api_key: {value}}}").api_key == value
+
+
 def test_a_model_that_only_writes_text_has_no_capabilities(spec: Callable[..., DeploymentSpec]) -> None:
     assert spec("{model: openai/a, capabilities: []}").capabilities == frozenset()
 
