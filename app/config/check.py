@@ -10,17 +10,19 @@ from app.config.known import Known
 from app.config.rules import describe
 from app.config.second_opinion import opinion_rows, reader_of
 from app.domain import Label
+from app.domain_routing import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from app.config.assembled import Assembled
-    from app.config.specs import DeploymentSpec, GatewayFile, ScanSpec
+    from app.config.specs import DeploymentSpec, GatewayFile, MemberSpec, PoolSpec, ScanSpec
     from app.domain import Price
     from app.domain_routing import Rule
 
 _COLUMNS: Final = ("deployment", "model", "lane", "clearance", "reached by", "credentials", "window", "$/million in", "out")
 _PER_MILLION: Final = 1_000_000
+_PER_CENT: Final = 100
 
 
 def report(file: GatewayFile, assembled: Assembled, known: Mapping[str, Known], problems: Iterable[str] = (), doubts: Iterable[str] = ()) -> str:
@@ -34,7 +36,7 @@ def report(file: GatewayFile, assembled: Assembled, known: Mapping[str, Known], 
         _section(file.path, _grid([_COLUMNS, *rows, *([_DEMO_ROW] if assembled.is_demo else [])])),
         _section("addresses and abilities", _grid(places)),
         _section("inactive", _grid([(name, why) for name, why in table.inactive.items()])),
-        _section("pools", _grid([(name, _members(file, assembled, name)) for name in file.pools])),
+        _section("pools", _grid([(name, _members(file, assembled, name), _manner(pool)) for name, pool in file.pools.items()])),
         _section("rules, the first that matches wins", _grid([(spec.rule.name, describe(spec.rule.when), _action(spec.rule)) for spec in file.rules])),
         _section("also", _grid(_also(file, assembled))),
         _section("each label can reach", _grid(_closure(file, assembled))),
@@ -115,8 +117,30 @@ def _price(price: Price | None) -> tuple[str, str]:
 
 
 def _members(file: GatewayFile, assembled: Assembled, pool: str) -> str:
-    names = [_marked(member.name, assembled) for member in file.pools[pool].members]
+    names = [_marked(member.name, assembled) + _chance(member) for member in file.pools[pool].members]
     return ", ".join(names) + (" (the demo model answers)" if assembled.is_demo else "")
+
+
+def _chance(member: MemberSpec) -> str:
+    """Say by what a member is drawn, as the file has it."""
+    said = [
+        f"arm {member.arm}" if member.arm else "",
+        f"weight {member.weight:g}" if member.weight is not None else "",
+        f"share {member.share * _PER_CENT:g}%" if member.share is not None else "",
+    ]
+    told = ", ".join(filter(None, said))
+    return f" ({told})" if told else ""
+
+
+def _manner(pool: PoolSpec) -> str:
+    """Say how a pool chooses, unless it is just tried in order."""
+    said = [
+        f"experiment {pool.experiment}" if pool.experiment else "",
+        str(pool.choose) if pool.choose is not Choice.ORDERED else "",
+        "sticky" if pool.sticky else "",
+        "hedge" if pool.hedge else "",
+    ]
+    return ", ".join(filter(None, said))
 
 
 def _marked(name: str, assembled: Assembled) -> str:

@@ -57,6 +57,28 @@ def test_pools_rules_and_the_closure_of_each_label_are_shown() -> None:
     assert text.splitlines()[-4].split() == ["confidential", "llama"]
 
 
+def test_how_a_pool_chooses_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        "deployments:\n  a: {model: openai/a, api_base: https://h/v1}\n  b: {model: openai/b, api_base: https://h/v1}\n"
+        "pools:\n"
+        "  plain: [a, b]\n"
+        "  canary: {members: [{use: b, share: 5%}, a], hedge: true}\n"
+        "  trial: {experiment: tone, members: [{use: a, arm: old, weight: 3}, {use: b, arm: new, weight: 1}]}\n"
+        "  thrift: {members: [a, b], choose: cheapest}\n"
+        "rules:\n  - {when: {label: confidential}, reject: 'No.'}\n  - {use: plain}\n"
+    )
+
+    text = report(*load_configuration(path, {}, load_catalog()), {})
+
+    assert [re.split(" {2,}", line.strip()) for line in text.partition("\npools\n")[2].partition("\n\n")[0].splitlines()] == [
+        ["plain", "a, b"],
+        ["canary", "b (share 5%), a", "hedge"],
+        ["trial", "a (arm old, weight 3), b (arm new, weight 1)", "experiment tone, weighted, sticky"],
+        ["thrift", "a, b", "cheapest"],
+    ]
+
+
 def test_no_key_is_shown() -> None:
     assert "hush" not in _report(OPENAI_API_KEY="hush", ANTHROPIC_API_KEY="hush")
 
