@@ -87,21 +87,25 @@ class Walk:
     async def run(self) -> Served:
         """Return the first answer that begins. Raises InvalidRequestError with the provider's own text, or AttemptsFailedError."""
         waiting = list(self.plan.attempts)
-        while waiting:
-            attempt = waiting.pop(0)
-            try:
+        try:
+            while waiting:
+                attempt = waiting.pop(0)
                 try:
-                    served = await self._call(attempt, waiting)
+                    try:
+                        served = await self._call(attempt, waiting)
+                    except UpstreamError as error:
+                        served = await self._call_again(attempt, waiting, error)
                 except UpstreamError as error:
-                    served = await self._call_again(attempt, waiting, error)
-            except UpstreamError as error:
-                waiting = self._next(error, waiting)
-                continue
-            self.current = served.deployment
-            if served.deployment is not self.plan.attempts[0].deployment:
-                FALLBACKS.labels(served.deployment.name).inc()
-            return served
-        raise AttemptsFailedError(self.tried)
+                    waiting = self._next(error, waiting)
+                    continue
+                self.current = served.deployment
+                if served.deployment is not self.plan.attempts[0].deployment:
+                    FALLBACKS.labels(served.deployment.name).inc()
+                return served
+            raise AttemptsFailedError(self.tried)
+        finally:
+            for _, failed in self.tried:
+                failed.__traceback__ = None  # its frames hold the walk, and so the request, for the garbage collector to find
 
     def give_up(self) -> None:
         """Account for the calls under way, which are about to be cancelled: what they used is estimated. Idempotent."""

@@ -175,14 +175,14 @@ class StreamReply(_Walked):
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         begun = loop.create_future()  # waited for in place of the task, it saves asyncio.wait and a turn of the loop
-        self._pending = pending = loop.create_task(self._run(start, begun))
+        self._pending = loop.create_task(self._run(start, begun))  # and in no local: an exception of the task's would hold this frame, and that the task
         timer = loop.call_later(commit_s, _tell, begun)
         try:
             await begun
         finally:
             timer.cancel()
-        if pending.done():
-            pending.result()
+        if self._pending.done():
+            self._pending.result()
         else:
             self._walk.committed = True
             self._note_walk(start)
@@ -293,7 +293,7 @@ class StreamReply(_Walked):
 
     def drop(self) -> None:
         """Give up what was not read, and what is still waited for."""
-        pending = self._pending
+        pending, self._pending = self._pending, None  # whose exception holds this reply: the garbage collector would have to find each that failed
         if pending is not None and not pending.done():
             pending.cancel()
         elif pending is not None and not pending.cancelled():

@@ -168,9 +168,9 @@ class WireResponse:
     def offer(self, take: Callable[[bytes], bool]) -> None:
         """Offer what arrives while `chunks` waits to `take` first, which says whether it took it: its reader's task is woken for what it did not.
 
-        Does nothing for a compressed body.
+        Does nothing for a compressed body, or one of which nothing is to come.
         """
-        if not self._encoded:
+        if self._line is not None and not self._encoded:
             self._take_at_once = take
 
     def close(self) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
+import weakref
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from app.domain import Attempt, Deployment, Facts, Failure, Label, LaneName, Plan, Price, Usage
+from app.domain_attempts import AttemptPolicy
 from app.errors import GatewayError, UpstreamError
 from app.gateway.attempts import Walk
 from app.gateway.bounds import ChatLimits
@@ -200,16 +204,36 @@ async def test_a_failure_before_the_first_token_is_raised() -> None:
         await reply.begin(5)
 
 
+@pytest.mark.parametrize("make", [waiting, streaming])
+async def test_a_reply_that_fails_leaves_nothing_to_the_garbage_collector(make: Callable[..., StreamReply | WholeReply]) -> None:
+    lane = FakeLane({"a": [failing(Failure.UNAVAILABLE), failing(Failure.UNAVAILABLE)], "b": failing(Failure.BROKEN)})
+    reply = make(lane)
+    reply._walk.vitals = Vitals(policy=AttemptPolicy(retries=1, wait_s=0.01))
+    gone = weakref.ref(lane)  # which the walk alone holds, as it does its request
+    gc.disable()
+    try:
+        with contextlib.suppress(GatewayError):
+            await (reply.begin(5) if isinstance(reply, StreamReply) else reply.begin())
+        reply.drop()
+        del lane, reply
+        await asyncio.sleep(0)
+        left = gone()
+    finally:
+        gc.enable()
+
+    assert left is None
+
+
 async def test_dropping_a_reply_cancels_what_is_still_waited_for() -> None:
-    lane = FakeLane({})
-    reply = streaming(lane, names="a")
+    reply = streaming(FakeLane({}), names="a")
     await reply.begin(0.01)
+    assert reply._pending is not None
+    waited_for = reply._pending
 
     await reply.finish()
-    await asyncio.sleep(0.01)
 
     with pytest.raises(asyncio.CancelledError):
-        await sent(reply)
+        await waited_for
 
 
 async def test_a_cancelled_wait_cancels_the_attempt() -> None:

@@ -412,7 +412,8 @@ async def test_a_compressed_body_is_not_offered() -> None:
 
 
 @pytest.mark.parametrize("end", ["finish", "close"])
-async def test_a_response_that_is_over_lets_go_of_who_took_its_parts(end: str) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_response_that_is_over_holds_nobody_who_took_its_parts_or_would_have(end: str, *, late: bool) -> None:
     class Taker:
         def take(self, data: bytes) -> bool:
             return bool(data)
@@ -420,6 +421,9 @@ async def test_a_response_that_is_over_lets_go_of_who_took_its_parts(end: str) -
     response, _ = make()
     taker = Taker()
     gone = weakref.ref(taker)
+    if late:
+        arrive(response, b"all")
+        getattr(response, end)()
     response.offer(taker.take)
     del taker
 
