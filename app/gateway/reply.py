@@ -32,6 +32,7 @@ log = get_logger("reply")
 
 _ALIVE_EVERY_S = 10.0  # proxies give up what is silent, commonly after 60
 _DRAIN_S = 0.05  # the last chunk of HTTP's framing comes with `[DONE]`, or the connection is not worth keeping
+_LARGE_BYTES = 64 * 1024  # goes before the end and not with it: a caller that does not take it has not had the end, and has left
 _CHARS_PER_TOKEN = 4  # OpenAI's rule of thumb for English
 
 
@@ -225,6 +226,10 @@ class StreamReply(_Walked):
                         self._keep(data)
                         yield data
                         data = b""
+            if len(data) > _LARGE_BYTES:
+                self._keep(data)
+                yield data
+                data = b""
             last = data + await self._end(watch)
             self._keep(last)
         except UpstreamError as error:

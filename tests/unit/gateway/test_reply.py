@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FINISH = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+LARGE = b'data: {"choices": [{"index": 0, "delta": {"content": "%b"}}]}\n\n' % (b"a" * 64 * 1024)
 
 
 class FakeCache:
@@ -297,9 +298,11 @@ async def test_an_upstream_that_leaves_its_stream_open_behind_the_end_is_not_wai
         ([TOKEN, FINISH + DONE], [TOKEN, FINISH + DONE]),
         ([TOKEN, FINISH, DONE], [TOKEN, FINISH, DONE]),
         ([TOKEN + FINISH + DONE], [TOKEN + FINISH + DONE]),
+        ([LARGE + FINISH + DONE], [LARGE + FINISH, DONE]),
+        ([TOKEN, LARGE + FINISH + DONE], [TOKEN, LARGE + FINISH, DONE]),
     ],
 )
-async def test_the_end_goes_with_what_came_with_it_and_is_said_to_be_the_end(events: list[bytes], pieces: list[bytes]) -> None:
+async def test_the_end_goes_with_what_came_with_it_unless_that_is_large_and_is_said_to_be_the_end(events: list[bytes], pieces: list[bytes]) -> None:
     reply = streaming(FakeLane({"a": streamed(*events)}))
     await reply.begin(5)
 
