@@ -52,6 +52,17 @@ def _of(kind: type, expected: str) -> Check:
     return check
 
 
+def _missing(param: str) -> Invalid:
+    return Invalid(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
+
+
+def _needed(holder: Mapping[str, Any], name: str, check: Check, place: str) -> None:
+    """Check a field that must be there; one that is not there is not spoken of as null."""
+    if name not in holder:
+        raise _missing(f"{place}.{name}")
+    check(holder[name], f"{place}.{name}")
+
+
 def _number(low: float | None, high: float | None, *, whole: bool) -> Check:
     word = "integer" if whole else "decimal"
 
@@ -111,15 +122,15 @@ def _tools(value: Any, param: str) -> None:
     for index, tool in enumerate(value):
         place = f"{param}[{index}]"
         if type(tool.get("type")) is not str:
-            raise Invalid(f"Missing required parameter: '{place}.type'.", param=f"{place}.type", code="missing_required_parameter")
+            raise _missing(f"{place}.type")
         if tool["type"] == "function":
-            _function(tool.get("function"), f"{place}.function")
+            _needed(tool, "function", _function, place)
 
 
 def _function(value: Any, param: str) -> None:
     _object(value, param)
     if type(value.get("name")) is not str or not value["name"]:
-        raise Invalid(f"Missing required parameter: '{param}.name'.", param=f"{param}.name", code="missing_required_parameter")
+        raise _missing(f"{param}.name")
     if value.get("parameters") is not None:
         _object(value["parameters"], f"{param}.parameters")
 
@@ -133,10 +144,10 @@ def _tool_choice(value: Any, param: str) -> None:
 
 def _response_format(value: Any, param: str) -> None:
     _object(value, param)
-    _one_of("text", "json_object", "json_schema")(value.get("type"), f"{param}.type")
+    _needed(value, "type", _one_of("text", "json_object", "json_schema"), param)
     if value["type"] == "json_schema":
-        _object(value.get("json_schema"), f"{param}.json_schema")
-        _string(value["json_schema"].get("name"), f"{param}.json_schema.name")
+        _needed(value, "json_schema", _object, param)
+        _needed(value["json_schema"], "name", _string, f"{param}.json_schema")
         if value["json_schema"].get("schema") is not None:
             _object(value["json_schema"]["schema"], f"{param}.json_schema.schema")
 
@@ -229,7 +240,7 @@ def check_messages(messages: list[Any]) -> None:
             raise _wrong_type(place, "an object", message)
         role = message.get("role")
         if role is None:
-            raise Invalid(f"Missing required parameter: '{place}.role'.", param=f"{place}.role", code="missing_required_parameter")
+            raise _missing(f"{place}.role")
         if type(role) is not str or role not in ROLES:
             listed = ", ".join(f"'{name}'" for name in sorted(ROLES))
             raise Invalid(f"Invalid value for '{place}.role'. Supported values are: {listed}.", param=f"{place}.role", code="invalid_value")
@@ -237,7 +248,7 @@ def check_messages(messages: list[Any]) -> None:
         if message.get("tool_calls") is not None:
             _check_tool_calls(message["tool_calls"], f"{place}.tool_calls")
         if role == "tool" and type(message.get("tool_call_id")) is not str:
-            raise Invalid(f"Missing required parameter: '{place}.tool_call_id'.", param=f"{place}.tool_call_id", code="missing_required_parameter")
+            raise _missing(f"{place}.tool_call_id")
 
 
 def _check_content(message: Mapping[str, Any], role: str, place: str) -> None:
@@ -262,14 +273,14 @@ def _check_part(part: Any, place: str) -> None:
         raise _wrong_type(place, "an object", part)
     kind = part.get("type")
     if type(kind) is not str:
-        raise Invalid(f"Missing required parameter: '{place}.type'.", param=f"{place}.type", code="missing_required_parameter")
+        raise _missing(f"{place}.type")
     if kind == "text":
-        _string(part.get("text"), f"{place}.text")
+        _needed(part, "text", _string, place)
     elif kind == "image_url":
-        _object(part.get("image_url"), f"{place}.image_url")
-        _string(part["image_url"].get("url"), f"{place}.image_url.url")
+        _needed(part, "image_url", _object, place)
+        _needed(part["image_url"], "url", _string, f"{place}.image_url")
     elif kind in {"input_audio", "file"}:
-        _object(part.get(kind), f"{place}.{kind}")
+        _needed(part, kind, _object, place)
 
 
 def _check_tool_calls(calls: Any, place: str) -> None:
@@ -278,8 +289,8 @@ def _check_tool_calls(calls: Any, place: str) -> None:
         at = f"{place}[{index}]"
         _object(call, at)
         if type(call.get("id")) is not str:
-            raise Invalid(f"Missing required parameter: '{at}.id'.", param=f"{at}.id", code="missing_required_parameter")
+            raise _missing(f"{at}.id")
         if call.get("type", "function") == "function":
-            _object(call.get("function"), f"{at}.function")
+            _needed(call, "function", _object, at)
             for name in ("name", "arguments"):
-                _string(call["function"].get(name), f"{at}.function.{name}")
+                _needed(call["function"], name, _string, f"{at}.function")
