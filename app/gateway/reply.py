@@ -262,8 +262,8 @@ class StreamReply(_Walked):
         if watch.broken is not None:
             raise watch.broken
         last = watch.finish(self._walk.request.body.get("n") or 1)
-        self._whole = True
         await self._remember(watch.transcript)
+        self._whole = True
         return watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last
 
     def _broken_off(self, error: UpstreamError) -> bytes:

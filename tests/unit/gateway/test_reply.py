@@ -5,8 +5,9 @@ import contextlib
 import gc
 import json
 import weakref
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import example, given
@@ -24,6 +25,7 @@ from app.gateway.receipt import Receipt
 from app.gateway.reply import Reply, StreamReply, WholeReply
 from app.gateway.stored import Place, StoredAnswer
 from app.gateway.streaming import KEEP_ALIVE
+from app.gateway.transcript import Transcript
 from app.gateway.vitals import Vitals
 from tests.unit.gateway.test_attempts import ANSWER, REQUEST, ROLE, TOKEN, FakeAnswer, FakeLane, failing, streamed, whole
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from app.domain import Call
+    from app.gateway.taint import Conversation
 
 FINISH = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -310,6 +313,30 @@ async def test_the_end_goes_with_what_came_with_it_unless_that_is_large_and_is_s
 
     assert yielded == [(piece, place == len(pieces)) for place, piece in enumerate(pieces, 1)]
     await reply.finish()
+
+
+async def test_a_stream_whose_caller_leaves_while_it_is_remembered_is_not_stored_without_its_end() -> None:
+    class Remembering:
+        def __init__(self) -> None:
+            self.hears = asyncio.Event()
+
+        async def heard(self, *_: Any) -> None:
+            self.hears.set()
+            await asyncio.Event().wait()
+
+    cache, conversation = FakeCache(), Remembering()
+    receipt, walk, place = made(FakeLane({"a": streamed(TOKEN, FINISH + DONE)}), cache, stream=True)
+    walk.transcript = partial(Transcript, texts=True)
+    reply = StreamReply(receipt, walk, place, cast("Conversation", conversation))
+    await reply.begin(5)
+    sending = asyncio.ensure_future(sent(reply))
+    await conversation.hears.wait()
+
+    sending.cancel()
+    await asyncio.wait({sending})
+    await reply.finish()
+
+    assert cache.stored == {}
 
 
 async def test_what_a_fallback_says_is_served_and_not_kept() -> None:
