@@ -53,8 +53,12 @@ def check_fields(body: Mapping[str, Any], allow_fields: frozenset[str]) -> None:
     """Refuse every top-level field that is not OpenAI's, a sampling field, or allowed by name. Raises InvalidRequestError (`field_not_cleared`)."""
     for ordinal, name in enumerate(body):
         if name not in PUBLISHED and name not in SAMPLING and name not in allow_fields:
-            message = "A confidential request may carry only OpenAI's own fields, sampling fields, and those in the deployment's allow_fields."
-            raise InvalidRequestError(message, param=_told(name, ordinal), code="field_not_cleared")
+            told = _told(name, ordinal)
+            message = (
+                f"A confidential request may not carry the field '{told}': leave it out."
+                " (Only OpenAI's own fields, sampling fields, and those in the deployment's allow_fields may go.)"
+            )
+            raise InvalidRequestError(message, param=told, code="field_not_cleared")
 
 
 def check_urls(body: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ def test_another_field_is_refused_by_name(name: str) -> None:
         check_fields({"model": "m", name: 1}, frozenset())
 
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "field_not_cleared", name)
+    assert f"the field '{name}': leave it out" in str(caught.value)
 
 
 def test_a_field_that_the_deployment_allows_passes() -> None:
