@@ -199,11 +199,18 @@ def _remedy(failure: Failure, status: int, said: _Said, provider: str, deploymen
     elif status == 402 or _holds(said.text, ("credit balance",)):
         sentence = f"The account of {whose} at {provider} has no credit left."
     elif status in (401, 403) or _holds(said.text, ("api key", "security token")):
-        variable = _KEY_VARIABLES.get(provider, f"{provider.upper()}_API_KEY")
-        sentence = f"Check the key of {whose} (usually {variable}): {provider} refused it, or it may not use `{deployment.model}`."
+        sentence = _about_the_key(provider, deployment, keyless=status == 401 and deployment.api_key is None and not deployment.params)
     else:
         sentence = f"Check `model` and `api_base` of {whose}: {provider} does not have `{deployment.model}` there."
     return sentence, False
+
+
+def _about_the_key(provider: str, deployment: Deployment, *, keyless: bool) -> str:
+    if keyless:
+        return f"Write `api_key` for deployment `{deployment.name}` in gateway.yaml: {provider} asks for a key there, and none is sent."
+    variable = _KEY_VARIABLES.get(provider, f"{provider.upper()}_API_KEY")
+    origin = f"usually {variable}; `python -m app check` says where it comes from"
+    return f"Check the key of deployment `{deployment.name}` ({origin}): {provider} refused it, or it may not use `{deployment.model}`."
 
 
 def _read(body: bytes, headers: Mapping[str, str]) -> _Said:

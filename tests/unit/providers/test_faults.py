@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -24,9 +25,10 @@ DEPLOYMENT = Deployment(
 )
 
 
-def fault(status: int, body: Any = b"", *, provider: str = "openai", **headers: str) -> UpstreamError:
+def fault(status: int, body: Any = b"", *, provider: str = "openai", key: str = "", **headers: str) -> UpstreamError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return failure_of(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw, provider=provider, deployment=DEPLOYMENT)
+    deployment = replace(DEPLOYMENT, api_key=key or None)
+    return failure_of(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw, provider=provider, deployment=deployment)
 
 
 @pytest.mark.parametrize(
@@ -163,12 +165,22 @@ def test_a_rejection_carries_the_providers_words_for_the_caller(body: Any, text:
 
 
 def test_a_refused_key_is_never_repeated_to_the_caller() -> None:
-    error = fault(401, {"error": {"message": "Incorrect API key provided: sk-abc", "type": "invalid_request_error", "code": "invalid_api_key"}})
+    said = {"error": {"message": "Incorrect API key provided: sk-abc", "type": "invalid_request_error", "code": "invalid_api_key"}}
+
+    error = fault(401, said, key="hush")
 
     assert error.provider_text is None
     assert error.remedy is not None
     assert "OPENAI_API_KEY" in error.remedy
     assert "sk-abc" not in error.remedy
+    assert "hush" not in error.remedy
+
+
+def test_a_server_that_wants_a_key_and_is_sent_none_has_a_remedy_of_its_own() -> None:
+    sentence = "Write `api_key` for deployment `llama` in gateway.yaml: openai asks for a key there, and none is sent."
+
+    assert fault(401).remedy == sentence
+    assert fault(403).remedy != sentence  # Ollama forbids hosts and origins so
 
 
 def test_the_providers_words_are_bounded_and_cut_between_characters() -> None:
