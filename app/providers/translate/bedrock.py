@@ -26,6 +26,7 @@ from app.domain import Capability, Failure
 from app.errors import UpstreamError
 from app.providers.faults import failure_in_stream
 from app.providers.translate import facts
+from app.providers.translate.blanks import with_a_turn
 from app.providers.translate.dialect import INTERNAL_PARAMS, Outgoing, Reader, joined, unhonoured
 from app.providers.translate.framing import parse_object
 from app.providers.translate.pieces import Piece, Spoken, ToolPiece, as_text, usage
@@ -64,6 +65,7 @@ class BedrockDialect:
     def build(self, wanted: Wanted, *, stream: bool) -> Outgoing:
         """Translate and sign a request."""
         _take_renamed()  # what a request left behind that failed on the way
+        with_a_turn(wanted.messages, self.limits)
         model, params = self._model, dict(wanted.params)
         dropped = yield_thinking(wanted, params) | self._settle_choice(params)
         mapped = self._config.map_openai_params(choice_last(params), {}, model, drop_params=True)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def without_blanks(messages: Sequence[dict[str, Any]], limits: Limits) -> list[dict[str, Any]]:
     """Return the messages without texts that are empty or white space, and without those of which nothing is left.
 
-    Raises UpstreamError (REJECTED) for a user's turn that says nothing at all: an answer to the turns before it would not be what was asked for.
+    Raises UpstreamError (REJECTED) for a user's turn that says nothing at all: an answer to the turns before it would not be what was asked for. So it does
+    where nothing is left but the system's messages.
     """
     bare = [_bare(message) for message in messages]
     for by_model, turn in groupby(enumerate(bare), key=lambda numbered: bool(numbered[1]["role"] == "assistant")):
@@ -27,7 +28,15 @@ def without_blanks(messages: Sequence[dict[str, Any]], limits: Limits) -> list[d
         blank = next((number for number, message in said if message["role"] == "user" and not message["content"]), None)
         if not by_model and blank is not None and not any(message["role"] == "tool" or _is_users(message) for _, message in said):
             refuse(limits, f"messages[{blank}].content", "must not be empty")
-    return [message for message in bare if message["content"] or message.get("tool_calls") or message["role"] in ("system", "tool")]
+    kept = [message for message in bare if message["content"] or message.get("tool_calls") or message["role"] in ("system", "tool")]
+    with_a_turn(kept, limits)
+    return kept
+
+
+def with_a_turn(messages: Sequence[dict[str, Any]], limits: Limits) -> None:
+    """Raise UpstreamError (REJECTED) where there is no message but the system's, for an API that takes those beside the conversation."""
+    if all(message["role"] == "system" for message in messages):
+        refuse(limits, "messages", "must hold a message besides the system's")
 
 
 def _bare(message: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,15 @@ def test_a_users_turn_that_says_nothing_is_refused_by_its_place(blank: Any, befo
     assert (caught.value.failure, caught.value.param) == (Failure.REJECTED, f"messages[{len(before)}].content")
 
 
+@pytest.mark.parametrize(("provider", "after"), [("anthropic", []), ("anthropic", [YES | {"content": " "}]), ("bedrock", [])])
+async def test_a_request_of_system_messages_alone_is_refused_by_what_it_lacks(provider: str, after: list[dict[str, Any]]) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        await asked(deployment(provider), messages=[{"role": "system", "content": "x"}, {"role": "developer", "content": "y"}, *after])
+
+    assert (caught.value.failure, caught.value.param) == (Failure.REJECTED, "messages")
+    assert caught.value.provider_text == f"`messages` must hold a message besides the system's for provider `{provider}`."
+
+
 async def test_anthropic_is_sent_no_words_that_nobody_wrote() -> None:
     messages = [HI, CALLING | {"content": ""}, RESULT, YES | {"content": " "}, user([part(""), part("go")])]
     wire, _ = await asked(deployment("anthropic"), messages=messages, tools=[{"type": "function", "function": {"name": "f"}}])
