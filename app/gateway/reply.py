@@ -180,6 +180,9 @@ class StreamReply(_Walked):
         timer = loop.call_later(commit_s, _tell, begun)
         try:
             await begun
+        except asyncio.CancelledError:
+            self._note_walk(start)  # for who hears no more of it than this: the task is cancelled behind what is told
+            raise
         finally:
             timer.cancel()
         if self._pending.done():
@@ -287,14 +290,13 @@ class StreamReply(_Walked):
             self._settle(served, served.watch.usage or self._guess(served.watch.content_chars))
         try:
             if served is not None and served.chunks is not None and self._whole:
+                if self._kept and self._is_first_choice(served):  # before the drain: who has the end may ask the same at once
+                    await self._place.keep(_stored(served, b"".join(self._kept)))
                 await self._drain(served.chunks)
         finally:
             self.drop()
-        if served is None or served.watch is None:
-            return
-        await self._remember(served.watch.transcript)
-        if self._whole and self._kept and self._is_first_choice(served):
-            await self._place.keep(_stored(served, b"".join(self._kept)))
+        if served is not None and served.watch is not None:
+            await self._remember(served.watch.transcript)
 
     def drop(self) -> None:
         """Give up what was not read, and what is still waited for."""

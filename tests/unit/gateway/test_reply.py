@@ -240,6 +240,21 @@ async def test_dropping_a_reply_cancels_what_is_still_waited_for() -> None:
         await waited_for
 
 
+async def test_a_caller_that_leaves_before_the_first_token_is_said_to_have_asked_whom_it_asked() -> None:
+    lane = FakeLane({})
+    reply = streaming(lane)
+    beginning = asyncio.ensure_future(reply.begin(5))
+    async with asyncio.timeout(5):
+        while not lane.calls:  # noqa: ASYNC110 -- what asks is a task of the reply's own
+            await asyncio.sleep(0)
+
+    beginning.cancel()
+    await asyncio.wait({beginning})
+    reply.drop()
+
+    assert (reply.receipt.deployment, reply.receipt.attempts, reply.receipt.usage) == ("a", 1, Usage(3, 0, estimated=True))
+
+
 async def test_a_cancelled_wait_cancels_the_attempt() -> None:
     reply = streaming(FakeLane({}), names="a")
     beginning = asyncio.ensure_future(reply.begin(5))
@@ -278,6 +293,22 @@ async def test_the_end_of_a_stream_is_drained_for_the_connections_sake() -> None
     assert drained == []  # the caller has its end first
     await reply.finish()
     assert drained == ["whole"]
+
+
+async def test_a_stream_is_stored_before_its_upstream_is_drained() -> None:
+    cache, stored = FakeCache(), list[int]()
+
+    class Framed(FakeAnswer):
+        async def events(self) -> Any:
+            yield TOKEN + FINISH + DONE
+            stored.append(len(cache.stored))
+
+    reply = streaming(FakeLane({"a": Framed(b"", ())}), cache)
+    await reply.begin(5)
+    await sent(reply)
+    await reply.finish()
+
+    assert stored == [1]  # a caller that has its end may ask the same at once
 
 
 async def test_an_upstream_that_leaves_its_stream_open_behind_the_end_is_not_waited_for() -> None:
