@@ -102,7 +102,7 @@ class ChatEndpoint:
                 IN_FLIGHT.dec()
                 if weight:
                     self.admission.leave(whose, weight)
-            receipt.note(fields)
+                receipt.note(fields)
 
     def _meet(self, scope: Scope, headers: Mapping[str, str], client: str) -> Tenant:
         """Return whose request it is, and know its head again where that can be. Raises AuthenticationError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import json
 import signal
 import socket
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import REGISTRY
 
+from app.gateway.reply import StreamReply
+from app.utils import logging
 from tests.integration.gateway_server import GatewayServer, serve
 from tests.integration.test_command_line import serving
 
@@ -200,6 +203,25 @@ async def test_a_fault_of_ours_keeps_what_was_known_of_the_request(gateway: Gate
     assert (status, body["error"]["code"]) == (500, "internal_error")
     assert known in headers
     assert headers["x-request-id"]
+
+
+async def test_a_request_that_is_cancelled_behind_its_answer_is_logged_with_what_was_known(gateway: GatewayServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cancelled(_: object) -> None:
+        raise asyncio.CancelledError  # as at the server's end
+
+    monkeypatch.setattr(StreamReply, "finish", cancelled)
+    output = io.StringIO()
+    logging.configure("info", readable=False, stream=output)
+    try:
+        reader, writer = await send(gateway.port, request_of(body_of(stream=True)))
+        await reader.readuntil(b"0\r\n\r\n")
+        await until(lambda: '"event":"request"' in output.getvalue())
+    finally:
+        logging.configure("info", readable=False)
+    writer.close()
+    event = next(json.loads(line) for line in output.getvalue().splitlines() if '"event":"request"' in line)
+
+    assert (event["status"], event["label"], event["deployment"]) == (200, "public", "first")
 
 
 async def test_three_hundred_callers_that_leave_early_leave_nothing_behind(gateway: GatewayServer, cloud: OpenAISimulator) -> None:
