@@ -30,7 +30,7 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[A-Za-z0-9]")
 _REACH = 512  # code points before its end in which a match's start is looked for
 _MAX_SEARCHES = 2_000  # in one layer, some 20 us each; further matches are told by their last character
-_GAP_CHARS = 8  # of white space between two words of a phrase
+_GAP_CHARS = 8  # between two words of a phrase
 _AT = re.compile(r" ?(?:\(at\)|\[at\]|\{at\}|\bat\b) ?")
 _DOT = re.compile(r" ?(?:\(dot\)|\[dot\]|\{dot\}|\bdot\b) ?")
 
@@ -90,12 +90,12 @@ class Custom:
         words = [(kind, word) for kind, word in wanted.words if not is_lossy(word)]
         texts = [*words, *((None, value) for value in wanted.allow_values if not is_lossy(value))]
         self._patterns = wanted.patterns
-        self._words = [(kind, re.compile(_literal(text), re.IGNORECASE), _longest(text)) for kind, text in texts]
-        triggers = [*((pattern.regex, False) for pattern in wanted.patterns), *((_literal(text), True) for _, text in texts)]
+        self._words = [(kind, re.compile(_literal(kind, text), re.IGNORECASE), _longest(text)) for kind, text in texts]
+        triggers = [*((pattern.regex, False) for pattern in wanted.patterns), *((_literal(kind, text), True) for kind, text in texts)]
         self._database = Database(triggers, cache=cache) if triggers else None
         foreign = [*((kind, word) for kind, word in wanted.words if is_lossy(word)), *((None, value) for value in wanted.allow_values if is_lossy(value))]
         self._foreign_kinds = [kind for kind, _ in foreign]
-        self._foreign = re.compile("|".join(f"({_foreign(word)})" for _, word in foreign), re.IGNORECASE) if foreign else None
+        self._foreign = re.compile("|".join(f"({_foreign(kind, word)})" for kind, word in foreign), re.IGNORECASE) if foreign else None
 
     def find(self, layer: Layer, seen: Sequence[str]) -> tuple[Iterator[Match], Allowed]:
         """Return what stands in a layer, and what is to be left alone in it. `seen` are its texts in their own letters, "" where they are ASCII."""
@@ -169,9 +169,14 @@ def complaint(regex: str) -> str | None:
     return None if why is None else f"is not taken by Hyperscan: {why}"
 
 
-def _literal(text: str) -> str:
-    """Return an expression for a folded word or phrase; any white space stands for any other."""
-    return rf"\s{{1,{_GAP_CHARS}}}".join(map(re.escape, _SPACE.split(fold(text).text.strip())))
+def _gap(kind: str | None) -> str:
+    """Return what may stand between two words: any white space, and in a phrase what joins words in names of files and branches. A value has no kind."""
+    return rf"[\s{'' if kind is None else '_-'}]{{1,{_GAP_CHARS}}}"
+
+
+def _literal(kind: str | None, text: str) -> str:
+    """Return an expression for a folded word, phrase or value."""
+    return _gap(kind).join(map(re.escape, _SPACE.split(fold(text).text.strip())))
 
 
 def _longest(text: str) -> int:
@@ -179,10 +184,10 @@ def _longest(text: str) -> int:
     return len(text) + _GAP_CHARS * len(_SPACE.findall(text))
 
 
-def _foreign(text: str) -> str:
+def _foreign(kind: str | None, text: str) -> str:
     """Return an expression for a word in letters that folding loses. Where a script has no case it has no borders between words either."""
     before = r"(?<!\w)" if _is_cased(text[0]) else ""
-    return before + rf"\s{{1,{_GAP_CHARS}}}".join(map(re.escape, text.split())) + (r"(?!\w)" if _is_cased(text[-1]) else "")
+    return before + _gap(kind).join(map(re.escape, text.split())) + (r"(?!\w)" if _is_cased(text[-1]) else "")
 
 
 def _is_cased(char: str) -> bool:

@@ -40,6 +40,9 @@ WORDS = Wanted(words=(("project", "Blue Falcon"), ("customer", "Müller"), ("cit
         ("the blue falcon flies", "blue falcon"),
         ("the BLUE\n FALCON", "BLUE\n FALCON"),
         ("blue\u200b falcon_dev", "blue\u200b falcon"),
+        ("git switch fix/blue-falcon", "blue-falcon"),
+        ("open 2026_Blue_Falcon_v2.docx", "Blue_Falcon"),
+        ("the Blue-\nFalcon", "Blue-\nFalcon"),
         ("ask muller.", "muller"),
         ("Das MÜLLER-Haus", "MÜLLER"),
         ("в москва", "москва"),
@@ -109,6 +112,10 @@ def test_what_is_allowed_is_left_alone(find: Find, text: str) -> None:
 )
 def test_what_only_looks_allowed_is_found(find: Find, text: str, value: str) -> None:
     assert [found for _, found in find(ALLOWED, text)] == [value]
+
+
+def test_an_allowed_value_is_not_left_alone_in_another_spelling_of_its_gaps(find: Find) -> None:
+    assert find(Wanted(words=(("project", "Falcon"),), allow_values=("Falcon Street 12",)), "in falcon-street-12") == [("project", "falcon")]
 
 
 def test_an_allowed_value_may_hold_another(find: Find) -> None:
