@@ -101,6 +101,12 @@ class HeldCycle:
             self.gone = True
             self.task.cancel()
 
+    def cut(self) -> bool:
+        """Cut off a caller that does not read, where nothing can be said to it in time; False for one that reads."""
+        if self.flow.write_paused:
+            self.transport.abort()
+        return self.flow.write_paused
+
     def feed(self, part: bytes) -> None:
         """Take a part of the request's body."""
         if self.response_complete:

@@ -195,4 +195,5 @@ async def _stream(scope: Scope, reply: Reply, send: Send, headers: list[Header],
         error = shutting_down()  # only the server's end cancels otherwise
         ERRORS.labels(error.count_label).inc()
         reply.receipt.ended, reply.receipt.error = "failed", error.count_label
-        await send({"type": "http.response.body", "body": error_event(error)})
+        if "sluice_cycle" not in scope or not scope["sluice_cycle"].cut():
+            await send({"type": "http.response.body", "body": error_event(error)})

@@ -253,12 +253,16 @@ async def test_at_the_servers_end_streams_end_in_an_error_event_and_what_waits_i
     settings = {"GATEWAY_CONFIG": shutdown_config(tmp_path, cloud), "SHUTDOWN_GRACE_S": "1"}
     with serving(tmp_path, **settings) as (url, process, log):
         port = int(url.rpartition(":")[2])
+        cloud.fault = "words-200000"
+        unread = socket.create_connection(("127.0.0.1", port))
+        unread.sendall(request_of(body_of(stream=True)))
+        await until(lambda: len(cloud.requests) == 1)
         cloud.fault = "stall-2"
         streamed, stream_writer = await send(port, request_of(body_of(stream=True)))
         await streamed.readuntil(b"data: ")
         cloud.fault = "hang"
         waiting, waiting_writer = await send(port, request_of(body_of()))
-        await until(lambda: len(cloud.requests) == 2)
+        await until(lambda: len(cloud.requests) == 3)
         process.send_signal(signal.SIGTERM)
         status, headers, body = await answer_of(waiting)
         async with asyncio.timeout(10):
@@ -266,6 +270,7 @@ async def test_at_the_servers_end_streams_end_in_an_error_event_and_what_waits_i
         await asyncio.to_thread(process.wait, 10)
         stream_writer.close()
         waiting_writer.close()
+        unread.close()
 
     last = rest.rpartition(b"data: ")[2]
     assert b'"code":"shutting_down"' in last
@@ -274,7 +279,8 @@ async def test_at_the_servers_end_streams_end_in_an_error_event_and_what_waits_i
     assert (status, body["error"]["code"], headers["retry-after"]) == (503, "shutting_down", "1")
     assert headers["x-gateway-label"] == "public"
     events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    assert [event["requests"] for event in events if event["event"] == "shutdown_grace_over"] == [2]
+    assert [event["requests"] for event in events if event["event"] == "shutdown_grace_over"] == [3]
+    assert [event["ended"] for event in events if event["event"] == "request" and "ended" in event] == ["failed", "failed"]  # also of who does not read
     assert "library_log" not in {event["event"] for event in events}
     assert "Traceback" not in log.read_text()
 

@@ -26,6 +26,8 @@ class Transport:
     def close(self) -> None:
         self.closed = True
 
+    abort = close
+
 
 def cycle_of(transport: Transport, *, method: str = "GET", keep_alive: bool = True, version: str = "1.1") -> tuple[HeldCycle, list[str]]:
     ended: list[str] = []
@@ -177,6 +179,16 @@ async def test_a_sender_waits_while_the_caller_does_not_read_and_sends_nothing_t
 
     assert waited
     assert transport.writes == []
+
+
+async def test_a_caller_that_does_not_read_can_be_cut_off_and_one_that_reads_is_not() -> None:
+    transport = Transport()
+    cycle, _ = cycle_of(transport)
+    reads = (cycle.cut(), transport.closed)
+    cycle.flow.pause_writing()
+
+    assert reads == (False, False)
+    assert (cycle.cut(), transport.closed) == (True, True)
 
 
 async def test_an_answer_in_one_message_leaves_in_one_write() -> None:
