@@ -143,4 +143,6 @@ def _culprit(rules: tuple[RuleSpec, ...], place: int, least: Label) -> str:
         reached, _ = reach([earlier.rule, rule], least)
         if not reached[1].labels:
             return f"{earlier.rule.name} in line {earlier.line} ({describe(earlier.rule.when)}) takes every request that it would; move it up, or leave it out"
-    return "the rules before it together take every request that it would; move it up, or leave it out"
+    is_by_default = bool(reach([each.rule for each in rules[: place + 1]])[0][-1].labels)
+    blame = f", for `scan: {{default: {least}}}` makes every request {least} at least" if is_by_default else ""
+    return f"the rules before it together take every request that it would{blame}; move it up, or leave it out"

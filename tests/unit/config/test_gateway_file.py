@@ -121,6 +121,17 @@ def test_a_rule_below_the_default_label_is_refused(faults: Callable[..., list[st
     assert found == ["2: rule-1 never matches: `scan: {default: internal}` makes every request internal at least; leave it out"]
 
 
+def test_where_the_default_label_leaves_a_rule_nothing_it_is_blamed(faults: Callable[..., list[str]]) -> None:
+    rules = "[{when: {label: confidential}, use: a}, {when: {label: internal}, use: a}, {use: a}]"
+
+    found = faults(
+        f"deployments: {{a: {{model: openai/a, api_base: 'http://10.0.0.1/v1', clearance: confidential}}}}\nrules: {rules}\nscan: {{default: internal}}"
+    )
+
+    told = "the rules before it together take every request that it would, for `scan: {default: internal}` makes every request internal at least"
+    assert found == [f"2: rule-3 never matches: {told}; move it up, or leave it out"]
+
+
 def test_rules_that_cover_everything_need_no_last_one(load: Callable[..., GatewayFile]) -> None:
     rules = "[{when: {max_tokens: 9}, use: a}, {when: {min_tokens: 10}, use: a}]"
 
