@@ -49,7 +49,7 @@ async def _http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 -- likewise
     error: GatewayError
     if exc.status_code == 405:
-        error = MethodNotAllowedError("This path is not served by this method; what there is, is listed at /openapi.json.")
+        error = MethodNotAllowedError(f"This path takes {(exc.headers or {}).get('Allow', 'another method')} only: see /openapi.json.")
     elif exc.status_code == 404:
         error = NotFoundError(f"Unknown request URL. {_instead(request.scope['path'])}", code="unknown_url")
     else:

@@ -308,6 +308,7 @@ async def test_another_method_is_refused_in_the_common_form(gateway: GatewayServ
     status, answer = await reload(gateway, method="GET")
 
     assert (status, answer["error"]["code"]) == (405, "method_not_allowed")
+    assert answer["error"]["message"] == "This path takes POST only: see /openapi.json."
 
 
 async def test_without_the_setting_the_path_does_not_exist(tmp_path: Path, first: OpenAISimulator, second: OpenAISimulator) -> None:
