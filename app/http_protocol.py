@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import GatewayError, HeadTooLargeError, InvalidRequestError
 from app.http_cycle import HeldCycle
+from app.http_upgrade import parser_behind
 from app.utils.json import dump_json
 from app.utils.logging import get_logger
 from app.utils.monitoring import ERRORS, FAULTS, REQUESTS
@@ -136,13 +137,22 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._held += self._fed
         self._idle_since = None
         try:
-            self.parser.feed_data(data)
+            while data:
+                data = self._parse(data)
         except httptools.HttpParserError:
             self._refuse(self._refusal)
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()  # which no browser asks an API for: what follows is not read
         if self._held:
             self._bound_what_waits()
+
+    def _parse(self, data: bytes) -> bytes:
+        """Parse, and return what is left behind a head that asks for another protocol."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._in_body = True
+            self.parser = parser_behind(self, self.cycle)
+            return data[exc.args[0] :]
+        return b""
 
     def _is_between(self) -> bool:
         """Say whether all that came before is answered, and the caller reads its answers."""

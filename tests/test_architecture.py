@@ -50,7 +50,8 @@ LAYERS = {
     **{name: _layer(f"{_EDGE} {_BELOW_EDGE}", "fastapi starlette pydantic") for name in _EDGE.split()},
     "shutdown": _layer("utils", ""),
     "listening": _layer("", ""),
-    "http_protocol": _layer("http_cycle shortcut errors utils", "uvicorn httptools"),
+    "http_protocol": _layer("http_cycle http_upgrade shortcut errors utils", "uvicorn httptools"),
+    "http_upgrade": _layer("http_cycle", "httptools"),
     "http_cycle": _layer("shortcut utils", "uvicorn"),
     "limits": _layer(f"{_EDGE} {_BELOW_EDGE}", "slowapi limits"),  # slowapi's own stores are the package `limits`
 }
@@ -89,6 +90,7 @@ UNMIRRORED = {
     "app/routers/chat_openapi.py": "a table; tests/integration reads the description that it is part of",
     "app/gateway/body_rules.py": "the rules of test_body.py",
     "app/gateway/request.py": "values; what reads and carries them is tested",
+    "app/http_upgrade.py": "what http_protocol.py reads by after such a head: tests/unit/test_http_protocol.py",
     "app/dependencies.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/middleware.py": "speaks HTTP: tests/integration/test_http_edge.py",
     "app/models.py": "shapes of answers: tests/integration/test_http_edge.py reads them",

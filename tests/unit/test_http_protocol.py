@@ -328,6 +328,53 @@ async def test_a_request_that_is_not_of_http_1_1_is_the_connections_last(echo: E
     assert echo.served == 1
 
 
+H2C = b"POST /one HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 20, len(H2C) + 21, len(H2C) + 22])
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 2\r\n\r\nhi", b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"], ids=["with its length", "chunked"]
+)
+async def test_a_body_is_read_although_its_head_asks_for_http_2_and_so_is_what_follows(framing: bytes, cut: int) -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, message = b"", {"more_body": True}
+        while message.get("more_body"):
+            message = await receive()
+            body += message["body"]
+        seen.append((scope["path"], body))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async with serving(app) as (_, connect):
+        reader, writer = await connect()
+        writer.write(GET)
+        await answer_of(reader)
+        sent = H2C + framing + GET + H2C + framing
+        writer.write(sent[:cut])
+        for _ in range(5):  # turns of the loop, which is the server's too, so that the pieces come one by one
+            await asyncio.sleep(0)
+        writer.write(sent[cut:])
+        async with asyncio.timeout(5):
+            answers = [(await answer_of(reader))[0] for _ in range(3)]
+        writer.close()
+
+    assert answers == [200, 200, 200]
+    assert seen == [("/two", b""), ("/one", b"hi"), ("/two", b""), ("/one", b"hi")]
+
+
+async def test_a_request_for_an_upgrade_that_has_no_body_is_answered_and_so_is_the_next(echo: Echo) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(b"GET /one HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" + GET)
+        async with asyncio.timeout(5):
+            paths = [(await answer_of(reader))[2][0] for _ in range(2)]
+        writer.close()
+
+    assert paths == ["/one", "/two"]
+
+
 @pytest.mark.parametrize("before", [b"", b"GET /one HTTP/1.1\r\nhost: a\r\n\r\n"], ids=["new", "idle"])
 async def test_a_request_that_meets_the_servers_end_is_served_and_told_of_it(before: bytes) -> None:
     async with serving(Echo()) as (state, connect):
