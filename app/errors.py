@@ -9,6 +9,7 @@ GatewayError                     status  type                      code
 │   └── ContextExceededError     400     invalid_request_error     context_length_exceeded
 ├── AuthenticationError          401     invalid_request_error     invalid_api_key
 ├── NotAllowedError              403     invalid_request_error     (as given)
+│   ├── RejectedError            403     invalid_request_error     request_rejected
 │   └── LabelNotClearedError     403     invalid_request_error     label_not_cleared
 ├── NotFoundError                404     invalid_request_error     not_found
 │   └── ModelNotFoundError       404     invalid_request_error     model_not_found
@@ -121,6 +122,16 @@ class NotAllowedError(GatewayError):
     status = 403
     type = "invalid_request_error"
     code = "forbidden"
+
+
+class RejectedError(NotAllowedError):
+    """A rule of the configuration rejects the request, in the operator's words."""
+
+    code = "request_rejected"
+
+    def __init__(self, message: str, *, rule: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class LabelNotClearedError(NotAllowedError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from app.domain import CONFIDENTIAL, CacheState
+from app.errors import RejectedError
 from app.gateway.attempts import Walk
 from app.gateway.cache_key import PlanIds, cache_key
 from app.gateway.deadlines import Deadlines
@@ -82,10 +83,14 @@ class ChatGateway:
         reading = self.reading(terms, request)
         facts, conversation = await self._assess(reading, snapshot, receipt)
         asked = ask(terms.table, request)
-        if may_take_long(terms.table, facts):
-            plan = await reading.weigh(facts, decide, terms.table, facts, request.body, asked, snapshot)
-        else:
-            plan = decide(terms.table, facts, request.body, asked, snapshot)
+        try:
+            if may_take_long(terms.table, facts):
+                plan = await reading.weigh(facts, decide, terms.table, facts, request.body, asked, snapshot)
+            else:
+                plan = decide(terms.table, facts, request.body, asked, snapshot)
+        except RejectedError as error:
+            receipt.rule = error.rule
+            raise
         receipt.arm = plan.arm or None
         self._note_route(receipt, facts, plan.rule, terms.assessor)
         key = self._cache_key(request, facts, plan)

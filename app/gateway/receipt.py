@@ -95,7 +95,7 @@ class Receipt:
             if known is not None:
                 fields["score"] = int(known.score * 10_000 + 0.5) / 10_000  # `round` takes three times as long
         if self.cost_usd is not None:
-            fields["cost_usd"] = self.cost_usd
+            fields["cost_usd"] = round(self.cost_usd, 9)  # without what floats make of sums of small prices
         if self.ended is not None:
             fields["ended"] = self.ended
         if self.error is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.domain import Capability, Label, LaneName
-from app.errors import ContextExceededError, GatewayError, InvalidRequestError, ModelNotFoundError, NotAllowedError, UnavailableError
+from app.errors import ContextExceededError, GatewayError, InvalidRequestError, ModelNotFoundError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,9 +42,9 @@ def tell_length(deployment: Deployment, facts: Facts) -> str:
     return f"{'' if exact else 'about '}{tokens} tokens{answer} do not fit its window of {deployment.context_window}"
 
 
-def refuse_rule(rule: Rule) -> NotAllowedError:
+def refuse_rule(rule: Rule) -> RejectedError:
     """Return what a rule that rejects answers: the operator's own sentence."""
-    return NotAllowedError(str(rule.reject), code="request_rejected")
+    return RejectedError(str(rule.reject), rule=rule.name)
 
 
 def refuse_lacking(named: Sequence[Deployment], facts: Facts, model: str) -> InvalidRequestError | None:

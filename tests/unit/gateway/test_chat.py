@@ -10,7 +10,7 @@ import pytest
 
 from app.domain import CacheState, Facts, Failure, Hints, Label, LaneName, Tenant
 from app.domain_routing import Condition
-from app.errors import GatewayError
+from app.errors import GatewayError, RejectedError
 from app.gateway.bounds import Bounds, ChatLimits
 from app.gateway.cache_control import CacheControl, parse_cache_control
 from app.gateway.chat import ChatGateway
@@ -173,6 +173,17 @@ async def test_a_reload_in_between_leaves_a_request_with_the_configuration_that_
 
     assert (first.receipt.rule, first.receipt.deployment) == ("rule-1", "b")
     assert (second.receipt.rule, second.receipt.deployment) == ("rule-1", "a")
+
+
+async def test_the_receipt_of_a_rejected_request_names_the_rule() -> None:
+    chat = gateway(Counting({}))
+    chat.table = table({"cheap": [deployment("a")]}, [(Condition(tags=frozenset({"x"})), ""), (Condition(), "cheap")])
+    receipt = Receipt()
+
+    with pytest.raises(RejectedError):
+        await chat.run(replace(request(), tags=frozenset({"x"})), receipt)
+
+    assert (receipt.rule, receipt.deployment) == ("rule-1", None)
 
 
 async def test_a_second_opinion_has_what_is_left_of_the_requests_time() -> None:

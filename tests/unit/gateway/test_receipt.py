@@ -65,6 +65,10 @@ def test_the_log_has_identifiers_and_counts() -> None:
     assert noted(Receipt()) == {}
 
 
+def test_the_log_tells_a_cost_without_what_floats_make_of_it() -> None:
+    assert noted(receipt_of(cost_usd=0.1 + 0.2))["cost_usd"] == 0.3  # the sum is 0.30000000000000004
+
+
 def test_what_nothing_read_of_the_request_is_not_told() -> None:
     unread: Any = SimpleNamespace(tokens_at_most=0, known_complexity=None)
     receipt = receipt_of(facts=Facts(Label.PUBLIC, "default", (), measures=unread))

@@ -130,7 +130,7 @@ def test_a_rule_that_rejects_answers_with_the_operators_sentence() -> None:
     found = refuse_rule(Rule("a", Condition(), reject="Ask the help desk."))
 
     assert isinstance(found, NotAllowedError)
-    assert (found.status, found.code, found.message) == (403, "request_rejected", "Ask the help desk.")
+    assert (found.status, found.code, found.message, found.rule) == (403, "request_rejected", "Ask the help desk.", "a")
 
 
 def test_a_named_pool_lacks_what_none_of_its_cleared_members_has() -> None:
