@@ -204,10 +204,10 @@ class HeldHttpProtocol(HttpToolsProtocol):
             self._refusal = _too_large()
             raise self._refusal
         self._held = 0
-        self._in_head, self._in_body = False, True
         if self._head_timer is not None:
             self._cancel_head_timer()
         self._begin_request()
+        self._in_head, self._in_body = False, True
         if self._ending or (self._drain is not None and self._drain.begun):
             _make_last(self.cycle)
         self.headers = _IGNORED

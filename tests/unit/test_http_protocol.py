@@ -364,6 +364,17 @@ async def test_a_body_is_read_although_its_head_asks_for_http_2_and_so_is_what_f
     assert seen == [("/two", b""), ("/one", b"hi"), ("/two", b""), ("/one", b"hi")]
 
 
+async def test_a_target_that_is_no_url_as_of_a_caller_that_wants_a_proxy_is_refused_in_words(echo: Echo) -> None:
+    async with serving(echo) as (_, connect):
+        reader, writer = await connect()
+        writer.write(b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n")
+        async with asyncio.timeout(5):
+            status, _, body = await answer_of(reader)
+        writer.close()
+
+    assert (status, body["error"]["code"], echo.served) == (400, "invalid_http", 0)
+
+
 async def test_a_request_for_an_upgrade_that_has_no_body_is_answered_and_so_is_the_next(echo: Echo) -> None:
     async with serving(echo) as (_, connect):
         reader, writer = await connect()
