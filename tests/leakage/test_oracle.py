@@ -95,7 +95,8 @@ async def test_calls_in_flight_join_within_one_tenant_and_label(http: aiohttp.Cl
     answers = await asyncio.gather(*(ask(http, gateway, who, "What is a flight?", **headers) for who, headers in asked))
     cloud.fault = None
 
-    assert [headers["x-gateway-cache"] for headers, _ in answers] == ["miss", "joined", "miss", "joined", "miss"]
+    states = [headers["x-gateway-cache"] for headers, _ in answers]
+    assert [sorted(states[:2]), sorted(states[2:4]), states[4]] == [["joined", "miss"], ["joined", "miss"], "miss"]  # which of two comes first is open
 
 
 async def test_nobody_can_ask_whether_another_said_something(http: aiohttp.ClientSession, gateway: GatewayServer, evidence: Evidence) -> None:
