@@ -95,6 +95,13 @@ class HeldCycle:
         DISCONNECTS.inc()
         return True
 
+    def lose(self) -> None:
+        """Say that the connection is lost: what came of the body is read by nobody."""
+        self.disconnected = not self.response_complete
+        self._parts.clear()
+        self.wake()
+        self.leave()
+
     def leave(self) -> None:
         """Cancel what is done for a caller that is gone."""
         if self._watched and self.task is not None:
@@ -280,6 +287,7 @@ class HeldCycle:
     def _complete(self) -> None:
         self.response_complete = True
         self._watched = False
+        self._parts.clear()  # of a request that was refused unread: an idle connection would hold them
         if self._event is not None:
             self._event.set()
         if not self.keep_alive:

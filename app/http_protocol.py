@@ -105,22 +105,22 @@ class HeldHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(self.head_s, self._end_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, with every timer; the request that is served is told, and those that wait for its answer are never begun."""
+        """End, with every timer; the request that is served is told, and those that wait for its answer are never begun.
+
+        Nothing of the connection is left in a cycle of references: it would hold its last request until the garbage collector comes by.
+        """
         self._cancel_head_timer()
         self.resume_writing()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         self.connections.discard(self)
         self._waiting.clear()
-        cycle = self._served
-        if cycle is not None:
-            cycle.disconnected = not cycle.response_complete
-            cycle.wake()
+        cycle, self._served, self.cycle = self._served, None, None  # type: ignore[assignment] # as uvicorn has it before the first request
         if exc is None:
             self.transport.close()
         self.parser = None
         if cycle is not None:
-            cycle.leave()
+            cycle.lose()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, within bounds."""

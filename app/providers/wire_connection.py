@@ -187,6 +187,7 @@ class Connection(asyncio.Protocol):
         self.fail(Failure.BROKEN if self._started else Failure.UNREACHABLE)
         self._home.forget(self)
         self.lost.set_result(None)
+        del self._parser  # which holds this connection: the garbage collector would have to find both
 
     # What httptools calls.
 

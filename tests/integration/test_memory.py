@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 READERS, STREAM_BYTES = 8, 32 * MIB
-CALLERS, BODY_BYTES = 60, MIB
+WAVES, CALLERS, BODY_BYTES = 6, 60, MIB
 SERVED = 3  # at a time: MAX_IN_FLIGHT is 16, and a MiB counts for five
 _CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % (b"a" * 4000)
 _FRAME = b"%x\r\n%s\r\n" % (len(_CHUNK), _CHUNK)
@@ -123,7 +123,7 @@ async def test_memory_stays_flat_under_overload(gateway: tuple[int, int, int]) -
     port, provider_port, pid = gateway
     before, levels, refusals = resident(pid), list[int](), list[bool]()
     async with asyncio.timeout(40), Provider().listening(provider_port):
-        for _ in range(3):
+        for _ in range(WAVES):
             callers = [await ask(port, "Say a lot. " * (BODY_BYTES // 11), stream=False) for _ in range(CALLERS)]
             refused = [asyncio.create_task(_is_refused(reader)) for reader, _ in callers]
             await _until_most(refused)

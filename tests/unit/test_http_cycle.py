@@ -355,6 +355,16 @@ async def test_a_request_that_is_over_leaves_nothing_to_the_garbage_collector() 
     assert left is None
 
 
+async def test_a_body_that_nobody_read_is_held_no_longer_than_its_request() -> None:
+    cycle, _ = cycle_of(Transport())
+    cycle.feed(b"x" * 1000)
+
+    await cycle.send(start((b"content-length", b"0"), status=503))
+    await cycle.send(part())
+
+    assert cycle._parts == []
+
+
 async def test_an_answer_that_is_left_in_the_middle_ends_its_connection() -> None:
     transport = Transport()
     cycle, ended = cycle_of(transport)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import struct
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -292,6 +294,34 @@ async def test_a_caller_that_resets_while_its_next_request_waits_is_gone_for_the
     assert told == ["http.disconnect", "gone"]
     assert begun == ["/two"]
     assert not connection._waiting
+
+
+@pytest.mark.parametrize("sent", [GET, CHUNKED + b"\r\n", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n" + FILLER])
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "left"])
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(sent: bytes, *, answered: bool) -> None:
+    begun = asyncio.Event()
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        begun.set()
+        with scope["sluice_cycle"]:
+            await asyncio.sleep(0 if answered else 60)
+            await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+    async with serving(app) as (state, connect):
+        gc.collect()
+        gc.disable()
+        try:
+            reader, writer = await connect()
+            writer.write(sent)
+            await begun.wait()
+            if answered:
+                await reader.readuntil(b"\r\n\r\n")
+            gone = weakref.ref(next(iter(state.connections)))
+            writer.transport.abort()
+            await until(lambda: gone() is None)
+        finally:
+            gc.enable()
 
 
 async def test_a_request_that_has_come_whole_says_so_in_its_scope() -> None:
