@@ -270,3 +270,12 @@ class AttemptsFailedError(GatewayError):
             headers["x-should-retry"] = "false"
         super().__init__(message, code=code, headers=headers)
         self.status = status
+
+
+def without_frames(error: UpstreamError) -> UpstreamError:
+    """Return an error that is kept, without the frames that it was raised through and without what it came of.
+
+    They hold the request, and where one of them holds the error, both are left to the garbage collector.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error

@@ -202,7 +202,7 @@ class HeldHttpProtocol(HttpToolsProtocol):
         """Freeze the head and begin its request."""
         if max(self._held, self._fed) > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             self._refusal = _too_large()
-            raise self._refusal
+            raise httptools.HttpParserError  # not the refusal: kept with its traceback, it would hold the connection in a cycle
         self._held = 0
         if self._head_timer is not None:
             self._cancel_head_timer()

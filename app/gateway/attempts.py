@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain import Call, Failure, Usage
 from app.domain_attempts import FailureClass
-from app.errors import AttemptsFailedError, ContextExceededError, InvalidRequestError, UpstreamError
+from app.errors import AttemptsFailedError, ContextExceededError, InvalidRequestError, UpstreamError, without_frames
 from app.gateway.backoff import is_worth_another_call, wait_before_retry
 from app.gateway.beginning import Served, begin_stream, take_whole
 from app.gateway.deadlines import Deadlines, Within
@@ -105,7 +105,7 @@ class Walk:
             raise AttemptsFailedError(self.tried)
         finally:
             for _, failed in self.tried:
-                failed.__traceback__ = None  # its frames hold the walk, and so the request, for the garbage collector to find
+                without_frames(failed)
 
     def give_up(self) -> None:
         """Account for the calls under way, which are about to be cancelled: what they used is estimated. Idempotent."""

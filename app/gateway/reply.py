@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.domain import Failure, Usage
-from app.errors import GatewayError, UpstreamError
+from app.errors import GatewayError, UpstreamError, without_frames
 from app.gateway.deadlines import Within
 from app.gateway.receipt import cost_usd
 from app.gateway.stored import MAX_STORED_BYTES, StoredAnswer
@@ -236,7 +236,7 @@ class StreamReply(_Walked):
             last = data + await self._end(watch)
             self._keep(last)
         except UpstreamError as error:
-            last = data + self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else error)
+            last = data + self._broken_off(UpstreamError(Failure.TIMEOUT) if self._late else without_frames(error))
         except GatewayError as error:  # after the headers had left: nothing can be answered but this event
             ERRORS.labels(error.count_label).inc()
             self.receipt.ended, self.receipt.error = "failed", error.count_label

@@ -12,7 +12,7 @@ import jiter
 import orjson
 
 from app.domain import Failure, Usage
-from app.errors import GatewayError, UpstreamError
+from app.errors import GatewayError, UpstreamError, without_frames
 from app.gateway.stream_shape import Shape
 from app.utils.json import dump_json
 
@@ -77,7 +77,7 @@ class StreamWatch:
         except UpstreamError as error:
             if not (self.started and passed):
                 raise
-            self.broken = error
+            self.broken = without_frames(error)
         return b"\n\n".join([*passed, b""]) if passed else b""
 
     def forward(self, data: bytes, take: Callable[[bytes], bool]) -> bool:

@@ -84,7 +84,10 @@ class Dialer:
                     return await self._open(label, target, peer, pool)
             except (OSError, ValueError) as exc:
                 failure = exc
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # whose frames this one is among: the garbage collector would have to find them
 
     async def _open(self, label: Label, target: Address, peer: Peer, pool: Pool) -> Connection:
         loop = asyncio.get_running_loop()
