@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": waiting for the first token\n\n"
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the format allows one before the first event
+
 _MAX_SHAPES = 4  # to make one costs as much as reading some chunks: a stream whose chunks have no common shape is not tried again and again
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 _OF_EVERY_CHUNK = frozenset({"id", "created", "model", "system_fingerprint", "service_tier"})
@@ -145,7 +147,7 @@ class StreamWatch:
     def _unify_newlines(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
-        self._after_cr = data.endswith(b"\r") if data else self._after_cr
+        self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _take(self, event: bytes) -> bytes:
@@ -153,6 +155,8 @@ class StreamWatch:
         if event.startswith(b"data: ") and b"\n" not in event:
             payload = event[6:]
         else:
+            if not self._last:
+                event = event.removeprefix(_BYTE_ORDER_MARK)
             lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
             if not lines:  # a comment, or fields that carry no data
                 return event if self.started and event.startswith(b":") else b""
@@ -184,12 +188,12 @@ class StreamWatch:
             for choice in choices:
                 self._choice(choice)
         if usage:
-            self._hear_usage(usage, b"" if choices else event)
+            self._hear_usage(usage, event if choices == [] else b"")
             return b"data: " + dump_json({**chunk, "usage": None}) if choices else b""
         if choices and self._shapes_left and not (is_first or self._finished) and event.startswith(b"data: "):
             self._learn_shape(event, chunk)
-        if self._finished and choices:
-            self._hear_usage_elsewhere(chunk, choices[0])
+        if self._finished:
+            self._hear_elsewhere(chunk, choices[0] if choices else {})
         return event if choices or self.started else b""  # one without choices is a prompt-filter chunk, say
 
     def _learn_shape(self, event: bytes, chunk: Mapping[str, Any]) -> None:
@@ -204,9 +208,11 @@ class StreamWatch:
         if counted is not None:
             self.usage, self._told, self._told_event = counted, usage, event
 
-    def _hear_usage_elsewhere(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        """Look where others put it, in a last chunk: Groq in `x_groq`, Moonshot in the choice."""
+    def _hear_elsewhere(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        """Look where others put usage, in a last chunk: Groq in `x_groq`, Moonshot in the choice. Groq says there too why it stopped early."""
         own = chunk.get("x_groq")
+        if isinstance(own, dict) and own.get("error"):
+            raise UpstreamError(Failure.BROKEN)
         usage = own.get("usage") if isinstance(own, dict) else choice.get("usage")
         if usage:
             self._hear_usage(usage)

@@ -61,6 +61,22 @@ def test_every_line_end_of_the_format_is_read(newline: bytes, size: int) -> None
     assert run(*(sent[at : at + size] for at in range(0, len(sent), size))) == whole
 
 
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_line_feed_behind_a_crlf_is_a_line_of_its_own(size: int) -> None:
+    whole = b"".join([*WORDS, DONE])
+    sent = whole.replace(b"\n\n", b"\r\n\n")
+
+    assert run(*(sent[at : at + size] for at in range(0, len(sent), size))) == whole
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_byte_order_mark_at_the_beginning_is_no_part_of_the_first_event(size: int) -> None:
+    whole = b"".join([*WORDS[1:], DONE])
+    sent = b"\xef\xbb\xbf" + whole
+
+    assert run(*(sent[at : at + size] for at in range(0, len(sent), size))) == whole
+
+
 def test_no_byte_short_of_the_end_is_a_clean_end() -> None:
     whole = b"".join(WORDS)
     for end in range(len(whole) - len(WORDS[-1])):
@@ -166,6 +182,27 @@ def test_a_choice_that_never_came_is_missing_unless_the_upstream_ends_itself() -
     with pytest.raises(UpstreamError):
         cut.finish(2)
     assert ended.finish(2) == DONE
+
+
+@pytest.mark.parametrize("choices", [{}, {"choices": None}])
+def test_usage_in_a_chunk_without_a_list_of_choices_is_told_in_one_that_has_it(choices: dict[str, Any]) -> None:
+    told = run(*WORDS, event(**choices, usage={"prompt_tokens": 3, "completion_tokens": 2}), DONE, include_usage=True).split(b"\n\n")[-3]
+
+    assert json.loads(told.removeprefix(b"data: ")) == HEAD | {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+
+
+def test_usage_in_a_last_chunk_of_groqs_without_choices_is_told() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+
+    assert json.loads(run(*WORDS, event(choices=[], x_groq={"usage": usage}), DONE, include_usage=True).split(b"\n\n")[-3][6:])["usage"] == usage
+
+
+def test_a_word_that_the_provider_stopped_early_is_no_end() -> None:
+    watch = StreamWatch(include_usage=False)
+    watch.feed(WORDS[1])
+
+    with pytest.raises(UpstreamError):
+        watch.feed(event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], x_groq={"error": "over capacity"}))
 
 
 def test_usage_beside_choices_is_read() -> None:
