@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Figures = dict[str, float]
 
-_EVERYWHERE = ("direct", "echo", "bare", "fastapi", "sluice", "sluice-unscanned", "sluice-redis", "sluice-redis-2", "litellm", "portkey")
+_EVERYWHERE = ("direct", "echo", "bare", "fastapi", "sluice", "sluice-unscanned", "sluice-redis", "sluice-redis-2", "litellm", "litellm-on", "portkey")
 _RELAYS = ("direct", "bare", "fastapi", "sluice", "litellm", "portkey")
 _MANY = tuple(name for name in _RELAYS if name != "litellm")  # which answers some 60 requests a second: hundreds at once would only fail
 _PROMPTS = ("direct", "bare", "fastapi", "sluice", "sluice-unscanned", "litellm", "portkey")

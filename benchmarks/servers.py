@@ -134,9 +134,11 @@ def targets(upstream: int, folder: Path, redis: int | None = None) -> list[Targe
         shared = {**_sluice_env(url, folder), "REDIS_URL": f"redis://127.0.0.1:{redis}/0", "GATEWAY_SECRET": "benchmark" * 4}
         found.append(Target("sluice-redis", _SLUICE, shared, key))
         found.append(Target("sluice-redis-2", _SLUICE, {**shared, "WORKERS": "2"}, key))
-    return [*found, _litellm(url, folder), _portkey(url)]
+    return [*found, _litellm(url, folder), _litellm(url, folder, name="litellm-on", more=_LITELLM_ON), _portkey(url)]
 
 
+# Of what the gateway has on in `_sluice_env`, all that LiteLLM's proxy has without a database: cache, metrics, log lines in JSON.
+_LITELLM_ON = "litellm_settings: {cache: true, cache_params: {type: local, ttl: 300}, callbacks: [prometheus], json_logs: true}\n"
 _SLUICE = (sys.executable, "-m", "app", "serve")
 
 
@@ -159,16 +161,18 @@ def _uvicorn(app: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "uvicorn", app, "--port", "{port}", *options)
 
 
-def _litellm(url: str, folder: Path) -> Target:
+def _litellm(url: str, folder: Path, *, name: str = "litellm", more: str = "") -> Target:
+    """Return LiteLLM's proxy; `more` are further lines of its configuration."""
     program = Path(os.environ.get(_LITELLM, ROOT / ".venv-litellm/bin/litellm"))
     if not program.exists():
-        why = f"no .venv-litellm (python -m venv .venv-litellm && .venv-litellm/bin/pip install 'litellm[proxy]'), and {_LITELLM} names no other"
-        return Target("litellm", missing=why)
-    config = folder / "litellm.yaml"
-    config.write_text(f"model_list:\n  - model_name: auto\n    litellm_params: {{model: openai/gpt-4o-mini, api_base: {url}/v1, api_key: any}}\n")
+        packages = "'litellm[proxy]' prometheus-client"
+        why = f"no .venv-litellm (python -m venv .venv-litellm && .venv-litellm/bin/pip install {packages}), and {_LITELLM} names no other"
+        return Target(name, missing=why)
+    config = folder / f"{name}.yaml"
+    config.write_text(f"model_list:\n  - model_name: auto\n    litellm_params: {{model: openai/gpt-4o-mini, api_base: {url}/v1, api_key: any}}\n{more}")
     master = "sk-benchmark-master-key"
     command = (str(program), "--config", str(config), "--port", "{port}", "--num_workers", "1")
-    return Target("litellm", command, {"LITELLM_MASTER_KEY": master, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, {"authorization": f"Bearer {master}"})
+    return Target(name, command, {"LITELLM_MASTER_KEY": master, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, {"authorization": f"Bearer {master}"})
 
 
 def _portkey(url: str) -> Target:
