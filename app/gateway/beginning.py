@@ -9,7 +9,7 @@ import jiter
 
 from app.domain import Failure
 from app.errors import UpstreamError
-from app.gateway.streaming import StreamWatch, read_usage
+from app.gateway.streaming import FAILED, StreamWatch, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -56,7 +56,7 @@ class Served:
 def take_whole(deployment: Deployment, answer: Answer, body: bytes, *, moves_on: bool) -> Served:
     """Return an answer that was read whole.
 
-    Raises UpstreamError where it is no `chat.completion`, and where the provider's filter refused it and the walk `moves_on` from that.
+    Raises UpstreamError where it is no `chat.completion` or ended with an error, and where the provider's filter refused it and the walk `moves_on` from that.
     """
     try:
         said: Any = jiter.from_json(body, cache_mode="keys")
@@ -64,6 +64,8 @@ def take_whole(deployment: Deployment, answer: Answer, body: bytes, *, moves_on:
         raise UpstreamError(Failure.BROKEN) from None
     choices = said.get("choices") if isinstance(said, dict) else None
     if not isinstance(choices, list) or not choices:
+        raise UpstreamError(Failure.BROKEN)
+    if any(isinstance(choice, dict) and choice.get("finish_reason") == FAILED for choice in choices):
         raise UpstreamError(Failure.BROKEN)
     if moves_on and all(isinstance(choice, dict) and choice.get("finish_reason") == "content_filter" for choice in choices):
         raise UpstreamError(Failure.CONTENT_REFUSED)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.gateway.transcript import Transcript
 
 DONE = b"data: [DONE]\n\n"
+FAILED = "error"  # how Mistral and OpenRouter finish a choice that they cannot go on with
 KEEP_ALIVE = b": waiting for the first token\n\n"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the format allows one before the first event
@@ -234,7 +235,10 @@ class StreamWatch:
                 self.content_chars += len(text)
             elif not self.started:
                 self.started = any(value for name, value in delta.items() if name != "role")
-        if choice.get("finish_reason"):
+        reason = choice.get("finish_reason")
+        if reason == FAILED:
+            raise UpstreamError(Failure.BROKEN)
+        if reason:
             self._finished.add(index)
             self.started = True
 

@@ -38,6 +38,17 @@ async def test_a_refusal_of_the_providers_filter_is_an_answer_unless_the_walk_mo
     assert caught.value.failure is Failure.CONTENT_REFUSED
 
 
+@pytest.mark.parametrize("choices", [[{"finish_reason": "error"}], [{"finish_reason": "stop"}, {"index": 1, "finish_reason": "error"}]])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_an_answer_that_its_provider_ends_with_an_error_is_broken(choices: list[object], *, stream: bool) -> None:
+    said = json.dumps({"choices": choices}).encode()
+
+    with pytest.raises(UpstreamError) as caught:
+        await begin(streamed(ROLE, b"data: " + said + b"\n\n") if stream else whole(said), stream=stream, moves_on=False)
+
+    assert caught.value.failure is Failure.BROKEN
+
+
 async def test_a_stream_that_says_nothing_within_bounds_is_broken() -> None:
     comment = b": " + b"x" * 700_000 + b"\n\n"
     role = b'data: {"choices": [{"index": 0, "delta": {"role": "' + b"r" * 1_100_000 + b'"}}]}\n\n'
