@@ -172,18 +172,23 @@ class RedisMarks:
         return scores
 
     async def _write(self, tenant: str, marks: Sequence[bytes]) -> None:
-        whole = self._memory.all_of(tenant) if tenant in self._behind else marks
+        whole = marks
+        if tenant in self._behind:
+            self._behind.discard(tenant)  # before the round trip: what is lost meanwhile marks the tenant anew
+            whole = self._memory.all_of(tenant)
         if not whole:
-            self._behind.discard(tenant)
             return
         name, now, ttl_s = self._name(tenant), self._now(), self._memory.ttl_s
-        async with self._link.client.pipeline(transaction=False) as pipe:
-            pipe.zadd(name, dict.fromkeys(whole, now + ttl_s))
-            pipe.zremrangebyscore(name, "-inf", now)
-            pipe.zremrangebyrank(name, 0, -self._memory.per_tenant - 1)
-            pipe.pexpire(name, max(1, round(ttl_s * 1000)))
-            await pipe.execute()
-        self._behind.discard(tenant)
+        try:
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                pipe.zadd(name, dict.fromkeys(whole, now + ttl_s))
+                pipe.zremrangebyscore(name, "-inf", now)
+                pipe.zremrangebyrank(name, 0, -self._memory.per_tenant - 1)
+                pipe.pexpire(name, max(1, round(ttl_s * 1000)))
+                await pipe.execute()
+        except BaseException:
+            self._behind.add(tenant)  # also where the caller left: it may not have arrived
+            raise
 
     def _name(self, tenant: str) -> str:
         return self._prefix + hmac.digest(self._secret, tenant.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()

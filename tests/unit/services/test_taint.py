@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from app.services.redis_link import RedisLostError
 from app.services.taint import MemoryMarks, RedisMarks
 from tests.integration.redis_server import RedisServer, running_redis
 from tests.unit.services.kept import Clock, mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
 
 
 def marks(*numbers: int) -> list[bytes]:
@@ -133,3 +142,60 @@ async def test_redis_sees_hashes_alone(clock: Clock) -> None:
         assert [len(key.removeprefix("sluice:t:")) for key in _keys(redis)] == [32]
         assert "name" not in _keys(redis)[0]
         await one.aclose()
+
+
+class Held:
+    """A pipeline that executes nothing, and says so once it is released."""
+
+    def __init__(self) -> None:
+        self.under_way, self.released = asyncio.Event(), asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def __getattr__(self, command: str) -> Callable[..., None]:
+        return lambda *_: None
+
+    async def execute(self) -> None:
+        self.under_way.set()
+        await self.released.wait()
+
+
+async def test_marks_whose_writing_is_cancelled_reach_the_others_later(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_redis() as redis:
+        one, two, held = shared(redis, clock), shared(redis, clock), Held()
+        with monkeypatch.context() as patch:
+            patch.setattr(one._link.client, "pipeline", lambda **_: held)
+            writing = asyncio.ensure_future(one.add("a", marks(1)))
+            await held.under_way.wait()
+            writing.cancel()  # its caller left
+            await asyncio.wait({writing})
+
+        assert await one.known("a", marks(3)) == set()
+        assert await two.known("a", marks(1)) == set(marks(1))
+        await one.aclose()
+        await two.aclose()
+
+
+async def test_marks_that_are_lost_beside_a_writing_that_succeeds_reach_the_others_later(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(_: object) -> None:
+        raise RedisLostError
+
+    with running_redis() as redis:
+        one, two, held = shared(redis, clock), shared(redis, clock), Held()
+        with monkeypatch.context() as patch:
+            patch.setattr(one._link.client, "pipeline", lambda **_: held)
+            writing = asyncio.ensure_future(one.add("a", marks(1)))
+            await held.under_way.wait()
+            patch.setattr(one._link, "run", lost)
+            await one.add("a", marks(2))
+            held.released.set()
+            await writing
+
+        assert await one.known("a", marks(3)) == set()
+        assert await two.known("a", marks(2)) == set(marks(2))
+        await one.aclose()
+        await two.aclose()
