@@ -238,7 +238,7 @@ class UpstreamError(GatewayError):
         return str(self.upstream_status) if self.upstream_status else str(self.failure)
 
 
-_NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})  # they decide the status only where nobody was
+_NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})  # they decide the status only where nobody was, or was for its length alone
 
 
 class AttemptsFailedError(GatewayError):
@@ -256,7 +256,11 @@ class AttemptsFailedError(GatewayError):
 
     def __init__(self, tried: Sequence[tuple[str, UpstreamError]], *, out_of_time: str = "") -> None:
         asked = [error for _, error in tried if error.failure not in _NOT_ASKED]
-        last = asked[-1] if asked else min((error for _, error in tried), key=lambda error: error.retry_after_s or 0.0)  # the soonest of those that rest
+        rest = [error for _, error in tried if error.failure in _NOT_ASKED]
+        if rest and all(error.failure is Failure.CONTEXT_EXCEEDED for error in asked):
+            last = min(rest, key=lambda error: error.retry_after_s or 0.0)  # the soonest
+        else:
+            last = asked[-1]
         status, code = self._BY_FAILURE.get(last.failure, (502, "upstream_error"))
         if last.remedy is not None and last.tell_caller:
             status, code = 503, "upstream_unavailable"
@@ -265,8 +269,11 @@ class AttemptsFailedError(GatewayError):
         message = f"{why} Tried: {listed}."
         if last.remedy is not None:
             message += f" {last.remedy}" if last.tell_caller else " The gateway's log says what its operator can do."
-        headers = {"retry-after": str(max(1, round(last.retry_after_s or 5)))} if status == 503 else {}
-        if status != 503 and all(error.failure is Failure.OPERATOR for error in asked):  # a wrong key stays one
+        headers: dict[str, str] = {}
+        if status == 503:
+            headers["retry-after"] = later_s = str(max(1, round(last.retry_after_s or 5)))
+            message += f" Ask again in {later_s} s." if last.remedy is None else ""
+        elif all(error.failure is Failure.OPERATOR for error in asked):  # a wrong key stays one
             headers["x-should-retry"] = "false"
         super().__init__(message, code=code, headers=headers)
         self.status = status

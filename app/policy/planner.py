@@ -154,14 +154,18 @@ class _Builder:
         overlong = not self.is_common
         long = None if self.alone else table.pools.get(LONG)
         longer: dict[str, Attempt] = {}
+        standing_by = longer
         if long is not None:
+            before = len(self.resting)
             self._add(long, f"pool {LONG}", longer, {})
             if overlong:
                 attempts = attempts | {name: attempt for name, attempt in longer.items() if name not in attempts}
+            if not longer:  # a rest ends: who asks is to come back, and not to shorten the prompt
+                standing_by = self._soonest(self.resting[before:])
         if table.fallback is not None and not self.alone:
             self._add(table.pools[table.fallback], f"fallback {table.fallback}", attempts, excluded)
         if not attempts:
-            attempts = {attempt.deployment.name: attempt for _, attempt in sorted(self.resting, key=itemgetter(0))}
+            attempts = self._soonest(self.resting)
             excluded = {name: reason for name, reason in excluded.items() if name not in attempts}
         if not attempts:
             tried = [table.deployments[name] for name in excluded]
@@ -171,7 +175,7 @@ class _Builder:
             pool=target.pool.name,
             attempts=tuple(attempts.values()),
             excluded=tuple(Excluded(name, reason) for name, reason in excluded.items()),
-            if_context_exceeded=tuple(longer.values()),
+            if_context_exceeded=tuple(standing_by.values()),
             hedge=target.pool.hedge,
             choice="" if is_fixed(target.pool) else _words(target.pool),
             arm=chosen.arm,
@@ -198,6 +202,11 @@ class _Builder:
         for member, why in ordered.members:
             attempts[member.deployment.name] = Attempt(member.deployment, f"{source}: {why}" if why else source)
         return ordered
+
+    @staticmethod
+    def _soonest(resting: list[tuple[float, Attempt]]) -> dict[str, Attempt]:
+        """Return those that rest by name, the one whose rest ends first before all others."""
+        return {attempt.deployment.name: attempt for _, attempt in sorted(resting, key=itemgetter(0))}
 
     def _unfit(self, deployment: Deployment) -> str | None:
         """Return why a deployment may never serve the request: what it may hold, what it can do, and its window last."""

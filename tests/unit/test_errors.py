@@ -48,6 +48,21 @@ def test_retry_after_is_what_the_provider_asked_for(asked: float | None, told: s
     assert error.headers == {"retry-after": told}
 
 
+def test_a_prompt_that_is_too_long_for_one_while_the_next_rests_is_for_later() -> None:
+    exceeded, resting = UpstreamError(Failure.CONTEXT_EXCEEDED, upstream_status=400), UpstreamError(Failure.RESTING, retry_after_s=4.0)
+
+    error = AttemptsFailedError([("c", exceeded), ("d", resting)])
+
+    assert (error.status, error.code, error.headers) == (503, "upstream_unavailable", {"retry-after": "4"})
+    assert AttemptsFailedError([("c", exceeded)]).status == 502
+
+
+def test_what_is_for_later_says_when_to_ask_again() -> None:
+    error = AttemptsFailedError([("d", UpstreamError(Failure.LIMITED, retry_after_s=30.0))])
+
+    assert error.message == "No deployment could answer. Tried: d (limited). Ask again in 30 s."
+
+
 def test_what_the_operator_alone_can_mend_is_not_asked_again_and_points_at_the_log() -> None:
     refused, down = UpstreamError(Failure.OPERATOR, upstream_status=401, remedy="Check KEY."), UpstreamError(Failure.BROKEN, upstream_status=500)
 

@@ -351,7 +351,19 @@ def test_what_rests_is_left_out_and_says_for_how_long() -> None:
 
     assert [attempt.deployment.name for attempt in plan.attempts] == ["big", "llama"]
     assert plan.excluded == (Excluded("mini", "rests for 12 s"),)
-    assert plan.if_context_exceeded == ()
+
+
+def test_a_long_that_rests_stands_by_where_no_other_long_does() -> None:
+    beside = table({"cheap": [CHEAP], "long": [LONG, deployment("wide", context_window=200_000)], "local": [LOCAL]}, CONFIDENTIAL_FIRST)
+    resting = Snapshot(resting={"vast": 1.2})
+
+    alone, other = make_plan(TABLE, facts(), Asked("auto"), resting), make_plan(beside, facts(), Asked("auto"), resting)
+
+    assert [(attempt.deployment.name, attempt.reason) for attempt in alone.if_context_exceeded] == [
+        ("vast", "pool long: rests for 2 s, and nothing else is left")
+    ]
+    assert [attempt.deployment.name for attempt in other.if_context_exceeded] == ["wide"]
+    assert "vast" not in [attempt.deployment.name for attempt in alone.attempts]
 
 
 def test_where_all_rests_the_soonest_stands_first() -> None:
