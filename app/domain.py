@@ -262,7 +262,7 @@ class Call:
     `body` is the caller's parsed body without the gateway's own fields, `model` still the caller's: a lane writes its own copy of the top level and never
     changes this one. `headers` are the caller's headers that may go upstream (lower-case names). `timeout_s` bounds the whole answer, or the first token of
     a stream, and within it `connect_s` the connection; `idle_s` the time between two chunks. `tenant` is whose turn it takes where there is a line; `on_wait`
-    hears how many seconds that took.
+    hears how many seconds that took, `on_seat` that it has its turn.
     """
 
     deployment: Deployment
@@ -277,6 +277,7 @@ class Call:
     rule: str = ""
     tenant: str = field(default="", repr=False)
     on_wait: Callable[[float], None] | None = field(default=None, repr=False)
+    on_seat: Callable[[], None] | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)

@@ -193,8 +193,10 @@ class Walk:
         plan = self.plan
         after_s = self.vitals.hedge_after_s(plan.pool, stream=self.stream)
         if after_s is None or not waiting or self._is_kept():
-            return await self._try_sampled(attempt, len(waiting) + 1)
-        served, by_second = await race(self._try_sampled(attempt, len(waiting) + 1), lambda: self._second(waiting), after_s=after_s, give_up=Served.give_up)
+            return await self._try_sampled(attempt, len(waiting) + 1, after_s)
+        served, by_second = await race(
+            self._try_sampled(attempt, len(waiting) + 1, after_s), lambda: self._second(waiting), after_s=after_s, give_up=Served.give_up
+        )
         if by_second is not None:
             self.give_up()  # the loser
             HEDGES.labels(plan.pool, "second" if by_second else "first").inc()
@@ -208,22 +210,27 @@ class Walk:
         if attempt is None:
             return None
         waiting.remove(attempt)
-        return self._try(attempt, 1)
+        return self._try(attempt, 1, beside=True)
 
-    async def _try_sampled(self, attempt: Attempt, left: int) -> Served:
-        """Make a pool's first call, and keep how long it took, also where it lost its race: it took that long at least."""
+    async def _try_sampled(self, attempt: Attempt, left: int, after_s: float | None) -> Served:
+        """Make a pool's first call, and keep how long it took, also where it lost its race: it took that long at least.
+
+        One whose caller left before a race began (`after_s`) says nothing.
+        """
         vitals = self.vitals
         started = vitals.clock()
         try:
             served = await self._try(attempt, left)
         except asyncio.CancelledError:
-            vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.stream)
+            took_s = vitals.clock() - started
+            if after_s is not None and took_s >= after_s:
+                vitals.sample(self.plan.pool, took_s, stream=self.stream)
             raise
         vitals.sample(self.plan.pool, vitals.clock() - started, stream=self.stream)
         return served
 
-    async def _try(self, attempt: Attempt, left: int) -> Served:
-        """Make one call: half of the time that remains is its own, or all of it where it is the last. Raises UpstreamError."""
+    async def _try(self, attempt: Attempt, left: int, *, beside: bool = False) -> Served:
+        """Make one call: half of the time that remains is its own, or all of it where it is the last, or runs `beside` another. Raises UpstreamError."""
         deployment, stream = attempt.deployment, self.stream
         left_s = self._left_s()
         share_s = 0.0 if left_s < 0 else left_s / 2 if left > 1 else left_s
@@ -238,7 +245,7 @@ class Walk:
         try:
             with Within(self.deadlines, share_s):
                 answer = await self.lanes[deployment.lane].open(self._call_to(deployment, share_s, lease))
-                moves_on = left > 1 and _CONTENT_REFUSED in self.vitals.policy.fallback_on
+                moves_on = (left > 1 or beside) and _CONTENT_REFUSED in self.vitals.policy.fallback_on
                 if stream:
                     heard = self.transcript() if self.transcript is not None else None
                     include_usage = bool((self.request.body.get("stream_options") or {}).get("include_usage"))
@@ -278,6 +285,7 @@ class Walk:
             self.plan.rule,
             request.tenant.key_id,
             None if deployment.slots is None else partial(self._note_wait, lease),
+            None if deployment.slots is None else lease.seat,
         )
 
     def _note_wait(self, lease: Lease, waited_s: float) -> None:
@@ -308,10 +316,14 @@ class Walk:
         log.warning("attempt_failed", deployment=name, code=error.label, failure=str(error.failure), **remedy)
 
     def _abandon(self, lease: Lease, deployment: Deployment) -> None:
-        """Account for a call that is not waited for."""
+        """Account for a call that is not waited for; one that waits for its slot has used nothing."""
         if (lease, deployment) not in self._flying:
             return
         self._flying.remove((lease, deployment))
+        if deployment.slots is not None and not lease.seated:
+            ATTEMPTS.labels(deployment.name, "cancelled").inc()
+            lease.end(served=False)
+            return
         usage = Usage(self.facts.tokens_about, 0, estimated=True)
         self.abandoned.append((deployment, usage))
         ATTEMPTS.labels(deployment.name, "cancelled").inc()

@@ -1,8 +1,8 @@
 """A circuit breaker: a deployment that keeps failing rests, and is then tried with one call before it gets all of them again. Without I/O.
 
 Closed, every call is admitted. It opens on failures in a row, or on their share in a window; or for as long as a provider asked for (`rest`). When the rest is
-over it is half-open: one call is admitted as its probe. A probe that succeeds closes it, one that fails doubles the rest, one that says nothing (cancelled)
-leaves the place to the next. (Nygard, "Release It!", 2007.)
+over it is half-open: one call is admitted as its probe. A probe that succeeds closes it, one that fails doubles the rest (or lasts as long as is asked for),
+one that says nothing (cancelled) leaves the place to the next. (Nygard, "Release It!", 2007.)
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Breaker:
             self._close()
         return ended
 
-    def failed(self, now: float, *, probe: bool) -> bool:
-        """Note a call that failed; say whether that opened it."""
+    def failed(self, now: float, *, probe: bool, asked_s: float | None = None) -> bool:
+        """Note a call that failed; say whether that opened it. `asked_s` is the rest that its provider asked for, which goes before one of ours."""
         self._in_row += 1
         if now >= self._turns_at:
             self._turn(now)
@@ -74,7 +74,10 @@ class Breaker:
         self._failures += 1
         if probe:
             self._probed = False
-        elif self._until is not None or not self._is_too_much():
+        if asked_s:
+            self.rest(now, asked_s)
+            return True
+        if not probe and (self._until is not None or not self._is_too_much()):
             return False  # what began before it opened is no news
         self._rest_s = min(max(self._rest_s * 2, self.policy.cooldown_s), self.policy.longest_s)
         self._until = now + self._rest_s

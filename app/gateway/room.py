@@ -100,6 +100,8 @@ class RoomLane:
 
     async def _open_seated(self, call: Call) -> Answer:
         seat = await self._room.take(call)
+        if call.on_seat is not None:
+            call.on_seat()
         try:
             answer = await self._lane.open(replace(call, timeout_s=max(0.001, call.timeout_s - seat.waited_s)) if seat.waited_s else call)
         except BaseException:

@@ -42,7 +42,7 @@ _NOBODY: dict[str, float] = {}
 class Lease:
     """One call to a deployment, from before it is made until its answer is read or given up: `end` in every case."""
 
-    __slots__ = ("_ended", "_ended_row", "_reserved", "probe", "started", "vital", "waited_s")
+    __slots__ = ("_ended", "_ended_row", "_reserved", "probe", "seated", "started", "vital", "waited_s")
 
     def __init__(self, vital: Vital, reserved: int, started: float) -> None:
         self.vital = vital
@@ -51,7 +51,12 @@ class Lease:
         self._ended_row: Ended = (0, 0)  # the failures in a row that this answer ended
         self.probe = False
         self.started = started
+        self.seated = False  # it has its slot, where the deployment has slots
         self.waited_s = 0.0  # of the time since, in a line of the gateway's own
+
+    def seat(self) -> None:
+        """Note that the call has its slot, and is made."""
+        self.seated = True
 
     def answered(self, *, stream: bool) -> float:
         """Note the first token of a stream, or a whole answer; return how long it took."""
@@ -215,11 +220,9 @@ class Vital:
                 self.breaker.released(probe=probe)
             return
         self.remedy = (error.remedy, error.tell_caller)
-        opened = self.breaker.failed(now, probe=probe)
-        reason = RestReason.FAILURES
-        if error.retry_after_s and failure in (Failure.RATE_LIMITED, Failure.UNAVAILABLE):
-            self.breaker.rest(now, error.retry_after_s)
-            opened, reason = True, RestReason.RETRY_AFTER
+        asked_s = error.retry_after_s if failure in (Failure.RATE_LIMITED, Failure.UNAVAILABLE) else None
+        opened = self.breaker.failed(now, probe=probe, asked_s=asked_s)
+        reason = RestReason.RETRY_AFTER if asked_s else RestReason.FAILURES
         if failure is not Failure.RATE_LIMITED:
             self._vitals.note_ill(self.name, now)
         if opened:

@@ -563,6 +563,57 @@ async def test_when_both_of_a_race_fail_the_next_is_asked() -> None:
     assert lane.asked == "abc"
 
 
+async def test_an_answer_without_content_wins_no_race_where_a_refusal_goes_to_another() -> None:
+    class Slow(FakeLane):
+        async def open(self, call: Call) -> FakeAnswer:
+            answer = await super().open(call)
+            await asyncio.sleep(0.05 if call.deployment.name == "a" else 0)
+            return answer
+
+    walking = hedged(Slow({"a": whole(), "b": whole(REFUSED)}), fallback_on=frozenset({FailureClass.CONTENT_REFUSED}))
+
+    assert (await walking.run()).deployment.name == "a"
+
+
+async def test_callers_that_leave_at_once_do_not_make_a_pool_known_as_fast() -> None:
+    vitals = Vitals()
+    for _ in range(20):
+        walking = walk(FakeLane({}), "ab")
+        walking.plan, walking.vitals = replace(walking.plan, hedge=True), vitals
+        task = asyncio.create_task(walking.run())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert vitals.hedge_after_s("pool", stream=False) is None
+
+
+async def test_a_call_that_is_left_before_it_had_its_slot_has_used_nothing() -> None:
+    class Line(FakeLane):
+        async def open(self, call: Call) -> FakeAnswer:
+            assert call.on_seat is not None
+            if call.rule == "seated":
+                call.on_seat()
+            return await super().open(call)
+
+    walks = []
+    for rule in ("waits", "seated"):
+        walking = walk(Line({}), "a")
+        walking.plan = replace(walking.plan, rule=rule, attempts=(Attempt(replace(deployment("a"), slots=1), ""),))
+        walking.facts = Facts(Label.PUBLIC, "", (), prompt_tokens=40)
+        task = asyncio.create_task(walking.run())
+        await asyncio.sleep(0)
+        walking.give_up()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        walks.append(walking)
+
+    assert [[usage.prompt_tokens for _, usage in walking.abandoned] for walking in walks] == [[], [40]]
+    assert [walking.vitals.in_flight for walking in walks] == [{"a": 0}, {"a": 0}]
+
+
 class QueuedLane(FakeLane):
     """A lane with a line before it, in which every call spends so many seconds of its time."""
 

@@ -162,6 +162,27 @@ def test_a_rest_that_was_asked_for_is_kept_within_bounds_and_never_shortened() -
     assert breaker.rests_s(0) == LONGEST_REST_S
 
 
+def test_a_provider_that_says_when_to_come_back_is_asked_then_and_not_by_a_rest_of_ours() -> None:
+    breaker = Breaker(POLICY)
+
+    assert [breaker.failed(0, probe=False, asked_s=0.5) for _ in range(3)] == [True] * 3
+    assert breaker.rests_s(0) == 0.5
+    assert breaker.probe(1)
+    assert breaker.failed(1, probe=True, asked_s=2)
+    assert breaker.rests_s(1) == 2
+    assert breaker.probe(3)
+    assert breaker.failed(3, probe=True)
+    assert breaker.rests_s(3) == 5
+
+
+def test_a_late_failure_that_asks_for_less_shortens_no_rest() -> None:
+    breaker = opened()
+
+    breaker.failed(1, probe=False, asked_s=1)
+
+    assert breaker.rests_s(1) == 4
+
+
 def test_a_closed_one_needs_no_probe() -> None:
     assert not Breaker(POLICY).probe(0)
     assert Breaker(POLICY).rests_s(0) == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -139,6 +140,20 @@ async def test_waiting_is_told_and_taken_from_the_calls_time() -> None:
     assert waits == [3.0]
     assert inner.calls[-1].timeout_s == 7.0
     assert inner.calls[0].timeout_s == 10.0
+
+
+async def test_who_has_a_slot_is_told_so_and_who_waits_is_not() -> None:
+    served, seated = lane(), list[str]()
+    held = [await served.open(call(on_seat=partial(seated.append, name))) for name in "ab"]
+    waiting = [asyncio.create_task(served.open(call(on_seat=partial(seated.append, name)))) for name in "cd"]
+    await asyncio.sleep(0)
+    waits = list(seated)
+
+    waiting[0].cancel()
+    held[0].close()
+    await waiting[1]
+
+    assert (waits, seated) == (["a", "b"], ["a", "b", "d"])
 
 
 async def test_a_call_waits_half_of_its_time_at_most() -> None:
