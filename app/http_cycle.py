@@ -99,6 +99,8 @@ class HeldCycle:
         """Say that the connection is lost: what came of the body is read by nobody."""
         self.disconnected = not self.response_complete
         self._parts.clear()
+        if self.task is None:  # never begun, or over: nothing else would take it out of its own scope
+            self.scope = {}
         self.wake()
         self.leave()
 

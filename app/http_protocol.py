@@ -114,7 +114,8 @@ class HeldHttpProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         self.connections.discard(self)
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.pop().lose()
         cycle, self._served, self.cycle = self._served, None, None  # type: ignore[assignment] # as uvicorn has it before the first request
         if exc is None:
             self.transport.close()

@@ -296,7 +296,7 @@ async def test_a_caller_that_resets_while_its_next_request_waits_is_gone_for_the
     assert not connection._waiting
 
 
-@pytest.mark.parametrize("sent", [GET, CHUNKED + b"\r\n", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n" + FILLER])
+@pytest.mark.parametrize("sent", [GET, GET * 2, CHUNKED + b"\r\n", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n" + FILLER])
 @pytest.mark.parametrize("answered", [True, False], ids=["answered", "left"])
 async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(sent: bytes, *, answered: bool) -> None:
     begun = asyncio.Event()
