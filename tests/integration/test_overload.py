@@ -98,6 +98,17 @@ async def test_what_finds_no_place_is_told_so_at_once(
     assert (await second).status == 200
 
 
+async def test_a_caller_waits_in_the_line_no_longer_than_it_has_time(http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator) -> None:
+    held = await hanging(http, gateway, cloud)
+
+    async with asyncio.timeout(5), http.post(gateway.url + CHAT, json=BODY, headers={"X-Timeout": "0.1"}) as response:
+        answer = await response.json()
+
+    held.cancel()
+    assert (response.status, answer["error"]["code"], response.headers["retry-after"]) == (503, "server_overloaded", "20")
+    assert len(cloud.calls) == 1
+
+
 @pytest.mark.parametrize("path", ["/health", "/readyz", "/metrics", "/v1/models"])
 async def test_what_an_operator_asks_is_never_queued(http: aiohttp.ClientSession, gateway: GatewayServer, cloud: OpenAISimulator, path: str) -> None:
     first = await hanging(http, gateway, cloud)

@@ -34,6 +34,19 @@ async def test_over_the_limit_a_request_waits_until_another_leaves() -> None:
     assert await second > 0
 
 
+async def test_who_has_less_time_waits_less_and_is_told_the_same() -> None:
+    doors = admission(1, wait_s=30)
+    await doors.enter("a", 1)
+
+    with pytest.raises(OverloadedError) as caught:
+        await doors.within(0.01).enter("a", 1)
+
+    assert caught.value.headers["retry-after"] == "30"
+    assert doors.within(60) is doors
+    doors.leave("a", 1)
+    assert doors.is_open
+
+
 async def test_who_finds_no_place_is_told_when_to_come_back() -> None:
     doors = admission(1, places=0, wait_s=2.5)
     await doors.enter("a", 1)
