@@ -48,7 +48,6 @@ _HOT = (_HOT_URL.decode(), _HOT_URL, b"")
 _KNOWN = {"type": "http", "http_version": "1.1", "method": "POST", "path": _HOT[0], "headers": (), "sluice_whole": True}
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-
 _TIMER_SLACK_S = 0.001  # uvloop's timers have whole milliseconds
 
 log = get_logger("access")
