@@ -242,7 +242,7 @@ _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})  # they decide the st
 
 
 class AttemptsFailedError(GatewayError):
-    """Every attempt of the plan failed; the message lists deployments and codes. `out_of_time` says whose time ran out, where that was it."""
+    """Every attempt of the plan failed; the message lists deployments and codes. `out_of_time` says which limit was reached, where that was it."""
 
     _BY_FAILURE: ClassVar[Mapping[Failure, tuple[int, str]]] = {
         Failure.TIMEOUT: (504, "upstream_timeout"),

@@ -82,6 +82,7 @@ class Walk:
     current: Deployment | None = None
     tried: list[tuple[str, UpstreamError]] = field(default_factory=list)
     abandoned: list[tuple[Deployment, Usage]] = field(default_factory=list)  # what was asked and not waited for, with an estimate of what that used
+    _late: str = ""  # of the last call's own limits, the one that it reached
     _flying: list[tuple[Lease, Deployment]] = field(default_factory=list)
 
     async def run(self) -> Served:
@@ -155,12 +156,24 @@ class Walk:
             if not waiting:
                 raise _context_exceeded(error) from error
         if not waiting or not allowed or self.committed or self._left_s() <= 0:
-            raise AttemptsFailedError(self.tried, out_of_time=self.tell_limit() if self._left_s() <= _AT_ONCE_S else "") from error
+            raise AttemptsFailedError(self.tried, out_of_time=self.tell_limit() if self._left_s() <= _AT_ONCE_S else self._late) from error
         return waiting
 
     def tell_limit(self) -> str:
         """Return what a caller is told whose request has outlasted its deadline."""
         return self.request.bounds.tell_reached(self.limits.timeout_s)
+
+    def _tell_late(self, lease: Lease, deployment: Deployment, error: UpstreamError, share_s: float) -> str:
+        """Return which of the limits of one call was reached; nothing where it was the request's own, or none of ours."""
+        limits, own_s = self.limits, deployment.first_token_s
+        if error.failure is not Failure.TIMEOUT or error.upstream_status is not None:
+            return ""
+        if not error.sent:
+            return f"No connection came about within {limits.connect_s:g} s (CONNECT_TIMEOUT_S)." if limits.connect_s < share_s else ""
+        first_token_s = limits.first_token_s if own_s is None else own_s
+        if not self.stream or share_s < first_token_s or self.vitals.clock() - lease.started < share_s - _AT_ONCE_S:
+            return ""
+        return f"No first token came within {share_s:g} s ({'FIRST_TOKEN_TIMEOUT_S' if own_s is None else f'first_token_s of {deployment.name}'})."
 
     def _allows(self, error: UpstreamError) -> bool:
         """Say whether a failure may lead to another deployment: never after one that may have kept what it was sent (`store: true`)."""
@@ -310,6 +323,7 @@ class Walk:
     def _note(self, lease: Lease, deployment: Deployment, error: UpstreamError, share_s: float) -> None:
         name = deployment.name
         self.tried.append((name, error))
+        self._late = self._tell_late(lease, deployment, error, share_s)
         lease.failed(error, fair=share_s - lease.waited_s >= min(_FAIR_S, self.limits.timeout_s / 4, self.limits.first_token_s))
         lease.end(served=False)
         remedy = {"remedy": error.remedy} if error.remedy else {}

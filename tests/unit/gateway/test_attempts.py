@@ -193,6 +193,24 @@ async def test_each_attempt_has_its_share_of_the_time() -> None:
     assert lane.calls[0].timeout_s == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("error", "own_s", "told"),
+    [
+        (None, None, "No first token came within 0.02 s (FIRST_TOKEN_TIMEOUT_S). Tried: a (timeout)."),
+        (None, 0.01, "No first token came within 0.01 s (first_token_s of a). Tried: a (timeout)."),
+        (failing(Failure.TIMEOUT, sent=False), None, "No connection came about within 0.01 s (CONNECT_TIMEOUT_S). Tried: a (timeout)."),
+        (failing(Failure.TIMEOUT, upstream_status=504), None, "No deployment could answer. Tried: a (504)."),
+        (failing(Failure.TIMEOUT), None, "No deployment could answer. Tried: a (timeout)."),
+    ],
+)
+async def test_a_time_out_names_the_limit_that_was_reached(error: UpstreamError | None, own_s: float | None, told: str) -> None:
+    walking = walk(FakeLane({} if error is None else {"a": error}), "a", stream=True)
+    walking.plan = replace(walking.plan, attempts=(Attempt(replace(deployment("a"), first_token_s=own_s), ""),))
+    walking.limits = ChatLimits(connect_s=0.01, first_token_s=0.02)
+
+    assert (await failed(walking)).message == told
+
+
 async def test_no_attempt_is_made_after_the_deadline() -> None:
     error = await failed(walk(FakeLane({"b": whole()}), "ab", timeout_s=0.0))
 
