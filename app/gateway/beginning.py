@@ -9,7 +9,7 @@ import jiter
 
 from app.domain import Failure
 from app.errors import UpstreamError
-from app.gateway.streaming import FAILED, StreamWatch, read_usage
+from app.gateway.streaming import FAILED, StreamWatch, chars_beside, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -42,9 +42,9 @@ class Served:
     @property
     def said_chars(self) -> int:
         """How many characters a whole answer says, as StreamWatch counts those of a stream."""
-        messages = [choice.get("message") for choice in self.choices if isinstance(choice, dict)]
-        said = [message.get("content") for message in messages if isinstance(message, dict)]
-        return sum(len(text) for text in said if isinstance(text, str))
+        messages = [message for choice in self.choices if isinstance(choice, dict) and isinstance(message := choice.get("message"), dict)]
+        said = [message.get("content") for message in messages]
+        return sum(len(text) for text in said if isinstance(text, str)) + sum(map(chars_beside, messages))
 
     def give_up(self) -> None:
         """Close an answer that nobody will read."""

@@ -267,7 +267,7 @@ class StreamReply(_Walked):
         last = watch.finish(self._walk.request.body.get("n") or 1)
         await self._remember(watch.transcript)
         self._whole = True
-        return watch.usage_chunk(watch.usage or self._guess(watch.content_chars)) + last
+        return watch.usage_chunk(watch.usage or self._guess(watch.said_chars)) + last
 
     def _broken_off(self, error: UpstreamError) -> bytes:
         """Count a stream that its provider cut, and return its last event."""
@@ -287,7 +287,7 @@ class StreamReply(_Walked):
         """Account for what was streamed, store it where it is whole, and remember it where the conversation calls for that."""
         served = self._served
         if served is not None and served.watch is not None:
-            self._settle(served, served.watch.usage or self._guess(served.watch.content_chars))
+            self._settle(served, served.watch.usage or self._guess(served.watch.said_chars))
         try:
             if served is not None and served.chunks is not None and self._whole:
                 if self._kept and self._is_first_choice(served):  # before the drain: who has the end may ask the same at once

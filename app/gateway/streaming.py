@@ -49,6 +49,7 @@ class StreamWatch:
         self.ended = False  # `[DONE]` has been read: nothing after it counts
         self.usage: Usage | None = None
         self.content_chars = 0
+        self._chars_beside = 0
         self.broken: UpstreamError | None = None
         self.transcript = transcript
         self._include_usage = include_usage
@@ -63,6 +64,11 @@ class StreamWatch:
         self._last: dict[str, Any] = {}
         self._shape: Shape | None = None
         self._shapes_left = _MAX_SHAPES
+
+    @property
+    def said_chars(self) -> int:
+        """How many characters of content, thoughts, refusals and calls have come, of which an estimate is made where nobody counts tokens."""
+        return self.content_chars + self._chars_beside
 
     def feed(self, data: bytes) -> bytes:
         """Return what may go on to the caller.
@@ -229,6 +235,7 @@ class StreamWatch:
         if isinstance(delta, dict):
             if self.transcript is not None:
                 self.transcript.hear(index, delta)
+            self._chars_beside += chars_beside(delta)
             text = delta.get("content")
             if text and isinstance(text, str):
                 self.started = True
@@ -256,6 +263,15 @@ def read_usage(usage: Any) -> Usage | None:
         return None
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     return Usage(prompt, completion if _is_count(completion) else 0, cached if cached and _is_count(cached) else 0)
+
+
+def chars_beside(said: Mapping[str, Any]) -> int:
+    """Return how many characters a delta or a message says beside its content: thoughts (some servers name them twice), a refusal, arguments of calls."""
+    calls = said.get("tool_calls")
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    texts = [said.get("reasoning_content") or said.get("reasoning"), said.get("refusal")]
+    texts.extend(function.get("arguments") for function in functions if isinstance(function, dict))
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -75,10 +75,10 @@ async def test_an_answer_that_is_given_up_is_closed_and_its_call_ended() -> None
     ("choices", "chars"),
     [
         ([{"message": {"content": "four"}}, {"message": {"content": "five!"}}], 9),
-        ([{"message": {"content": None, "tool_calls": [{"function": {"arguments": "{}"}}]}}, {"message": "no message"}, {}, "no choice"], 0),
+        ([{"message": {"content": None, "tool_calls": [{"function": {"arguments": "{}"}}]}}, {"message": "no message"}, {}, "no choice"], 2),
     ],
 )
-def test_what_a_whole_answer_says_is_counted_in_characters_of_its_text(choices: list[object], chars: int) -> None:
+def test_what_a_whole_answer_says_is_counted_in_characters(choices: list[object], chars: int) -> None:
     answer = whole()
 
     silent = take_whole(deployment("a"), answer, json.dumps({"choices": choices}).encode(), moves_on=False)

@@ -98,6 +98,20 @@ async def test_while_an_answer_is_sent_its_bytes_alone_are_held() -> None:
     assert (reply.body, reply._served.choices) == (ANSWER, ())
 
 
+THOUGHT = b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "Let me think it over."}}]}\n\n'
+
+
+@pytest.mark.parametrize("rest", [[FINISH, DONE], []], ids=["whole", "cut"])
+async def test_thoughts_are_accounted_for_where_nobody_counts_them(rest: list[bytes]) -> None:
+    reply = streaming(FakeLane({"a": streamed(ROLE, THOUGHT, *rest)}))
+
+    await reply.begin(5)
+    await sent(reply)
+    await reply.finish()
+
+    assert reply.receipt.usage == Usage(3, 6, estimated=True)
+
+
 async def test_a_whole_stream_is_sent_accounted_and_stored() -> None:
     cache = FakeCache()
     reply = streaming(FakeLane({"a": streamed(ROLE, TOKEN, FINISH, DONE)}), cache)

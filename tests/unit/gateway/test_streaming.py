@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain import Failure, Usage
 from app.errors import GatewayError, UpstreamError
-from app.gateway.streaming import StreamWatch, error_event, read_usage
+from app.gateway.streaming import StreamWatch, chars_beside, error_event, read_usage
 from app.gateway.transcript import Transcript
 from app.policy.taint import passage
 
@@ -330,6 +330,24 @@ def test_what_is_no_usage_is_none(usage: Any) -> None:
 
 def test_odd_details_of_usage_count_as_nothing() -> None:
     assert read_usage({"prompt_tokens": 1, "completion_tokens": None, "prompt_tokens_details": {"cached_tokens": "x"}}) == Usage(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "chars"),
+    [
+        ({"reasoning_content": "hm", "reasoning": "hm"}, 2),
+        ({"reasoning": "well", "content": "a"}, 4),
+        ({"refusal": "no"}, 2),
+        ({"tool_calls": [{"function": {"arguments": "{}"}}, {"function": {"name": "f"}}, {"function": None}, "x"]}, 2),
+        ({"tool_calls": "x", "refusal": 1, "reasoning": ["x"]}, 0),
+    ],
+)
+def test_what_is_said_beside_content_counts_for_the_estimate(said: dict[str, Any], chars: int) -> None:
+    watch = StreamWatch(include_usage=True)
+
+    watch.feed(delta(**said))
+
+    assert watch.said_chars - watch.content_chars == chars == chars_beside(said)
 
 
 def test_an_error_event_is_openais_body() -> None:
