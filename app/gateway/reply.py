@@ -280,8 +280,13 @@ class StreamReply(_Walked):
         ERRORS.labels(code).inc()
         self.receipt.ended, self.receipt.error = "cut", code
         log.warning("stream_broken", deployment=name, code=error.label, failure=str(error.failure))
-        broken = "The provider's stream broke off before its end: what was received is incomplete. Ask again."
-        return error_event(GatewayError(self._walk.tell_limit() if self._late else broken, code=code))
+        return error_event(GatewayError(self._walk.tell_limit() if self._late else self._tell_break(error), code=code))
+
+    def _tell_break(self, error: UpstreamError) -> str:
+        what = "The provider's stream broke off before its end"
+        if error.failure is Failure.TIMEOUT and error.upstream_status is None and error.provider_code is None:  # a limit of ours, no word of the provider's
+            what = f"Nothing more came from the provider for {self._walk.limits.idle_s:g} s (STREAM_IDLE_S)"
+        return f"{what}: what was received is incomplete. Ask again."
 
     async def finish(self) -> None:
         """Account for what was streamed, store it where it is whole, and remember it where the conversation calls for that."""

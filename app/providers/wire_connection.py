@@ -63,7 +63,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None  # None before it is made and after it is lost
         self._body: list[bytes] = []  # of one read
         self.on_body = self._body.append
-        self._parser = HttpResponseParser(self)
         self._response: WireResponse | None = None  # None while idle
         self._head = b""  # what has arrived before the body
         self._quiet = 0  # bytes since the last one of a body
@@ -143,6 +142,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; over TLS this is after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = HttpResponseParser(self)  # not before: it holds this connection, and one that is never made would never let go of it
         self._home.greet(self)
 
     def data_received(self, data: bytes) -> None:

@@ -71,7 +71,10 @@ class Dialer:
             else:
                 admitted.append(peer)
         if refused is not None and not admitted:
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused  # as below
         return admitted
 
     async def _first_open(self, label: Label, target: Address, peers: list[Peer], pool: Pool, deadline: float) -> Connection:
@@ -87,7 +90,7 @@ class Dialer:
         try:
             raise failure
         finally:
-            del failure  # whose frames this one is among: the garbage collector would have to find them
+            del failure  # whose frames this one is among: the garbage collector would have to find both
 
     async def _open(self, label: Label, target: Address, peer: Peer, pool: Pool) -> Connection:
         loop = asyncio.get_running_loop()

@@ -120,7 +120,7 @@ def _tool(index: int, call: dict[str, Any]) -> ToolPiece:
 
 def _finish(reason: str | None) -> str:
     if reason in _FAILURES:
-        raise UpstreamError(_FAILURES[reason])
+        raise UpstreamError(_FAILURES[reason], provider_code=reason)
     return _FINISHES.get(reason or "", "stop")
 
 

@@ -141,6 +141,7 @@ async def test_a_stream_that_breaks_ends_in_an_error_and_is_not_stored(broken: A
     last = json.loads(passed.split(b"\n\n")[-2].removeprefix(b"data: "))
     timed_out = isinstance(broken, UpstreamError) and broken.failure is Failure.TIMEOUT
     assert last["error"]["code"] == ("upstream_timeout" if timed_out else "upstream_error")
+    assert ("(STREAM_IDLE_S)" in last["error"]["message"]) == timed_out
     assert b"secret" not in passed
     assert cache.stored == {}
     assert answer.closed
