@@ -237,6 +237,11 @@ class UpstreamError(GatewayError):
         """Return a short code for logs, metrics and the caller's list of what was tried: the upstream's status, or the kind of failure."""
         return str(self.upstream_status) if self.upstream_status else str(self.failure)
 
+    @property
+    def is_own_limit(self) -> bool:
+        """Whether a limit of the gateway's was reached; a time-out can be a provider's word, too."""
+        return self.failure is Failure.TIMEOUT and self.upstream_status is None and self.provider_code is None
+
 
 _NOT_ASKED = frozenset({Failure.RESTING, Failure.LIMITED})  # they decide the status only where nobody was, or was for its length alone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from typing import TYPE_CHECKING, Any, Self
 
@@ -174,17 +175,17 @@ class Presence:
         self._owner.cancel()
 
 
-async def wait_to_enter(scope: Scope, admission: Admission, tenant: str, weight: int) -> float:
-    """Wait for a request's admission, and return how many seconds that took.
+async def wait_to_enter(scope: Scope, admission: Admission, tenant: str, weight: int, limit_s: float = math.inf) -> float:
+    """Wait for a request's admission, `limit_s` seconds at most, and return how many that took.
 
     Raises OverloadedError, and CallerGoneError where its caller leaves the line, or left before it.
     """
     cycle = scope.get("sluice_cycle")
     if cycle is None:  # asking `receive` would take the body's messages away
-        return await admission.enter(tenant, weight)
+        return await admission.enter(tenant, weight, limit_s)
     if cycle.disconnected:  # a line that is full would refuse it before its cancellation is delivered
         DISCONNECTS.inc()
         raise CallerGoneError
     with cycle:
-        return await admission.enter(tenant, weight)
+        return await admission.enter(tenant, weight, limit_s)
     raise CallerGoneError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from app.errors import OverloadedError
@@ -28,7 +27,7 @@ class Admission:
 
     def __init__(self, limit: int, *, places: int, wait_s: float, max_bytes: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._slots = Slots(limit, places=places) if limit else None
-        self.wait_s = self._come_back_s = wait_s
+        self._wait_s = wait_s
         self._max_bytes = max_bytes
         self._clock = clock
 
@@ -36,14 +35,6 @@ class Admission:
     def is_open(self) -> bool:
         """Whether a request with a small body would be admitted at once."""
         return self._slots is None or self._slots.is_free
-
-    def within(self, limit_s: float) -> Admission:
-        """Return the same for a request that has no more than `limit_s` seconds to wait."""
-        if limit_s >= self.wait_s:
-            return self
-        hurried = copy(self)
-        hurried.wait_s = limit_s
-        return hurried
 
     def weigh(self, headers: Mapping[str, str], *, whole: bool) -> int:
         """Return how much a request counts for; `whole`: its body has arrived already."""
@@ -56,13 +47,13 @@ class Admission:
         """Admit a request, unless it has to wait. One that was admitted has to `leave`."""
         return self._slots is None or self._slots.try_take(tenant, weight=weight)
 
-    async def enter(self, tenant: str, weight: int) -> float:
-        """Wait for admission, and return how many seconds that took. Raises OverloadedError; whoever is cancelled leaves the line."""
+    async def enter(self, tenant: str, weight: int, limit_s: float = math.inf) -> float:
+        """Wait for admission, `limit_s` at most, and return how many seconds that took. Raises OverloadedError; whoever is cancelled leaves the line."""
         if self._slots is None:
             return 0.0
         began = self._clock()
         try:
-            await self._slots.take(tenant, self.wait_s, weight=weight)
+            await self._slots.take(tenant, min(self._wait_s, limit_s), weight=weight)
         except FullError:
             OVERLOADED.labels(_QUEUE).inc()
             raise self._refusal() from None
@@ -77,6 +68,6 @@ class Admission:
             self._slots.give(tenant, weight=weight)
 
     def _refusal(self) -> OverloadedError:
-        wait_s = max(1, math.ceil(self._come_back_s))
+        wait_s = max(1, math.ceil(self._wait_s))
         message = f"The gateway serves as many requests as it may (MAX_IN_FLIGHT): try again in {wait_s} s."
         return OverloadedError(message, headers={"retry-after": str(wait_s), "connection": "close"})

@@ -166,7 +166,7 @@ class Walk:
     def _tell_late(self, lease: Lease, deployment: Deployment, error: UpstreamError, share_s: float) -> str:
         """Return which of the limits of one call was reached; nothing where it was the request's own, or none of ours."""
         limits, own_s = self.limits, deployment.first_token_s
-        if error.failure is not Failure.TIMEOUT or error.upstream_status is not None:
+        if not error.is_own_limit:
             return ""
         if not error.sent:
             return f"No connection came about within {limits.connect_s:g} s (CONNECT_TIMEOUT_S)." if limits.connect_s < share_s else ""
@@ -334,13 +334,12 @@ class Walk:
         if (lease, deployment) not in self._flying:
             return
         self._flying.remove((lease, deployment))
+        ATTEMPTS.labels(deployment.name, "cancelled").inc()
         if deployment.slots is not None and not lease.seated:
-            ATTEMPTS.labels(deployment.name, "cancelled").inc()
             lease.end(served=False)
             return
         usage = Usage(self.facts.tokens_about, 0, estimated=True)
         self.abandoned.append((deployment, usage))
-        ATTEMPTS.labels(deployment.name, "cancelled").inc()
         lease.vital.spend(deployment, usage)
         lease.end(usage)
 

@@ -284,7 +284,7 @@ class StreamReply(_Walked):
 
     def _tell_break(self, error: UpstreamError) -> str:
         what = "The provider's stream broke off before its end"
-        if error.failure is Failure.TIMEOUT and error.upstream_status is None and error.provider_code is None:  # a limit of ours, no word of the provider's
+        if error.is_own_limit:
             what = f"Nothing more came from the provider for {self._walk.limits.idle_s:g} s (STREAM_IDLE_S)"
         return f"{what}: what was received is incomplete. Ask again."
 

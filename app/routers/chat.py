@@ -77,7 +77,7 @@ class ChatEndpoint:
             wanted = self.admission.weigh(headers, whole=is_whole(scope)) if known is None else 1  # it is there, and short
             if not self.admission.try_enter(tenant.key_id, wanted):
                 has_s = read_bounds(headers).timeout_below(self.gateway.limits.timeout_s)
-                receipt.queue_s = await wait_to_enter(scope, self.admission.within(has_s), tenant.key_id, wanted)
+                receipt.queue_s = await wait_to_enter(scope, self.admission, tenant.key_id, wanted, has_s)
             whose, weight = tenant.key_id, wanted
             raw = take_whole(scope, self.max_body_bytes)
             if raw is None:

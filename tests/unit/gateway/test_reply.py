@@ -128,7 +128,14 @@ async def test_a_whole_stream_is_sent_accounted_and_stored() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [UpstreamError(Failure.BROKEN), UpstreamError(Failure.TIMEOUT), b"data: {\n\n", b'data: {"error": {"means": "broken", "message": "secret"}}\n\n']
+    "broken",
+    [
+        UpstreamError(Failure.BROKEN),
+        UpstreamError(Failure.TIMEOUT),
+        UpstreamError(Failure.TIMEOUT, provider_code="TIMEOUT"),
+        b"data: {\n\n",
+        b'data: {"error": {"means": "broken", "message": "secret"}}\n\n',
+    ],
 )
 async def test_a_stream_that_breaks_ends_in_an_error_and_is_not_stored(broken: Any) -> None:
     cache, answer = FakeCache(), streamed(TOKEN, broken)
@@ -141,7 +148,7 @@ async def test_a_stream_that_breaks_ends_in_an_error_and_is_not_stored(broken: A
     last = json.loads(passed.split(b"\n\n")[-2].removeprefix(b"data: "))
     timed_out = isinstance(broken, UpstreamError) and broken.failure is Failure.TIMEOUT
     assert last["error"]["code"] == ("upstream_timeout" if timed_out else "upstream_error")
-    assert ("(STREAM_IDLE_S)" in last["error"]["message"]) == timed_out
+    assert ("(STREAM_IDLE_S)" in last["error"]["message"]) == (timed_out and broken.provider_code is None)
     assert b"secret" not in passed
     assert cache.stored == {}
     assert answer.closed

@@ -164,13 +164,20 @@ class Held:
         await self.released.wait()
 
 
+async def held_writing(kept: RedisMarks, patch: pytest.MonkeyPatch) -> tuple[Held, asyncio.Task[None]]:
+    """Return a task that writes a mark of tenant `a`, and what holds it up."""
+    held = Held()
+    patch.setattr(kept._link.client, "pipeline", lambda **_: held)
+    writing = asyncio.create_task(kept.add("a", marks(1)))
+    await held.under_way.wait()
+    return held, writing
+
+
 async def test_marks_whose_writing_is_cancelled_reach_the_others_later(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_redis() as redis:
-        one, two, held = shared(redis, clock), shared(redis, clock), Held()
+        one, two = shared(redis, clock), shared(redis, clock)
         with monkeypatch.context() as patch:
-            patch.setattr(one._link.client, "pipeline", lambda **_: held)
-            writing = asyncio.ensure_future(one.add("a", marks(1)))
-            await held.under_way.wait()
+            _, writing = await held_writing(one, patch)
             writing.cancel()  # its caller left
             await asyncio.wait({writing})
 
@@ -185,11 +192,9 @@ async def test_marks_that_are_lost_beside_a_writing_that_succeeds_reach_the_othe
         raise RedisLostError
 
     with running_redis() as redis:
-        one, two, held = shared(redis, clock), shared(redis, clock), Held()
+        one, two = shared(redis, clock), shared(redis, clock)
         with monkeypatch.context() as patch:
-            patch.setattr(one._link.client, "pipeline", lambda **_: held)
-            writing = asyncio.ensure_future(one.add("a", marks(1)))
-            await held.under_way.wait()
+            held, writing = await held_writing(one, patch)
             patch.setattr(one._link, "run", lost)
             await one.add("a", marks(2))
             held.released.set()
