@@ -14,13 +14,14 @@ from app.gateway.attempts import Walk
 from app.gateway.streaming import StreamWatch
 from app.http_cycle import HeldCycle
 from app.http_protocol import HeldHttpProtocol
+from app.providers.wire_connection import Connection
 from tests.integration.gateway_server import GatewayServer, serve
 from tests.simulators import AnthropicSimulator, OllamaSimulator, OpenAISimulator, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KINDS = (UpstreamError, Walk, StreamWatch, HeldCycle, HeldHttpProtocol)
+KINDS = (UpstreamError, ConnectionError, Walk, StreamWatch, HeldCycle, HeldHttpProtocol, Connection)
 FAULTS = [
     "ok",
     "status-500",
@@ -53,15 +54,20 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield server, provider
 
 
-def request_of(*, stream: bool, text: str = "Say a lot.") -> bytes:
-    body = json.dumps({"model": "auto", "stream": stream, "messages": [{"role": "user", "content": text}]}).encode()
+def request_of(*, stream: bool) -> bytes:
+    body = json.dumps({"model": "auto", "stream": stream, "messages": [{"role": "user", "content": "Say a lot."}]}).encode()
     return b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def found() -> list[object]:
+    """Return all of KINDS that there is, but for connections that may serve again."""
+    return [thing for thing in gc.get_objects() if isinstance(thing, KINDS) and not (isinstance(thing, Connection) and thing.is_open)]
 
 
 async def left_by(port: int, sent: bytes, *, reads: bool = True) -> list[str]:
     """Send a request, and return what of KINDS is left two seconds after its connection's end, with the collector off."""
     gc.collect()
-    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, KINDS)}
+    before = set(map(id, found()))
     gc.disable()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -72,7 +78,7 @@ async def left_by(port: int, sent: bytes, *, reads: bool = True) -> list[str]:
             await asyncio.sleep(0.1)
         writer.transport.abort()
         for _ in range(100):
-            left = [type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, KINDS) and id(thing) not in before]
+            left = [type(thing).__name__ for thing in found() if id(thing) not in before]
             if not left:
                 break
             await asyncio.sleep(0.02)

@@ -312,6 +312,7 @@ def test_tokens_that_come_with_an_error_still_go_on() -> None:
 
     assert passed == b"".join(WORDS[:2])
     assert watch.broken is not None
+    assert watch.broken.__traceback__ is None  # its frames hold the watch
 
 
 def test_an_event_without_end_is_bounded() -> None:
