@@ -507,16 +507,21 @@ async def test_a_refusal_has_a_code_whether_its_provider_gave_one_or_not(error: 
     assert (caught.value.status, caught.value.code, caught.value.count_label) == (*told, "refused_by_provider")
 
 
-async def test_a_cancelled_call_is_accounted_for_by_estimate() -> None:
-    walking = walk(FakeLane({}), "a")
-    walking.facts = Facts(Label.PUBLIC, "", (), prompt_tokens=40)
-    task = asyncio.ensure_future(walking.run())
+async def left(walking: Walk) -> None:
+    """Begin a walk whose caller leaves at once."""
+    task = asyncio.create_task(walking.run())
     await asyncio.sleep(0)
-
     walking.give_up()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancelled_call_is_accounted_for_by_estimate() -> None:
+    walking = walk(FakeLane({}), "a")
+    walking.facts = Facts(Label.PUBLIC, "", (), prompt_tokens=40)
+
+    await left(walking)
 
     assert walking.abandoned == [(deployment("a"), Usage(40, 0, estimated=True))]
     assert walking.vitals.in_flight == {"a": 0}
@@ -620,12 +625,7 @@ async def test_a_call_that_is_left_before_it_had_its_slot_has_used_nothing() -> 
         walking = walk(Line({}), "a")
         walking.plan = replace(walking.plan, rule=rule, attempts=(Attempt(replace(deployment("a"), slots=1), ""),))
         walking.facts = Facts(Label.PUBLIC, "", (), prompt_tokens=40)
-        task = asyncio.create_task(walking.run())
-        await asyncio.sleep(0)
-        walking.give_up()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await left(walking)
         walks.append(walking)
 
     assert [[usage.prompt_tokens for _, usage in walking.abandoned] for walking in walks] == [[], [40]]
